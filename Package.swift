@@ -30,6 +30,11 @@ let package = Package(
         // Floor 0: C headers.
         .systemLibrary(name: "CXXHash"),
 
+        // Floor 2: pure, each alone.
+        module("MartletStorage", ["MartletBase"]),
+        module("MartletVersions", ["MartletBase"]),
+        tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
+
         // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
