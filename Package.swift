@@ -28,7 +28,12 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 0: C headers.
+        .systemLibrary(name: "CLZ4"),
         .systemLibrary(name: "CXXHash"),
+
+        // Floor 3.
+        module("MartletWire", ["CLZ4", "MartletBase", "MartletVersions"]),
+        tests("MartletWireTests", ["MartletBase", "MartletVersions", "MartletWire"]),
 
         // Floor 2: pure, each alone.
         module("MartletStorage", ["MartletBase"]),
