@@ -7,6 +7,8 @@ package enum Limits {
     package static let nodesMax = 1_024
     package static let tokensPerNodeMax = 256
     package static let replicationFactorMax = 7
+    /// Owners of one slot, over all data centres: a preference list's places are bits of one word.
+    package static let placesMax = 32
     package static let keyspacesMax = 256
     /// Names of nodes, zones, data centres, clusters and keyspaces, in bytes.
     package static let nameBytesMax = 64
@@ -30,6 +32,12 @@ package enum Limits {
     // MARK: Memory of stamps
     /// Stamps a replica remembers for twice `clock_skew_max`, so that it can answer `dominated`.
     package static let rememberedStampsMax = 1 << 20
+
+    // MARK: Queues of the core
+    /// Merges that wait until the stamp ceiling is raised above their stamps.
+    package static let parkedMergesMax = 4_096
+    /// Merges and reads that a replica has under way for its peers.
+    package static let replicaRequestsMax = 65_536
 
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
