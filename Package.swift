@@ -28,10 +28,15 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 0: C headers.
+        .systemLibrary(name: "CUV"),
         .systemLibrary(name: "CXXHash"),
 
         // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
+
+        // Floor 3.
+        module("MartletLoop", ["CUV", "MartletBase"]),
+        tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
     ]
 )

@@ -31,6 +31,23 @@ package enum Limits {
     /// Stamps a replica remembers for twice `clock_skew_max`, so that it can answer `dominated`.
     package static let rememberedStampsMax = 1 << 20
 
+    // MARK: The loop
+    /// What one read of a TCP connection takes in at most.
+    package static let readBufferBytes = 64 << 10
+    /// Eight datagrams of the largest size, which one call receives: libuv gives each 64 KiB.
+    package static let datagramBufferBytes = 8 * (64 << 10)
+    /// What a connection whose peer reads slowly hands to the system at a time.
+    package static let outputChunkBytes = 64 << 10
+    /// Buffers of a connection that have grown beyond this are given back once they are empty.
+    package static let outputRetainedBytesMax = 64 << 10
+    package static let inputRetainedBytesMax = 64 << 10
+    /// Messages that an inbox keeps room for while it is empty.
+    package static let inboxRetainedMax = 16_384
+    /// Connections that wait to be accepted.
+    package static let listenBacklog = 511
+    /// How long a connection that is to be closed may take to send its last bytes.
+    package static let closingFlushMax = Interval.seconds(5)
+
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
         invariant(nodesMax * 1 <= slots, "every node needs a slot boundary of its own")
@@ -39,5 +56,8 @@ package enum Limits {
             "a frame must hold one record of the largest size")
         invariant(frameBytesMax < Int(Int32.max), "a frame's length is a positive 32-bit number")
         invariant(replicationFactorMax <= nodesMax, "more copies than nodes")
+        invariant(
+            datagramBufferBytes / 8 >= packetBytesMax, "a datagram of the largest size must be received whole"
+        )
     }
 }
