@@ -1,6 +1,5 @@
 import CUV
 import MartletBase
-import Synchronization
 
 /// A loop's letter box: any thread sends, the loop's thread receives.
 ///
@@ -13,7 +12,7 @@ package final class Inbox<Message: Sendable>: Sendable {
         var isClosed = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let wakeUp: WakeUp.Sender
     /// The most messages that may wait.
     package let countMax: Int

@@ -1,7 +1,6 @@
 import CUV
 import Glibc
 import MartletBase
-import Synchronization
 
 /// Threads for what may block: cold disk reads, and with one thread, syncs. Their results come back by an `Inbox`.
 ///
@@ -11,7 +10,7 @@ package final class WorkerPool: Sendable {
     package typealias Job = @Sendable () -> Void
 
     private let queue: JobQueue
-    private let threads: Mutex<[pthread_t]>
+    private let threads: Locked<[pthread_t]>
 
     /// - Parameters:
     ///   - name: the threads' name, as `top -H` and debuggers show it; the system cuts it after 15 bytes.
@@ -27,7 +26,7 @@ package final class WorkerPool: Sendable {
             let start = WorkerStart(queue: queue, name: count == 1 ? name : "\(name)-\(index)")
             failure = start.run(&started)
         }
-        threads = Mutex(started)
+        threads = Locked(started)
         if failure != 0 {
             shutDown()
             throw LoopError(.startThread, code: -failure)
@@ -86,78 +85,70 @@ private final class WorkerStart {
         guard let context else { return nil }
         let start = Unmanaged<WorkerStart>.fromOpaque(context).takeRetainedValue()
         martlet_name_thread(start.name)
-        while let job = start.queue.pop() { job() }
+        while case .job(let job) = start.queue.next() { job() }
         return nil
     }
 }
 
 /// A bounded first-in-first-out queue that threads wait at.
-///
-/// Safe: `jobs`, `head` and `isClosed` are only touched with `mutex` held.
-private final class JobQueue: @unchecked Sendable {
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let hasWork = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private let countMax: Int
-    /// Those before `head` have been taken.
-    private var jobs: ContiguousArray<WorkerPool.Job?> = []
-    private var head = 0
-    private var isClosed = false
-
-    init(countMax: Int) {
-        self.countMax = countMax
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(hasWork, nil)
+private struct JobQueue: Sendable {
+    private struct State {
+        /// Those before `head` have been taken.
+        var jobs: ContiguousArray<WorkerPool.Job?> = []
+        var head = 0
+        var isClosed = false
     }
 
-    deinit {
-        pthread_cond_destroy(hasWork)
-        pthread_mutex_destroy(mutex)
-        hasWork.deallocate()
-        mutex.deallocate()
+    /// What a waiting thread is told.
+    enum Next {
+        case job(WorkerPool.Job)
+        case end
     }
+
+    private let state = Locked(State())
+    let countMax: Int
 
     func push(_ job: @escaping WorkerPool.Job) -> Bool {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        if isClosed || jobs.count - head >= countMax { return false }
-        if head > countMax {
-            jobs.removeSubrange(..<head)
-            head = 0
+        let isTaken = state.withLock { state in
+            if state.isClosed || state.jobs.count - state.head >= countMax { return false }
+            if state.head > countMax {
+                state.jobs.removeSubrange(..<state.head)
+                state.head = 0
+            }
+            state.jobs.append(job)
+            return true
         }
-        jobs.append(job)
-        pthread_cond_signal(hasWork)
-        return true
+        if isTaken { state.wakeOne() }
+        return isTaken
     }
 
-    /// The next job, waited for; nil when the queue is closed and empty.
-    func pop() -> WorkerPool.Job? {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        while head == jobs.count {
-            if isClosed { return nil }
-            pthread_cond_wait(hasWork, mutex)
+    /// The next job, waited for; the end when the queue is closed and empty.
+    func next() -> Next {
+        state.wait { state in
+            guard state.head < state.jobs.count else { return state.isClosed ? .end : nil }
+            let job = state.jobs[state.head]
+            state.jobs[state.head] = nil
+            state.head += 1
+            if state.head == state.jobs.count {
+                state.jobs.removeAll(keepingCapacity: true)
+                state.head = 0
+            }
+            return job.map { .job($0) }
         }
-        let job = jobs[head]
-        jobs[head] = nil
-        head += 1
-        if head == jobs.count {
-            jobs.removeAll(keepingCapacity: true)
-            head = 0
-        }
-        return job
     }
 
     func close(discarding: Bool) {
-        pthread_mutex_lock(mutex)
-        isClosed = true
         // Dropped only after the lock is given back: a job's captures may end something that locks.
-        var dropped: ContiguousArray<WorkerPool.Job?> = []
-        if discarding {
-            swap(&jobs, &dropped)
-            head = 0
+        let dropped = state.withLock { state in
+            state.isClosed = true
+            var dropped: ContiguousArray<WorkerPool.Job?> = []
+            if discarding {
+                swap(&state.jobs, &dropped)
+                state.head = 0
+            }
+            return dropped
         }
-        pthread_cond_broadcast(hasWork)
-        pthread_mutex_unlock(mutex)
+        state.wakeAll()
         withExtendedLifetime(dropped) {}
     }
 }

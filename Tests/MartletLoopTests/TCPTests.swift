@@ -56,7 +56,7 @@ import Testing
     }
 
     @Test func outputWaitsForASlowReaderAndSaysWhenItHasDrained() throws {
-        let total = 48 << 20
+        let total = 24 << 20
         var random = Random(seed: 7)
         let block = (0..<(1 << 20)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         var pendingMost = 0
