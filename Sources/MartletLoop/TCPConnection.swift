@@ -112,7 +112,8 @@ package final class TCPConnection: LoopHandle {
         didConnect()
         onConnect?()
         startReading()
-        if pendingOutputBytes > 0 || outputState == .ending { markDirty() }
+        // What was written, ended or finished meanwhile.
+        markDirty()
     }
 
     private func didConnect() {

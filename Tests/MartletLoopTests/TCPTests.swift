@@ -150,6 +150,26 @@ import Testing
         #expect(received == total)
     }
 
+    @Test(arguments: [0, 3])
+    func closeAfterFlushBeforeTheConnectionIsMadeWaitsForIt(bytes: Int) throws {
+        var received = 0
+        var reasons: [TCPConnection.CloseReason] = []
+        try withLoop { loop in
+            let client = try connectedPair(loop) { server in
+                server.onRead = { received += $0.byteCount }
+                server.onClose = {
+                    reasons.append($0)
+                    loop.stop()
+                }
+            }
+            client.write([UInt8](repeating: 1, count: bytes))
+            client.closeAfterFlush()
+            client.onClose = { reasons.append($0) }
+        }
+        #expect(received == bytes)
+        #expect(reasons == [.local, .endOfInput])
+    }
+
     @Test func closeAfterFlushDoesNotWaitForEver() throws {
         var reason: TCPConnection.CloseReason?
         try withLoop { loop in
