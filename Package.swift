@@ -29,6 +29,7 @@ let package = Package(
     targets: [
         // Floor 0: C headers.
         .systemLibrary(name: "CLZ4"),
+        .systemLibrary(name: "CUV"),
         .systemLibrary(name: "CXXHash"),
 
         // Floor 3.
@@ -47,5 +48,8 @@ let package = Package(
         // Floor 2: pure, each alone.
         module("MartletGossip", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletGossip", "MartletBase"]),
+        // Floor 3.
+        module("MartletLoop", ["CUV", "MartletBase"]),
+        tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
     ]
 )

@@ -57,6 +57,22 @@ package enum Limits {
     package static let accusersMax = 8
     /// Incarnations above this are refused, so that there is always a higher one to refute an accusation with.
     package static let incarnationMax: UInt64 = 1 << 62
+    // MARK: The loop
+    /// What one read of a TCP connection takes in at most.
+    package static let readBufferBytes = 64 << 10
+    /// Eight datagrams of the largest size, which one call receives: libuv gives each 64 KiB.
+    package static let datagramBufferBytes = 8 * (64 << 10)
+    /// What a connection whose peer reads slowly hands to the system at a time.
+    package static let outputChunkBytes = 64 << 10
+    /// Buffers of a connection that have grown beyond this are given back once they are empty.
+    package static let outputRetainedBytesMax = 64 << 10
+    package static let inputRetainedBytesMax = 64 << 10
+    /// Messages that an inbox keeps room for while it is empty.
+    package static let inboxRetainedMax = 16_384
+    /// Connections that wait to be accepted.
+    package static let listenBacklog = 511
+    /// How long a connection that is to be closed may take to send its last bytes.
+    package static let closingFlushMax = Interval.seconds(5)
 
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
@@ -70,5 +86,8 @@ package enum Limits {
         invariant(
             gossipStreamBytesMax >= 128 * (gossipMembersMax + rumoursMax) + rumourBytesMax,
             "a push-pull message must hold the lists of all members and facts, or the largest fact")
+        invariant(
+            datagramBufferBytes / 8 >= packetBytesMax, "a datagram of the largest size must be received whole"
+        )
     }
 }
