@@ -1,10 +1,10 @@
 // swift-tools-version: 6.2
-// The floors of docs/ARCHITECTURE.md, top to bottom. A target imports only from lower floors, and targets of one
-// floor never import each other; scripts/tidy fails the build when an import breaks this.
+// The floors of docs/ARCHITECTURE.md, top to bottom. A target imports only from lower floors, and targets of
+// one floor never import each other; scripts/tidy fails the build when an import breaks this.
 import PackageDescription
 
-/// What every target of ours is compiled with: language mode 6, warnings are errors, lifetimes for the cursors that
-/// borrow a frame, and leaves inlined across modules in release.
+/// What every target of ours is compiled with: language mode 6, warnings are errors, lifetimes for the
+/// cursors that borrow a frame, and leaves inlined across modules in release.
 let settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableExperimentalFeature("Lifetimes"),
@@ -29,9 +29,14 @@ let package = Package(
     targets: [
         // Floor 0: C headers.
         .systemLibrary(name: "CXXHash"),
+        .systemLibrary(name: "CYAML"),
 
         // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
+
+        // Floor 3.
+        module("MartletConfig", ["CYAML", "MartletBase"]),
+        tests("MartletConfigTests", ["MartletBase", "MartletConfig"]),
     ]
 )

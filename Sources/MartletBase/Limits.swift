@@ -1,5 +1,5 @@
-/// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold between
-/// them, and is called when a process starts.
+/// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold
+/// between them, and is called when a process starts.
 package enum Limits {
     // MARK: The ring
     /// Redis Cluster's slots: the top 14 bits of a token.
@@ -30,6 +30,16 @@ package enum Limits {
     // MARK: Memory of stamps
     /// Stamps a replica remembers for twice `clock_skew_max`, so that it can answer `dominated`.
     package static let rememberedStampsMax = 1 << 20
+
+    // MARK: Configuration
+    /// cluster.yaml: 1,024 nodes with every key take a quarter of this.
+    package static let configurationBytesMax = 1 << 20
+    package static let configurationDepthMax = 8
+    package static let configurationNodesMax = 1 << 16
+    /// Complaints about one file that are told at once.
+    package static let configurationIssuesMax = 20
+    /// A path that cluster.yaml names.
+    package static let pathBytesMax = 1_024
 
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
