@@ -1,6 +1,7 @@
-/// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold between
-/// them, and is called when a process starts.
+/// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold
+/// between them, and is called when a process starts.
 package enum Limits {
+
     // MARK: The ring
     /// Redis Cluster's slots: the top 14 bits of a token.
     package static let slots = 16_384
@@ -24,6 +25,10 @@ package enum Limits {
     package static let frameBytesMax = valueBytesMax + keyBytesMax + 4_096
     /// UDP packets, whatever `packet_bytes_max` says.
     package static let packetBytesMax = 65_507
+    /// Connections with peers, in both directions.
+    package static let peerLinksMax = 4 * nodesMax
+    /// What may wait to be read by one peer; a connection over it is closed.
+    package static let peerOutputBytesMax = 64 << 20
     /// Entries in one view of the ring that is sent to a peer.
     package static let viewEntriesMax = nodesMax
     /// A coordinator's attempts on a ring that differs from its replicas'.
@@ -38,6 +43,7 @@ package enum Limits {
     package static let parkedMergesMax = 4_096
     /// Merges and reads that a replica has under way for its peers.
     package static let replicaRequestsMax = 65_536
+
     // MARK: Gossip
     /// Members known, dead ones and those that left included.
     package static let gossipMembersMax = 2 * nodesMax
@@ -57,6 +63,7 @@ package enum Limits {
     package static let accusersMax = 8
     /// Incarnations above this are refused, so that there is always a higher one to refute an accusation with.
     package static let incarnationMax: UInt64 = 1 << 62
+
     // MARK: The loop
     /// What one read of a TCP connection takes in at most.
     package static let readBufferBytes = 64 << 10
@@ -73,6 +80,16 @@ package enum Limits {
     package static let listenBacklog = 511
     /// How long a connection that is to be closed may take to send its last bytes.
     package static let closingFlushMax = Interval.seconds(5)
+
+    // MARK: Configuration
+    /// cluster.yaml: 1,024 nodes with every key take a quarter of this.
+    package static let configurationBytesMax = 1 << 20
+    package static let configurationDepthMax = 8
+    package static let configurationNodesMax = 1 << 16
+    /// Complaints about one file that are told at once.
+    package static let configurationIssuesMax = 20
+    /// A path that cluster.yaml names.
+    package static let pathBytesMax = 1_024
 
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
