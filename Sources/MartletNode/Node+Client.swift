@@ -47,7 +47,9 @@ extension Node {
     private mutating func getLocal(_ ticket: ClientTicket, _ request: ClientRequest, _ token: Token) {
         metrics.reads += 1
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
-        let itself = ReplicaSet(peers: [PeerTable.own], digest: 0, own: 0, copies: 1, centres: [])
+        let itself = ReplicaSet(
+            peers: [PeerTable.own], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
+            dataCenters: [0])
         var read = ReadOperation(
             ticket: ticket, keyspace: request.keyspace, keyspaceIndex: keyspaces.index(of: request.keyspace)!,
             level: .one, key: request.key, token: token, began: now.monotonic, deadline: deadline,

@@ -154,7 +154,8 @@ extension Node {
             return
         }
         if configuration.planted == .acceptStaleIncarnation, entry != known {
-            ring = Ring(replacing: entry, in: ring)
+            let others = ring.entries.filter { $0.id != entry.id }
+            if let older = try? Ring(others + [entry]) { ring = older }
             ringChanged(entry.id)
         } else if (try? ring.merge(entry)) == true {
             ringChanged(entry.id)
@@ -372,24 +373,23 @@ extension Node {
         for index in keyspaces.indices {
             let definition = keyspaces[index].definition
             let placement = Placement(ring: ring, keyspace: definition)
-            let members = placement.members.map { entry in
-                peers.index(of: entry.id)
-                    ?? peers.add(
-                        entry.id, name: entry.name, address: Address(ip: entry.address, port: entry.ports.peers),
-                        liveness: .down)
+            var centers = [configuration.dataCenter]
+            func number(_ name: String) -> Int {
+                if let known = centers.firstIndex(of: name) { return known }
+                centers.append(name)
+                return centers.count - 1
             }
+            let factors = DataCenterFactors(definition.replication, number: number)
+            let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
             var sets: [ReplicaSet] = []
             var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
             for range in placement.ranges {
-                let owners = range.owners.compactMap { members[$0] }
-                for slot in Int(range.first.index)...Int(range.last.index) {
-                    setOfSlot[slot] = UInt16(sets.count)
-                }
+                for slot in Int(range.first.index)...Int(range.last.index) { setOfSlot[slot] = UInt16(sets.count) }
+                let owners = range.owners.map { members[Int($0)] }
                 sets.append(
                     ReplicaSet(
-                        peers: owners, digest: placement.digest(of: range.first),
-                        own: owners.firstIndex(of: PeerTable.own), copies: definition.replication.total,
-                        centres: centres(definition.replication, placement, range.owners)))
+                        peers: owners.map(\.peer), digest: placement.digest(of: range.first), factors: factors,
+                        dataCenters: owners.map(\.dataCenter)))
             }
             keyspaces[index].placement = placement
             keyspaces[index].sets = sets
@@ -397,23 +397,14 @@ extension Node {
         }
     }
 
-    /// The owners' places by data centre. With one replication factor for all, a data centre's copies are those that it
-    /// happens to hold.
-    private func centres(
-        _ replication: ReplicationFactor, _ placement: Placement, _ owners: [Int]
-    ) -> [(places: Places, copies: Int, isLocal: Bool)] {
-        var names: [String] = []
-        for owner in owners where !names.contains(placement.members[owner].dataCenter) {
-            names.append(placement.members[owner].dataCenter)
+    /// The peer of a ring entry; one that gossip hasn't met yet counts as down.
+    private mutating func known(_ entry: RingEntry) -> PeerIndex {
+        if let peer = peers.index(of: entry.id) { return peer }
+        let address = Address(ip: entry.address, port: entry.ports.peers)
+        guard let peer = peers.add(entry.id, name: entry.name, address: address, liveness: .down) else {
+            invariantBroken("the ring took \(entry.id), but there is no room for it among the peers")
         }
-        names.sort()
-        return names.map { name in
-            var places = Places.none
-            for (place, owner) in owners.enumerated() where placement.members[owner].dataCenter == name {
-                places.insert(place)
-            }
-            let copies = replication.count(in: name) ?? (names.count == 1 ? replication.total : places.count)
-            return (places, copies, name == configuration.dataCenter)
-        }
+        effects.append(.introduce(peer, entry.id, address))
+        return peer
     }
 }

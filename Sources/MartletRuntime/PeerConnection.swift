@@ -26,7 +26,7 @@ final class PeerConnection {
     let connection: TCPConnection
     /// The peer's id, once the node has accepted its hello.
     private(set) var id: NodeID?
-    private var input = InputBuffer(bytesMax: Limits.frameBytesMax + 4 + (256 << 10))
+    private var input = InputBuffer(bytesMax: Limits.frameBytesMax + 4 + Limits.readBufferBytes)
     private var hasHello = false
     private var isOver = false
     private let timer: LoopTimer
@@ -45,7 +45,7 @@ final class PeerConnection {
         timer.arm(at: loop.now.monotonic + Self.helloTimeout)
         connection.onRead = { [weak self] in self?.received($0) }
         connection.onClose = { [weak self] reason in self?.closed("\(reason)") }
-        connection.onDrained = { [weak self] in self?.connection.resumeReading() }
+        connection.onDrained = { [weak self] in self?.drained() }
     }
 
     var isAccepted: Bool { id != nil }
@@ -55,6 +55,7 @@ final class PeerConnection {
         self.id = id
         timer.disarm()
         connection.keepAlive(after: .seconds(30))
+        connection.resumeReading()
         // What came behind the hello.
         received(Blob.empty.span)
     }
@@ -94,15 +95,19 @@ final class PeerConnection {
         onNews(self, .closed(reason))
     }
 
+    private func drained() {
+        isPausedForOutput = false
+        connection.resumeReading()
+    }
+
     // MARK: Input
 
     private func received(_ bytes: RawSpan) {
-        if isPausedForOutput, connection.pendingOutputBytes <= Limits.peerOutputBytesMax / 16 {
-            isPausedForOutput = false
-        }
         do {
             try input.append(bytes)
             while !isOver, let frame = try nextFrame() { take(frame) }
+            // What comes behind a hello waits in the system's buffers until the node has accepted it.
+            if hasHello, !isAccepted, !isOver { connection.pauseReading() }
         } catch {
             onNews(self, .bad(error))
             end("bad bytes: \(error)")
