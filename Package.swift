@@ -28,15 +28,27 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 0: C headers.
+        .systemLibrary(name: "CLZ4"),
         .systemLibrary(name: "CUV"),
         .systemLibrary(name: "CXXHash"),
+
+        // Floor 3.
+        module("MartletLoop", ["CUV", "MartletBase"]),
+        tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
+        module("MartletWire", ["CLZ4", "MartletBase", "MartletVersions"]),
+        tests("MartletWireTests", ["MartletBase", "MartletVersions", "MartletWire"]),
+
+        // Floor 2: pure, each alone.
+        module("MartletStorage", ["MartletBase"]),
+        module("MartletVersions", ["MartletBase"]),
+        tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 
         // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
 
-        // Floor 3.
-        module("MartletLoop", ["CUV", "MartletBase"]),
-        tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
+        // Floor 2: pure, each alone.
+        module("MartletGossip", ["MartletBase"]),
+        tests("MartletGossipTests", ["MartletGossip", "MartletBase"]),
     ]
 )

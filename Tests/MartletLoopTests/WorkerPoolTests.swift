@@ -49,7 +49,8 @@ import Testing
                 ran.add(1, ordering: .relaxed)
             })
         began.wait()
-        // The shutdown waits for the job that has begun, which waits for the gate: a job that is dropped opens it.
+        // The shutdown waits for the job that has begun, which waits for the gate: a job that is dropped
+        // opens it.
         let waiting = { (opener: Opener) in
             pool.submit { withExtendedLifetime(opener) { _ = ran.add(100, ordering: .relaxed) } }
         }
