@@ -45,6 +45,14 @@ let package = Package(
         // Floor 3: codecs between nodes, the engine, the loop, the configuration.
         module("MartletConfig", ["CYAML", "MartletBase"]),
         module("MartletLoop", ["CUV", "MartletBase"]),
+        // Floor 0: C headers.
+        .systemLibrary(name: "CLZ4"),
+        .systemLibrary(name: "CUV"),
+        .systemLibrary(name: "CXXHash"),
+
+        // Floor 3.
+        module("MartletLoop", ["CUV", "MartletBase"]),
+        tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
         module("MartletWire", ["CLZ4", "MartletBase", "MartletVersions"]),
         tests("MartletConfigTests", ["MartletBase", "MartletConfig"]),
         tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
@@ -67,5 +75,8 @@ let package = Package(
         .systemLibrary(name: "CUV"),
         .systemLibrary(name: "CXXHash"),
         .systemLibrary(name: "CYAML"),
+        // Floor 2: pure, each alone.
+        module("MartletGossip", ["MartletBase"]),
+        tests("MartletGossipTests", ["MartletGossip", "MartletBase"]),
     ]
 )
