@@ -81,12 +81,10 @@ extension ClusterConfiguration {
             let after = copiesWithinNodes(before)
             guard after != before else { continue }
             keyspaces[index].replicationFactor = after
+            let change = "lowered from \(before.sum) to \(after.sum)"
             notes.append(
-                """
-                keyspace \(keyspaces[index].name): replication_factor lowered from \(before.sum) to \
-                \(after.sum),
-                """
-                    + "because there are \(nodes.count) nodes")
+                "keyspace \(keyspaces[index].name): replication_factor \(change), because there are "
+                    + "\(nodes.count) nodes")
         }
         return notes
     }
