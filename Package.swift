@@ -24,14 +24,30 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+/// What the test targets of several modules share.
+func testHelp(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
+}
+
 let package = Package(
     name: "martlet",
     targets: [
         // Floor 0: C headers.
+        .systemLibrary(name: "CRocksDB"),
         .systemLibrary(name: "CXXHash"),
 
         // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
+
+        // Floor 2.
+        module("MartletStorage", ["MartletBase"]),
+        testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
+        tests("MartletStorageTests", ["MartletStorage", "MartletBase", "StorageConformance"]),
+
+        // Floor 3.
+        module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
+        tests(
+            "MartletRocksDBTests", ["MartletRocksDB", "MartletStorage", "MartletBase", "StorageConformance"]),
     ]
 )
