@@ -24,6 +24,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+/// What the test targets of several modules share.
+func testHelp(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
+}
+
 let package = Package(
     name: "martlet",
     targets: [
@@ -48,6 +53,7 @@ let package = Package(
         // Floor 0: C headers.
         .systemLibrary(name: "CLZ4"),
         .systemLibrary(name: "CUV"),
+        .systemLibrary(name: "CRocksDB"),
         .systemLibrary(name: "CXXHash"),
 
         // Floor 3.
@@ -78,5 +84,14 @@ let package = Package(
         // Floor 2: pure, each alone.
         module("MartletGossip", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletGossip", "MartletBase"]),
+        // Floor 2.
+        module("MartletStorage", ["MartletBase"]),
+        testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
+        tests("MartletStorageTests", ["MartletStorage", "MartletBase", "StorageConformance"]),
+
+        // Floor 3.
+        module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
+        tests(
+            "MartletRocksDBTests", ["MartletRocksDB", "MartletStorage", "MartletBase", "StorageConformance"]),
     ]
 )

@@ -92,6 +92,21 @@ package enum Limits {
     package static let configurationIssuesMax = 20
     /// A path that cluster.yaml names.
     package static let pathBytesMax = 1_024
+    // MARK: Storage
+    /// One page of a scan of the store.
+    package static let scanRecordsMax = 1_000
+    package static let scanBytesMax = 4 << 20
+    /// Table files that the engine keeps open; RocksDB's own log and manifest come on top.
+    package static let openFilesMax = 512
+    /// The engine's own log of events, in files of this size.
+    package static let engineLogFileBytesMax = 4 << 20
+    package static let engineLogFilesMax = 4
+    /// A record that is larger isn't kept in the record cache.
+    package static let cachedRecordBytesMax = 64 << 10
+    /// Merges of one key, blind to what is stored, after which the engine looks whether it can store their join instead.
+    package static let blindMergesMax = 8
+    /// IDENTITY, EPOCH and LOCK: a few lines of text.
+    package static let folderFileBytesMax = 4 << 10
 
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
