@@ -36,7 +36,7 @@ let package = Package(
         module(
             "MartletRuntime",
             [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
 
@@ -44,24 +44,22 @@ let package = Package(
         module(
             "MartletNode",
             [
-                "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions", "MartletWire",
+                "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions",
+                "MartletWire",
             ]),
 
         // Floor 3: codecs between nodes, the engine, the loop, the configuration.
         module("MartletConfig", ["CYAML", "MartletBase"]),
         module("MartletLoop", ["CUV", "MartletBase"]),
-        // Floor 0: C headers.
-        .systemLibrary(name: "CLZ4"),
-        .systemLibrary(name: "CUV"),
-        .systemLibrary(name: "CRocksDB"),
-        .systemLibrary(name: "CXXHash"),
-
-        // Floor 3.
-        module("MartletLoop", ["CUV", "MartletBase"]),
-        tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
+        module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
         module("MartletWire", ["CLZ4", "MartletBase", "MartletVersions"]),
         tests("MartletConfigTests", ["MartletBase", "MartletConfig"]),
         tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
+        tests(
+            "MartletRocksDBTests",
+            [
+                "MartletBase", "MartletRocksDB", "MartletStorage", "StorageConformance",
+            ]),
         tests("MartletWireTests", ["MartletBase", "MartletVersions", "MartletWire"]),
 
         // Floor 2: pure, each alone.
@@ -70,6 +68,8 @@ let package = Package(
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
+        testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
+        tests("MartletStorageTests", ["MartletBase", "MartletStorage", "StorageConformance"]),
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 
         // Floor 1: instants, ids, random numbers, byte cursors, limits.
@@ -78,20 +78,9 @@ let package = Package(
 
         // Floor 0: C headers.
         .systemLibrary(name: "CLZ4"),
+        .systemLibrary(name: "CRocksDB"),
         .systemLibrary(name: "CUV"),
         .systemLibrary(name: "CXXHash"),
         .systemLibrary(name: "CYAML"),
-        // Floor 2: pure, each alone.
-        module("MartletGossip", ["MartletBase"]),
-        tests("MartletGossipTests", ["MartletGossip", "MartletBase"]),
-        // Floor 2.
-        module("MartletStorage", ["MartletBase"]),
-        testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
-        tests("MartletStorageTests", ["MartletStorage", "MartletBase", "StorageConformance"]),
-
-        // Floor 3.
-        module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
-        tests(
-            "MartletRocksDBTests", ["MartletRocksDB", "MartletStorage", "MartletBase", "StorageConformance"]),
     ]
 )

@@ -66,7 +66,9 @@ extension Node {
     /// The places whose nodes can be asked now.
     func reachable(_ replicas: ReplicaSet) -> Places {
         var places = Places.none
-        for (place, peer) in replicas.peers.enumerated() where peers[peer].isReachable { places.insert(place) }
+        for (place, peer) in replicas.peers.enumerated() where peers[peer].isReachable {
+            places.insert(place)
+        }
         return configuration.planted == .countDeadReplica ? replicas.all : places
     }
 
@@ -77,7 +79,8 @@ extension Node {
         let scope = requirement.scope
         return .unavailable(
             kind, level, required: requirement.required, alive: requirement.counted(reachable),
-            up: names(replicas, scope.intersection(reachable)), down: names(replicas, scope.subtracting(reachable)))
+            up: names(replicas, scope.intersection(reachable)),
+            down: names(replicas, scope.subtracting(reachable)))
     }
 
     func names(_ replicas: ReplicaSet, _ places: Places) -> [String] {

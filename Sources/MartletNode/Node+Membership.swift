@@ -275,7 +275,8 @@ extension Node {
         RingEntry(
             id: configuration.id, incarnation: incarnation, name: configuration.name,
             address: configuration.address, ports: configuration.ports, zone: configuration.zone,
-            dataCenter: configuration.dataCenter, tokens: tokens, state: .normal, version: configuration.version,
+            dataCenter: configuration.dataCenter, tokens: tokens, state: .normal,
+            version: configuration.version,
             verdict: nil)
     }
 
@@ -302,7 +303,9 @@ extension Node {
             publishRingDigest()
         } else if let position = configuration.founders.firstIndex(where: { $0.name == configuration.name }) {
             let tokens = TokenChoice.founding(
-                nodes: configuration.founders.map { (name: $0.name, zone: $0.zone, dataCenter: $0.dataCenter) },
+                nodes: configuration.founders.map {
+                    (name: $0.name, zone: $0.zone, dataCenter: $0.dataCenter)
+                },
                 tokensPerNode: configuration.tokensPerNode, replication: foundingReplication)
             let own = ownEntry(incarnation: 1, tokens: tokens[position])
             formation.hear(own)
@@ -384,11 +387,14 @@ extension Node {
             var sets: [ReplicaSet] = []
             var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
             for range in placement.ranges {
-                for slot in Int(range.first.index)...Int(range.last.index) { setOfSlot[slot] = UInt16(sets.count) }
+                for slot in Int(range.first.index)...Int(range.last.index) {
+                    setOfSlot[slot] = UInt16(sets.count)
+                }
                 let owners = range.owners.map { members[Int($0)] }
                 sets.append(
                     ReplicaSet(
-                        peers: owners.map(\.peer), digest: placement.digest(of: range.first), factors: factors,
+                        peers: owners.map(\.peer), digest: placement.digest(of: range.first),
+                        factors: factors,
                         dataCenters: owners.map(\.dataCenter)))
             }
             keyspaces[index].placement = placement

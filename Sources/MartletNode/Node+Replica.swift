@@ -44,7 +44,8 @@ extension Node {
     /// Why this node can't act as a replica for a request made on the given placement.
     private func replicaRefusal(keyspace: UInt32, token: Token, placement: UInt64) -> ReplicaRefusal? {
         guard formation.isFormed, life == .running else { return .notServing }
-        guard let index = keyspaces.index(of: keyspace), let replicas = keyspaces.replicas(index, of: token.slot)
+        guard let index = keyspaces.index(of: keyspace),
+            let replicas = keyspaces.replicas(index, of: token.slot)
         else { return .stalePlacement }
         guard replicas.digest == placement, replicas.own != nil else { return .stalePlacement }
         return nil
@@ -115,7 +116,8 @@ extension Node {
         for _ in 0..<replica.parked.count {
             let merge = replica.parked.removeFirst()
             replicaMerge(
-                merge.origin, keyspace: merge.keyspace, token: merge.token, key: merge.key, record: merge.record,
+                merge.origin, keyspace: merge.keyspace, token: merge.token, key: merge.key,
+                record: merge.record,
                 isFresh: merge.isFresh)
         }
     }
@@ -129,7 +131,8 @@ extension Node {
 
     // MARK: Read
 
-    mutating func replicaRead(_ origin: Origin, keyspace: UInt32, token: Token, key: Blob, wantsDigest: Bool) {
+    mutating func replicaRead(_ origin: Origin, keyspace: UInt32, token: Token, key: Blob, wantsDigest: Bool)
+    {
         guard replica.reads.count < Limits.replicaRequestsMax else {
             metrics.replicaRefusals += 1
             answerRead(origin, .refused(.overloaded))

@@ -7,7 +7,9 @@ package struct Places: Hashable, Sendable {
     @inlinable package init(bits: UInt32) { self.bits = bits }
     package static let none = Places(bits: 0)
 
-    package static func first(_ count: Int) -> Places { Places(bits: UInt32((UInt64(1) << UInt64(count)) - 1)) }
+    package static func first(_ count: Int) -> Places {
+        Places(bits: UInt32((UInt64(1) << UInt64(count)) - 1))
+    }
     @inlinable package static func only(_ place: Int) -> Places { Places(bits: 1 << UInt32(place)) }
 
     @inlinable package var count: Int { bits.nonzeroBitCount }

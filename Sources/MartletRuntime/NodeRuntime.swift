@@ -1,6 +1,7 @@
 import MartletBase
 import MartletLoop
 import MartletNode
+import MartletRing
 import MartletStorage
 import MartletVersions
 import MartletWire
@@ -93,7 +94,9 @@ package final class NodeRuntime {
     package func shutDown() { deliver(.shutdown) }
 
     /// Hands a client's request to the node; the reply comes by `onReply`, perhaps before this returns.
-    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) { deliver(.client(ticket, request)) }
+    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
+        deliver(.client(ticket, request))
+    }
 
     // MARK: Events and effects
 
@@ -168,7 +171,8 @@ package final class NodeRuntime {
         RuntimeMetrics(
             loop: loop.counters, badFrames: transport.badFrames, refusedHellos: transport.refusedHellos,
             droppedMessages: transport.dropped, dials: transport.dials, links: transport.connectionCount,
-            coldReads: storage.coldReads, refusedWrites: storage.refusedWrites, syncLatency: storage.syncLatency)
+            coldReads: storage.coldReads, refusedWrites: storage.refusedWrites,
+            syncLatency: storage.syncLatency)
     }
 
     /// After `onStop`: closes sockets and threads. The loop's owner then ends the loop.

@@ -152,7 +152,7 @@ final class StorageDriver {
         let engine = engine
         let inbox = inbox!
         let isTaken = readers.submit {
-            do {
+            do throws(StorageError) {
                 let record: Blob? =
                     switch try engine.read(key, tier: .any) {
                     case .found(let record): record
@@ -193,7 +193,7 @@ final class StorageDriver {
         let inbox = inbox!
         let through = written
         _ = syncer.submit {
-            do {
+            do throws(StorageError) {
                 _ = try engine.sync()
                 Self.post(.synced(through: through), to: inbox)
             } catch {
@@ -212,7 +212,7 @@ final class StorageDriver {
         let reserve = reserve
         let inbox = inbox!
         _ = upkeep.submit {
-            do {
+            do throws(StorageError) {
                 try reserve(ceiling)
                 Self.post(.stampsReserved(ceiling: ceiling), to: inbox)
             } catch {
@@ -237,7 +237,9 @@ final class StorageDriver {
             nextSync = now + interval
             submitSync()
         }
-        timer.arm(at: min(nextHealthCheck, { if case .periodic = durability { nextSync } else { nextHealthCheck } }()))
+        timer.arm(
+            at: min(
+                nextHealthCheck, { if case .periodic = durability { nextSync } else { nextHealthCheck } }()))
     }
 
     private func checkHealth() {
