@@ -8,10 +8,10 @@ package enum Limits {
     package static let nodesMax = 1_024
     package static let tokensPerNodeMax = 256
     package static let replicationFactorMax = 7
-    /// Owners of one slot, over all data centres: a preference list's places are bits of one word.
-    package static let placesMax = 32
     /// Data centres that a replication factor names.
     package static let dataCentersMax = 8
+    /// Owners of a key, over all data centres.
+    package static let ownersMax = 21
     package static let keyspacesMax = 256
     /// Names of nodes, zones, data centres, clusters and keyspaces, in bytes.
     package static let nameBytesMax = 64

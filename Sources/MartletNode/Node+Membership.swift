@@ -390,7 +390,7 @@ extension Node {
                 for slot in Int(range.first.index)...Int(range.last.index) {
                     setOfSlot[slot] = UInt16(sets.count)
                 }
-                let owners = range.owners.map { members[Int($0)] }
+                let owners = range.owners.indices.map { members[range.owners[$0]] }
                 sets.append(
                     ReplicaSet(
                         peers: owners.map(\.peer), digest: placement.digest(of: range.first),

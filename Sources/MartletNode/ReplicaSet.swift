@@ -1,7 +1,7 @@
 import MartletBase
 import MartletRing
 
-/// Places in a preference list, as bits: at most `Limits.placesMax`.
+/// Places in a preference list, as bits: at most `Limits.ownersMax`.
 package struct Places: Hashable, Sendable {
     package var bits: UInt32
     @inlinable package init(bits: UInt32) { self.bits = bits }
@@ -59,7 +59,7 @@ package final class ReplicaSet: Sendable {
     private let dataCenters: [Int]
 
     init(peers: [PeerIndex], digest: UInt64, factors: DataCenterFactors, dataCenters: [Int]) {
-        invariant(peers.count <= Limits.placesMax, "\(peers.count) places are over the limit")
+        invariant(peers.count <= Limits.ownersMax, "\(peers.count) places are over the limit")
         self.peers = peers
         self.digest = digest
         self.factors = factors

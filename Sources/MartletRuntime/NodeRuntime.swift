@@ -45,17 +45,12 @@ package final class NodeRuntime {
         }
     }
 
-    package enum Durability: Sendable {
-        case batch
-        case periodic(Interval)
-    }
-
     /// Binds the peers' sockets and makes the node; it speaks when `start` is called.
     ///
     /// - Parameter reserve: makes a stamp ceiling durable, on a worker's thread.
     package init(
         _ loop: EventLoop, _ configuration: NodeConfiguration, recovered: RecoveredState,
-        engine: any StorageEngine & Sendable, durability: Durability,
+        engine: any StorageEngine & Sendable, durability: StorageDriver.Durability,
         reserve: @escaping @Sendable (UInt64) throws(StorageError) -> Void, listeners: Listeners
     ) throws(LoopError) {
         self.loop = loop
@@ -80,12 +75,7 @@ package final class NodeRuntime {
             log: { [unowned self] text, address in onReport(.gossip("peer \(address): \(text)")) })
         storage = try StorageDriver(
             loop, engine: engine,
-            durability: {
-                switch durability {
-                case .batch: .batch
-                case .periodic(let interval): .periodic(interval)
-                }
-            }(),
+            durability: durability, dropAfter: configuration.clockSkewMax * 2,
             reserve: reserve, onCompletion: { [unowned self] in deliver(.storage($0)) })
         loop.onTurnEnd { [unowned self] in endTurn() }
     }

@@ -29,6 +29,7 @@ final class PeerConnection {
     private var input = InputBuffer(bytesMax: Limits.frameBytesMax + 4 + Limits.readBufferBytes)
     private var hasHello = false
     private var isOver = false
+    private var isParsing = false
     private let timer: LoopTimer
     private let onNews: (PeerConnection, News) -> Void
 
@@ -56,8 +57,12 @@ final class PeerConnection {
         timer.disarm()
         connection.keepAlive(after: .seconds(30))
         connection.resumeReading()
-        // What came behind the hello.
-        received(Blob.empty.span)
+        // What came behind the hello; the parser goes on by itself when it is what told us of the hello.
+        if !isParsing {
+            parse { connection throws(WireError) in
+                try connection.input.parse { span throws(WireError) in try connection.takeFrames(span) }
+            }
+        }
     }
 
     func send(_ message: Message, at time: HybridTime) {
@@ -103,29 +108,35 @@ final class PeerConnection {
     // MARK: Input
 
     private func received(_ bytes: RawSpan) {
-        do {
-            try input.append(bytes)
-            while !isOver, let frame = try nextFrame() { take(frame) }
+        parse { connection throws(WireError) in
+            try connection.input.parse(bytes) { span throws(WireError) in try connection.takeFrames(span) }
+        }
+    }
+
+    private func parse(_ body: (PeerConnection) throws(WireError) -> Void) {
+        isParsing = true
+        do throws(WireError) {
+            try body(self)
             // What comes behind a hello waits in the system's buffers until the node has accepted it.
             if hasHello, !isAccepted, !isOver { connection.pauseReading() }
         } catch {
             onNews(self, .bad(error))
             end("bad bytes: \(error)")
         }
+        isParsing = false
     }
 
-    /// The next whole frame; nil when more bytes are needed, or when the node has still to accept the hello.
-    private func nextFrame() throws(WireError) -> Frame? {
-        if hasHello, !isAccepted { return nil }
-        let lengthMax = isAccepted ? Limits.frameBytesMax : Self.helloBytesMax
-        switch try Frame.scan(input.unread, lengthMax: lengthMax) {
-        case .needMore(let total):
-            if total > input.count { input.reserve(total: total) }
-            return nil
-        case .frame(let frame, let consumed):
-            input.consume(consumed)
-            return frame
+    /// Takes the whole frames at the front; returns how many bytes they were.
+    private func takeFrames(_ bytes: RawSpan) throws(WireError) -> Int {
+        var used = 0
+        while !isOver, !hasHello || isAccepted {
+            let lengthMax = isAccepted ? Limits.frameBytesMax : Self.helloBytesMax
+            let rest = bytes.extracting(droppingFirst: used)
+            guard case .frame(let frame, let consumed) = try Frame.scan(rest, lengthMax: lengthMax) else { break }
+            used += consumed
+            take(frame)
         }
+        return isOver ? bytes.byteCount : used
     }
 
     private func take(_ frame: Frame) {
