@@ -32,6 +32,14 @@ func testHelp(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
     name: "martlet",
     targets: [
+        // Floor 7: programs.
+        program(
+            "martletd",
+            [
+                "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
+            ]),
+
         // Floor 5: the real world, and the simulated one.
         module(
             "MartletRuntime",

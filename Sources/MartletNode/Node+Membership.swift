@@ -318,7 +318,9 @@ extension Node {
     }
 
     /// The number of copies that the founding tokens are balanced for: the first keyspace's.
-    private var foundingReplication: Int { keyspaces.all.first?.definition.replication.total ?? 1 }
+    private var foundingReplication: ReplicationFactor {
+        keyspaces.all.first?.definition.replication ?? .count(1)
+    }
 
     mutating func tryToForm() {
         guard !formation.isFormed, life == .running else { return }

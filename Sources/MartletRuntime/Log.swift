@@ -71,14 +71,16 @@ package struct Log: Sendable {
             let text = String(value)
             return String(repeating: "0", count: max(0, digits - text.count)) + text
         }
-        return "\(pad(Int(parts.tm_year) + 1900, 4))-\(pad(Int(parts.tm_mon) + 1, 2))-\(pad(Int(parts.tm_mday), 2))T"
+        return
+            "\(pad(Int(parts.tm_year) + 1900, 4))-\(pad(Int(parts.tm_mon) + 1, 2))-\(pad(Int(parts.tm_mday), 2))T"
             + "\(pad(Int(parts.tm_hour), 2)):\(pad(Int(parts.tm_min), 2)):\(pad(Int(parts.tm_sec), 2))."
             + "\(pad(now.tv_nsec / 1_000_000, 3))Z"
     }
 
     private static func logfmt(_ fields: [(String, String)]) -> String {
         fields.map { name, value in
-            let isPlain = !value.isEmpty && value.utf8.allSatisfy { $0 > 32 && $0 < 127 && $0 != 34 && $0 != 61 }
+            let isPlain =
+                !value.isEmpty && value.utf8.allSatisfy { $0 > 32 && $0 < 127 && $0 != 34 && $0 != 61 }
             return "\(name)=" + (isPlain ? value : quoted(value))
         }.joined(separator: " ")
     }

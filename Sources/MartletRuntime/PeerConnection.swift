@@ -132,7 +132,9 @@ final class PeerConnection {
         while !isOver, !hasHello || isAccepted {
             let lengthMax = isAccepted ? Limits.frameBytesMax : Self.helloBytesMax
             let rest = bytes.extracting(droppingFirst: used)
-            guard case .frame(let frame, let consumed) = try Frame.scan(rest, lengthMax: lengthMax) else { break }
+            guard case .frame(let frame, let consumed) = try Frame.scan(rest, lengthMax: lengthMax) else {
+                break
+            }
             used += consumed
             take(frame)
         }

@@ -187,7 +187,8 @@ package struct RegisterView: Hashable, Sendable {
 
     /// The join of two encoded registers: one of them, or what is appended to `writer`.
     static func join(
-        _ a: RegisterView, _ aBytes: RawSpan, _ b: RegisterView, _ bBytes: RawSpan, into writer: inout ByteWriter
+        _ a: RegisterView, _ aBytes: RawSpan, _ b: RegisterView, _ bBytes: RawSpan,
+        into writer: inout ByteWriter
     ) -> Record.JoinOutcome {
         if a.stamp != b.stamp { return a.stamp > b.stamp ? .first : .second }
         let aValue = aBytes.extracting(a.valueOffset..<aBytes.byteCount)
@@ -203,7 +204,8 @@ package struct RegisterView: Hashable, Sendable {
         if valueOrder <= 0, expiryOrder <= 0 { return .second }
         let (value, expiry) = valueOrder > 0 ? (a, b) : (b, a)
         writeHead(
-            state: value.state, stamp: a.stamp, expiryStamp: expiry.expiryStamp, expiry: expiry.expiry, to: &writer)
+            state: value.state, stamp: a.stamp, expiryStamp: expiry.expiryStamp, expiry: expiry.expiry,
+            to: &writer)
         writer.raw(valueOrder > 0 ? aValue : bValue)
         return .written
     }
