@@ -73,7 +73,8 @@ extension Gossip {
     private var suspicionTimeouts: (least: Interval, most: Interval) {
         let log10 = log2(table.presentCount) * 0.301_029_995_663_981_2
         let least = max(
-            settings.suspicionTimeoutMin, settings.probeInterval.scaled(by: settings.suspicionMultiplier * log10))
+            settings.suspicionTimeoutMin,
+            settings.probeInterval.scaled(by: settings.suspicionMultiplier * log10))
         return (least, least * Int64(settings.suspicionMaxMultiplier))
     }
 
@@ -87,12 +88,14 @@ extension Gossip {
             effects.append(
                 .report(
                     .declaredDown(
-                        member.id, after: now.monotonic - suspicion.since, confirmations: suspicion.confirmations)))
+                        member.id, after: now.monotonic - suspicion.since,
+                        confirmations: suspicion.confirmations)))
             adopt(Claim(member: member), replacing: index, from: .itself, now, &effects)
         }
     }
 
-    /// When an event comes much later than it was due, we were not run: we can't tell who didn't answer meanwhile.
+    /// When an event comes much later than it was due, we were not run: we can't tell who didn't answer
+    /// meanwhile.
     mutating func forgiveStall(at now: Instant, _ effects: inout [GossipEffect]) {
         if nextDeadline == .distantFuture { return }
         let lateness = now - nextDeadline
@@ -108,7 +111,8 @@ extension Gossip {
     }
 }
 
-/// Binary logarithm of a positive number, to 2^-20, by repeated squaring: the same on every machine, and without libm.
+/// Binary logarithm of a positive number, to 2^-20, by repeated squaring: the same on every machine, and
+/// without libm.
 func log2(_ value: Int) -> Double {
     if value <= 1 { return 0 }
     let whole = Int.bitWidth - 1 - value.leadingZeroBitCount
