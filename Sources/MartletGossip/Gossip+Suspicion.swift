@@ -32,7 +32,7 @@ extension Gossip {
         suspicions.append(Suspicion(id: member.id, since: now, expires: now, accusers: accusers))
     }
 
-    /// Adds accusers. Those that bring the timeout down are passed on; more aren't news.
+    /// Adds accusers, and passes them on, until there are as many as are looked for: more change nothing.
     mutating func confirmSuspicion(
         _ member: Member, by accusers: [UInt64], _ effects: inout [GossipEffect]
     ) {
@@ -40,17 +40,16 @@ extension Gossip {
             invariantBroken("every suspect has a suspicion")
         }
         let before = suspicions[place].accusers.count
-        for accuser in accusers {
+        for accuser in accusers where suspicions[place].confirmations < settings.suspicionConfirmations {
             let held = suspicions[place].accusers
-            if held.count >= Limits.accusersMax || held.contains(accuser) { continue }
-            let index = held.firstIndex { $0 > accuser } ?? held.count
-            suspicions[place].accusers.insert(accuser, at: index)
+            if held.contains(accuser) { continue }
+            suspicions[place].accusers.insert(accuser, at: held.firstIndex { $0 > accuser } ?? held.count)
         }
         let count = suspicions[place].accusers.count
         if count == before { return }
         reconsiderSuspicions()
         effects.append(.report(.suspicionConfirmed(member.id, confirmations: count - 1)))
-        if before <= settings.suspicionConfirmations { offer(member, accusers: count) }
+        offer(member, accusers: count)
     }
 
     /// Recomputes when suspicions end: after a change of accusers or of the members that could confirm.

@@ -268,9 +268,18 @@ package struct Gossip {
             invariant(!forgottenSet.contains(member.id), "a forgotten id is no member")
         }
         for entry in news.entries {
+            // A packet is filled by these sizes.
             switch entry.subject {
-            case .member(let id): invariant(table.index(of: id) != nil, "news is of members")
-            case .rumour(let key): invariant(store[key] != nil, "news is of facts that are held")
+            case .member(let id):
+                guard let member = member(id) else { invariantBroken("news is of members") }
+                invariant(
+                    entry.bytes == PacketCodec.claimBytes(member, accusers: accusers(of: member).count),
+                    "a claim in the queue has the size that it was queued with")
+            case .rumour(let key):
+                guard let rumour = store[key] else { invariantBroken("news is of facts that are held") }
+                invariant(
+                    entry.bytes == PacketCodec.rumourBytes(rumour.bytes.count),
+                    "a fact in the queue has the size that it was queued with")
             }
         }
     }

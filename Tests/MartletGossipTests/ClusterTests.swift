@@ -12,7 +12,6 @@ import Testing
 
     @Test(arguments: seeds) func membersStartInAnyOrderWithSeedsDown(_ seed: UInt64) {
         var network = Network(seed: seed)
-        network.checksInvariants = true
         for _ in 0..<8 { _ = network.add() }
         for node in 0..<8 { network.kill(node) }
         var order = Array(0..<8)
@@ -50,9 +49,8 @@ import Testing
 
     // MARK: Partitions
 
-    @Test(arguments: seeds, [3, 12]) func aHealedPartitionRejoins(_ seed: UInt64, _ nodes: Int) {
+    @Test(arguments: seeds, [3, 12, 30]) func aHealedPartitionRejoins(_ seed: UInt64, _ nodes: Int) {
         var network = Network.settled(nodes, seed: seed)
-        network.checksInvariants = true
         let cut = nodes / 3
         for node in 0..<cut { network.nodes[node].side = 1 }
         network.run(for: .minutes(3))
@@ -65,7 +63,7 @@ import Testing
         let healed = network.now
         for node in 0..<cut { network.nodes[node].side = 0 }
         let took = network.run(for: .minutes(2)) { $0.everybodyIsUpEverywhere }
-        #expect(took.map { $0 <= .seconds(30) } == true, "seed \(seed): \(String(describing: took))")
+        #expect(took.map { $0 <= .seconds(10) } == true, "seed \(seed): \(String(describing: took))")
         network.run(for: .minutes(1))
         #expect(network.everybodyIsUpEverywhere, "seed \(seed)")
         let flaps = network.changes.filter { $0.at > healed && $0.liveness == .down }
@@ -102,7 +100,6 @@ import Testing
     @Test(arguments: seeds) func aRestartWithAGreaterIncarnationIsUpAtOnce(_ seed: UInt64) {
         for away in [Interval.milliseconds(100), .seconds(2), .seconds(30)] {
             var network = Network.settled(5, seed: seed)
-            network.checksInvariants = true
             network.kill(3)
             network.run(for: away)
             network.restart(3, incarnation: 50, seeds: [0, 1])
@@ -129,7 +126,6 @@ import Testing
 
     @Test(arguments: seeds) func aGoodbyeIsKnownSoonAndIsNoFailure(_ seed: UInt64) {
         var network = Network.settled(12, seed: seed)
-        network.checksInvariants = true
         network.handle(5, .leave)
         let took = network.run(for: .seconds(30)) { $0.allLiving(believe: 5, .left) }
         #expect(took.map { $0 <= .seconds(2) } == true, "seed \(seed): \(String(describing: took))")
@@ -155,7 +151,6 @@ import Testing
 
     @Test(arguments: seeds) func aFactReachesEverybodyAndLaterMembersToo(_ seed: UInt64) {
         var network = Network.settled(20, seed: seed, loss: 0.05)
-        network.checksInvariants = true
         network.publish(4, Self.key(1), 1)
         network.publish(5, Self.key(1), 2)
         network.publish(6, Self.key(2), 3, bytes: 300)
@@ -170,7 +165,6 @@ import Testing
 
     @Test(arguments: seeds) func aFactTooLargeForAPacketGoesByPushPull(_ seed: UInt64) {
         var network = Network.settled(12, seed: seed)
-        network.checksInvariants = true
         network.publish(4, Self.key(1), 1, bytes: Limits.rumourBytesMax)
         network.run(for: .seconds(10))
         #expect(network.nodes.allSatisfy { $0.facts == [Self.key(1): 1] }, "seed \(seed)")
@@ -201,7 +195,6 @@ import Testing
 
     @Test func manyFactsAtOnceKeepTheirPacketsWithinTheBudget() {
         var network = Network.settled(10, seed: 1)
-        network.checksInvariants = true
         for n in UInt64(0)..<300 { network.publish(Int(n % 10), Self.key(n), n + 1, bytes: 8 + Int(n)) }
         network.run(for: .seconds(60))
         #expect(network.nodes.allSatisfy { $0.facts.count == 300 })
