@@ -54,8 +54,46 @@ extension Node {
         case .refused(let what):
             metrics.gossipRefused += 1
             effects.append(.report(.badPeerBytes(what)))
-        case .report(let fact): effects.append(.report(.gossip("\(fact)")))
+        case .report(let fact): reportGossip(fact)
         }
+    }
+
+    private mutating func reportGossip(_ fact: GossipReport) {
+        func name(_ id: NodeID) -> String { peers.index(of: id).map { peers[$0].name } ?? id.description }
+        let text: String
+        switch fact {
+        case .refuted(let incarnation, let accused):
+            text = "was called \(accused), refuted it with incarnation \(incarnation)"
+        case .localHealth(let score): text = "local health is \(score), 0 is best"
+        case .probeFailed(let id, let nacks, let helpers):
+            text = "\(name(id)) answered no probe; \(nacks) of \(helpers) helpers had tried"
+        case .suspicionConfirmed(let id, let confirmations):
+            text = "\(name(id)) is suspected by \(confirmations) more"
+        case .declaredDown(let id, let after, let confirmations):
+            text = "\(name(id)) is down after \(after.milliseconds) ms, \(confirmations) confirmations"
+        case .datagramsLost(let id):
+            text = "\(name(id)) answers over TCP, but not to datagrams: is UDP blocked?"
+        case .addressClash(let id, let other, let address):
+            effects.append(
+                .report(.identityConflict("\(name(id)) and \(name(other)) are both said to be at \(address)"))
+            )
+            return
+        case .identityClash(let address):
+            effects.append(
+                .report(
+                    .identityConflict("a node at \(address) uses this node's id: is the data folder a copy?"))
+            )
+            return
+        case .stalled(let time): text = "was not run for \(time.milliseconds) ms"
+        case .joinWaiting(let attempts): text = "reached no other node in \(attempts) attempts"
+        case .synchronised(let id): text = "exchanged what differed with \(name(id))"
+        case .evicted(let id): text = "forgot \(name(id)), because the table of members is full"
+        case .rumoursFull(let key): text = "no room for the fact \(key.kind) of \(name(key.id))"
+        case .goodbyeSpread:
+            hasSaidGoodbye = true
+            text = "said goodbye"
+        }
+        effects.append(.report(.gossip(text)))
     }
 
     // MARK: Liveness
@@ -178,17 +216,13 @@ extension Node {
     }
 
     private mutating func publishEntry(_ entry: RingEntry) {
-        var writer = ByteWriter()
-        entry.write(to: &writer)
-        publish(Rumour.entry.key(entry.id), Blob(writer.bytes))
+        publish(Rumour.entry.key(entry.id), entry.encoded())
     }
 
     /// An entry of the ring is new or has changed: remember it, spread it, and place the slots anew.
     private mutating func ringChanged(_ id: NodeID) {
         guard let entry = ring[id] else { return }
-        var writer = ByteWriter()
-        entry.write(to: &writer)
-        putMeta(MetaMemory.entryKey(id), Blob(writer.bytes))
+        putMeta(MetaMemory.entryKey(id), entry.encoded())
         publishEntry(entry)
         placeSlots()
         publishRingDigest()
@@ -206,10 +240,9 @@ extension Node {
 
     private mutating func publishKeyspace(_ id: UInt32) {
         guard let index = keyspaces.index(of: id) else { return }
-        var writer = ByteWriter()
-        keyspaces[index].definition.write(to: &writer)
-        putMeta(MetaMemory.keyspaceKey(id), Blob(writer.bytes))
-        publish(Rumour.key(keyspace: id), Blob(writer.bytes))
+        let bytes = keyspaces[index].definition.encoded()
+        putMeta(MetaMemory.keyspaceKey(id), bytes)
+        publish(Rumour.key(keyspace: id), bytes)
     }
 
     // MARK: Views
@@ -222,16 +255,8 @@ extension Node {
 
     private func view() -> View {
         View(
-            entries: ring.entries.map { entry in
-                var writer = ByteWriter()
-                entry.write(to: &writer)
-                return Blob(writer.bytes)
-            },
-            keyspaces: keyspaces.all.map { keyspace in
-                var writer = ByteWriter()
-                keyspace.definition.write(to: &writer)
-                return Blob(writer.bytes)
-            })
+            entries: ring.entries.map { $0.encoded() },
+            keyspaces: keyspaces.all.map { $0.definition.encoded() })
     }
 
     /// A replica's view, which came because its placement differs from ours: merge it, and show ours, so that the retry
@@ -300,6 +325,7 @@ extension Node {
         for keyspace in keyspaces.all { publishKeyspace(keyspace.definition.id) }
         if formation.isFormed {
             for entry in ring.entries { publishEntry(entry) }
+            if let own = ring[configuration.id] { putMeta(MetaMemory.entryKey(own.id), own.encoded()) }
             publishRingDigest()
         } else if let position = configuration.founders.firstIndex(where: { $0.name == configuration.name }) {
             let tokens = TokenChoice.founding(
@@ -349,11 +375,7 @@ extension Node {
             if let peer = peers.index(of: id) { peers[peer].name = founder.name }
         }
         formation.form(ids)
-        for entry in ring.entries {
-            var writer = ByteWriter()
-            entry.write(to: &writer)
-            putMeta(MetaMemory.entryKey(entry.id), Blob(writer.bytes))
-        }
+        for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
         let founding = FoundingRumour(list: formation.list, ids: ids)
         putMeta(MetaMemory.formedKey, founding.encoded())
         publish(Rumour.founding.key(configuration.id), founding.encoded())

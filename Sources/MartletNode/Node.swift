@@ -58,6 +58,8 @@ package struct Node: ~Copyable {
 
     var replica: Replica
     var life = Life.created
+    /// The goodbye has been sent as often as news is.
+    var hasSaidGoodbye = false
     package var metrics = NodeMetrics()
 
     enum Life: Hashable {
@@ -153,7 +155,9 @@ package struct Node: ~Copyable {
     /// After each event: stop when drained, and ask for the next timer.
     private mutating func settle() {
         if case .draining(let until) = life {
-            let isIdle = reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
+            let isIdle =
+                reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
+                && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
                 stop(.drained)
                 return
