@@ -30,6 +30,10 @@ let package = Package(
         // Floor 0: C headers.
         .systemLibrary(name: "CXXHash"),
 
+        // Floor 2: pure, each alone.
+        module("MartletRing", ["MartletBase"]),
+        tests("MartletRingTests", ["MartletBase", "MartletRing"]),
+
         // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),

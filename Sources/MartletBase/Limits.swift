@@ -6,7 +6,12 @@ package enum Limits {
     package static let slots = 16_384
     package static let nodesMax = 1_024
     package static let tokensPerNodeMax = 256
+    /// Of one data centre.
     package static let replicationFactorMax = 7
+    /// Data centres that a replication factor names.
+    package static let dataCentersMax = 8
+    /// Owners of a key, over all data centres.
+    package static let ownersMax = 21
     package static let keyspacesMax = 256
     /// Names of nodes, zones, data centres, clusters and keyspaces, in bytes.
     package static let nameBytesMax = 64
@@ -39,5 +44,8 @@ package enum Limits {
             "a frame must hold one record of the largest size")
         invariant(frameBytesMax < Int(Int32.max), "a frame's length is a positive 32-bit number")
         invariant(replicationFactorMax <= nodesMax, "more copies than nodes")
+        invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
+        invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
+        invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")
     }
 }
