@@ -81,6 +81,11 @@ let package = Package(
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 
         // Floor 1: instants, ids, random numbers, byte cursors, limits.
+        // Floor 2: pure, each alone.
+        module("MartletRing", ["MartletBase"]),
+        tests("MartletRingTests", ["MartletBase", "MartletRing"]),
+
+        // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
 

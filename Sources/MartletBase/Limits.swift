@@ -7,6 +7,7 @@ package enum Limits {
     package static let slots = 16_384
     package static let nodesMax = 1_024
     package static let tokensPerNodeMax = 256
+    /// Of one data centre.
     package static let replicationFactorMax = 7
     /// Data centres that a replication factor names.
     package static let dataCentersMax = 8
@@ -123,5 +124,8 @@ package enum Limits {
         invariant(
             datagramBufferBytes / 8 >= packetBytesMax, "a datagram of the largest size must be received whole"
         )
+        invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
+        invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
+        invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")
     }
 }
