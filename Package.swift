@@ -36,6 +36,8 @@ let package = Package(
         tests("MartletWireTests", ["MartletBase", "MartletVersions", "MartletWire"]),
 
         // Floor 2: pure, each alone.
+        module("MartletRESP", ["MartletBase"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
