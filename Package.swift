@@ -73,6 +73,8 @@ let package = Package(
         // Floor 2: pure, each alone.
         module("MartletGossip", ["MartletBase"]),
         module("MartletRing", ["MartletBase"]),
+        module("MartletRESP", ["MartletBase"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),

@@ -23,6 +23,26 @@ package enum Limits {
     /// What a record adds to its value: kind, stamps, expiry, lengths.
     package static let recordOverheadMax = 128
 
+    // MARK: Clients
+    /// A line of a request: an inline command, or the length of what follows. Redis's `PROTO_INLINE_MAX_SIZE`.
+    package static let inlineBytesMax = 64 << 10
+    /// A length that a client may announce, stored or skipped. Redis's `proto-max-bulk-len`.
+    package static let bulkBytesMax = 512 << 20
+    package static let argumentCountMax = 1 << 20
+    /// What a request may hold beside one value of the largest size.
+    package static let requestSlackBytesMax = 64 << 20
+    /// Requests before authentication.
+    package static let strangerArgumentCountMax = 10
+    package static let strangerBulkBytesMax = 16 << 10
+    /// Space that a connection's parser keeps from one request to the next.
+    package static let keptArgumentsMax = 1_024
+    package static let keptInlineBytesMax = 4 << 10
+    /// Replies, as our own clients take them.
+    package static let replyDepthMax = 32
+    package static let replyElementsMax = 16 << 20
+    package static let replyBytesMax = 1 << 30
+    package static let replyLineBytesMax = 64 << 10
+
     // MARK: Peers
     /// A frame's bytes after the length field. Holds one record of the largest size.
     package static let frameBytesMax = valueBytesMax + keyBytesMax + 4_096
@@ -127,5 +147,7 @@ package enum Limits {
         invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
         invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
         invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")
+        invariant(valueBytesMax <= bulkBytesMax, "a client must be able to announce every value")
+        invariant(keyBytesMax <= requestSlackBytesMax, "a request must hold a key beside its value")
     }
 }
