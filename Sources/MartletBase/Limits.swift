@@ -119,9 +119,12 @@ package enum Limits {
     package static let scanBytesMax = 4 << 20
     /// Table files that the engine keeps open; RocksDB's own log and manifest come on top.
     package static let openFilesMax = 512
-    /// The engine's own log of events, in files of this size.
-    package static let engineLogFileBytesMax = 4 << 20
+    /// Earlier starts whose log the engine keeps.
     package static let engineLogFilesMax = 4
+    /// The engine looks at the disk's free space each time it has written this much.
+    package static let spaceCheckBytes = 1 << 20
+    /// Free space that the engine needs beside its tables in memory, whatever `disk_free_min` says.
+    package static let spaceReserveBytes = 16 << 20
     /// A record that is larger isn't kept in the record cache.
     package static let cachedRecordBytesMax = 64 << 10
     /// Merges of one key, blind to what is stored, after which the engine looks whether it can store their join instead.
