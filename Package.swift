@@ -72,22 +72,18 @@ let package = Package(
 
         // Floor 2: pure, each alone.
         module("MartletGossip", ["MartletBase"]),
-        module("MartletRing", ["MartletBase"]),
         module("MartletRESP", ["MartletBase"]),
-        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
+        module("MartletRing", ["MartletBase"]),
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
+        tests("MartletRingTests", ["MartletBase", "MartletRing"]),
         testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
         tests("MartletStorageTests", ["MartletBase", "MartletStorage", "StorageConformance"]),
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 
         // Floor 1: instants, ids, random numbers, byte cursors, limits.
-        // Floor 2: pure, each alone.
-        module("MartletRing", ["MartletBase"]),
-        tests("MartletRingTests", ["MartletBase", "MartletRing"]),
-
-        // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
 

@@ -1,7 +1,6 @@
 /// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold
 /// between them, and is called when a process starts.
 package enum Limits {
-
     // MARK: The ring
     /// Redis Cluster's slots: the top 14 bits of a token.
     package static let slots = 16_384
@@ -113,6 +112,7 @@ package enum Limits {
     package static let configurationIssuesMax = 20
     /// A path that cluster.yaml names.
     package static let pathBytesMax = 1_024
+
     // MARK: Storage
     /// One page of a scan of the store.
     package static let scanRecordsMax = 1_000
