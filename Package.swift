@@ -55,6 +55,12 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions",
                 "MartletWire",
             ]),
+        tests(
+            "MartletNodeTests",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
+            ]),
 
         // Floor 3: codecs between nodes, the engine, the loop, the configuration.
         module("MartletConfig", ["CYAML", "MartletBase"]),
