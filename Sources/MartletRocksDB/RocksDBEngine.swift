@@ -125,11 +125,13 @@ package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
         defer { database.close() }
         try checkUsable()
         _ = try sync()
-        // With the tables written out the next start has no log to replay.
+        // With the tables written out the next start has no log to replay. A disk too full for them is no failure:
+        // the log has everything.
         do {
             try database.flushTables()
         } catch {
-            throw outcome(of: error)
+            let error = outcome(of: error)
+            guard case .refused = error else { throw error }
         }
         try syncMark()
         _ = fail(.failed("the engine is closed"))
