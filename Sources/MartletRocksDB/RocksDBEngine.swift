@@ -125,8 +125,8 @@ package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
         defer { database.close() }
         try checkUsable()
         _ = try sync()
-        // With the tables written out the next start has no log to replay. A disk too full for them is no failure:
-        // the log has everything.
+        // With the tables written out the next start has no log to replay. A disk too full for them is no
+        // failure: the log has everything.
         do {
             try database.flushTables()
         } catch {
