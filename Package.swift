@@ -24,11 +24,6 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-/// What the test targets of several modules share.
-func testHelp(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
-}
-
 let package = Package(
     name: "martlet",
     targets: [
@@ -85,7 +80,9 @@ let package = Package(
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
         tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
-        testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
+        .target(
+            name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],
+            path: "Tests/StorageConformance", swiftSettings: settings),
         tests("MartletStorageTests", ["MartletBase", "MartletStorage", "StorageConformance"]),
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 
