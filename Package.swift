@@ -43,5 +43,9 @@ let package = Package(
         // Floor 1.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
+
+        // Floor 2: pure, each alone.
+        module("MartletGossip", ["MartletBase"]),
+        tests("MartletGossipTests", ["MartletGossip", "MartletBase"]),
     ]
 )

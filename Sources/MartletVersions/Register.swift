@@ -213,3 +213,26 @@ package struct RegisterView: Hashable, Sendable {
 @inlinable func compare(_ a: RawSpan, _ b: RawSpan) -> Int {
     a.withUnsafeBytes { x in b.withUnsafeBytes { y in compareBytes(x, y) } }
 }
+
+extension Register {
+    /// Decodes an encoded register that was validated before.
+    package init(decoding record: Blob) {
+        guard let view = try? RegisterView(record.span) else {
+            invariantBroken("a record that was validated does not decode: \(record)")
+        }
+        let part = record.span.extracting(view.valueOffset..<record.count)
+        switch view.state {
+        case .present: value = .present(Blob(copying: part))
+        case .tombstone: value = .tombstone
+        case .dropped:
+            var reader = ByteReader(part)
+            guard let hash = try? reader.u64(), let length = try? reader.varint() else {
+                invariantBroken("a dropped value that was validated does not decode: \(record)")
+            }
+            value = .dropped(hash: hash, length: Int(clamping: length))
+        }
+        stamp = view.stamp
+        expiryStamp = view.expiryStamp
+        expiry = view.expiry
+    }
+}
