@@ -18,15 +18,6 @@ enum End: Int {
 /// A TCP connection between two processes, seen from above: each direction delivers in order, late, or not at all, and
 /// each end learns of its death in its own time.
 struct Connection {
-    /// Why a process has its end.
-    enum Purpose {
-        /// The one connection that it keeps to a peer.
-        case peer(PeerIndex)
-        /// Gossip to an address whose node may not be known.
-        case stream(Address)
-        case incoming
-    }
-
     enum State {
         /// The dial is under way.
         case dialling
@@ -39,7 +30,8 @@ struct Connection {
     struct Side {
         let process: Int
         let life: UInt32
-        let purpose: Purpose
+        /// Who dialled; nil at the other side.
+        let dialler: Dialler?
         var state: State
         /// Who the other side said it is.
         var remote: NodeID?
@@ -51,10 +43,10 @@ struct Connection {
         var bytesInFlight = 0
         /// What arrived at a block in the way, in order. TCP sends it again when the way is open.
         var held: [[UInt8]] = []
-        /// Whether its end is waiting for a timeout, because nothing is acknowledged.
+        /// Whether it waits for a timeout, because nothing of what it sent is acknowledged.
         var isStuck = false
-        /// Frames that wait for the other side's hello: gossip only.
-        var waiting: [[UInt8]] = []
+        /// Whether what it sent is about to be sent again.
+        var isResending = false
     }
 
     let generation: UInt32

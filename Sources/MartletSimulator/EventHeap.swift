@@ -21,6 +21,7 @@ struct EventHeap<Payload> {
     private var sequence: UInt64 = 0
 
     var count: Int { entries.count }
+    var soonest: Instant? { entries.first.map { Instant(nanoseconds: $0.at) } }
 
     mutating func push(_ payload: consuming Payload, at instant: Instant) {
         let slot: Int

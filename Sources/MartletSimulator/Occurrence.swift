@@ -9,10 +9,9 @@ enum Occurrence {
     case client(Int, life: UInt32, operation: UInt64)
     case datagram(Int, from: Int, Blob)
     case synced(Int, life: UInt32)
-    case read(Int, life: UInt32, ReadTicket, Blob?)
-    case readRefused(Int, life: UInt32, ReadTicket)
+    case read(Int, life: UInt32, ColdRead)
     case stampsReserved(Int, life: UInt32, ceiling: UInt64)
-    case redial(Int, life: UInt32, PeerIndex)
+    case redial(Int, life: UInt32, Dialler)
     case shutdown(Int, life: UInt32)
 
     // To ends of connections.
@@ -34,10 +33,18 @@ enum Occurrence {
     case arrival
     case retry(operation: UInt64)
     case fault(FaultKind)
-    case faultEnds(Disturbance)
+    case faultEnds(Disturbance, round: Int)
     case periodicSync(Int)
     case phase(Phase)
     case sample
+}
+
+/// A read that a worker does. It sees at least what was written when it was asked for; when it runs late, more.
+struct ColdRead {
+    var ticket: ReadTicket
+    var key: StorageKey
+    var asAsked: Blob?
+    var isLate: Bool
 }
 
 /// A fault that lasts for a while, and what must be undone at its end.

@@ -27,7 +27,9 @@ final class SimulatedDisk {
     // The small files.
     var epoch: UInt64 = 1
     var boot: UInt32 = 0
-    var stampCeiling: HybridTime = .zero
+    private(set) var stampCeiling: HybridTime = .zero
+    /// On its way to the disk.
+    var pendingCeiling: HybridTime?
     var wasStoppedCleanly = true
 
     private var batch = WriteBatch()
@@ -160,6 +162,7 @@ final class SimulatedDisk {
         let lastSurvivor = batchCount - unsynced + survivors
         engine.crash(keeping: kept, tornTail: isTorn)
         settle(pending.prefix { $0.batch <= lastSurvivor }.count)
+        if random.chance(0.5) { landCeiling() }
         forgetProcess()
     }
 
@@ -178,10 +181,19 @@ final class SimulatedDisk {
         batchTickets.removeAll()
         sync = nil
         written = WriteTicket(0)
+        pendingCeiling = nil
+    }
+
+    /// The file of the stamp ceiling was replaced.
+    func landCeiling() {
+        if let ceiling = pendingCeiling, ceiling > stampCeiling { stampCeiling = ceiling }
+        pendingCeiling = nil
     }
 
     var unsyncedBatches: Int { engine.unsyncedBatches }
     func failNextSync() { engine.syncFault = "input/output error" }
+    func checkInvariants() { engine.checkInvariants() }
+    func forgetFaults() { engine.syncFault = nil }
 }
 
 /// When an acknowledgement is given: CONTRACTS, `storage.durability`.

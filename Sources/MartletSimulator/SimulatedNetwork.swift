@@ -51,6 +51,10 @@ struct SimulatedNetwork {
         invariant(blocks[from * machines + to] >= 0, "a way was opened that wasn't blocked")
     }
 
+    mutating func unblockAll() {
+        for way in blocks.indices { blocks[way] = 0 }
+    }
+
     // MARK: Delays
 
     mutating func latency(_ from: Int, _ to: Int) -> Interval {
@@ -111,6 +115,4 @@ struct SimulatedNetwork {
             bytes[random.below(bytes.count)] ^= 1 << UInt8(random.below(8))
         }
     }
-
-    mutating func within(_ range: ClosedRange<Interval>) -> Interval { random.within(range) }
 }

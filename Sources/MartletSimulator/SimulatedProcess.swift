@@ -13,21 +13,6 @@ final class SimulatedProcess {
         case paused
     }
 
-    /// The one connection that a process keeps to a peer.
-    struct Line {
-        var id: NodeID
-        var address: Address
-        var connection: ConnectionID?
-        var isUp = false
-        /// Frames that wait for the connection.
-        var queued: [[UInt8]] = []
-        var queuedBytes = 0
-        var backoff = Line.backoffMin
-
-        static let backoffMin = Interval.milliseconds(50)
-        static let backoffMax = Interval.seconds(1)
-    }
-
     let index: Int
     let name: String
     /// Of its data folder.
@@ -46,16 +31,16 @@ final class SimulatedProcess {
     /// Nil while it runs on its own folder; else what its start must end with.
     var intruder: Intruder?
 
-    /// By peer index; nil until introduced.
-    var lines: [Line?] = []
-    /// Connections of its own for gossip to addresses.
-    var streams: [(address: Address, connection: ConnectionID)] = []
+    /// In the order in which they were added.
+    var diallers: [Dialler] = []
+    var diallerOfPeer: [Dialler?] = []
     /// What happened to it while it was paused.
     var backlog: [Occurrence] = []
-    /// Completions that the shell has at once, in the turn that asked for them.
-    var completions: [StorageCompletion] = []
-    /// Links that broke in the carrying out of a turn's effects.
-    var brokenLines: [PeerIndex] = []
+    var datagramsPutOff = 0
+    static let datagramsPutOffMax = 256
+    /// What the effects of an event gave rise to at once: handled in the same turn, after it.
+    var events: [Event] = []
+    var handled = 0
 
     /// On the monotonic clock, what the node wants; and, in the simulation's time, the soonest wake that is scheduled.
     var wakeWanted = Instant.distantFuture
@@ -63,10 +48,11 @@ final class SimulatedProcess {
 
     // What the checkers follow.
     var isFormed = false
-    var startedAt = Instant.zero
-    var pausedAt = Instant.zero
-    /// Since when nothing has hindered it: it runs, and every way to and from it is open.
+    var resumedAt = Instant.zero
+    /// Since when it is what it is: running, paused or down.
     var wellSince = Instant.zero
+    /// Whether the machine is off, and so doesn't even refuse connections.
+    var isPoweredOff = false
     /// By process: what this one's node says of that one's.
     var belief: [Belief] = []
 
@@ -100,4 +86,29 @@ final class SimulatedProcess {
     /// The disk under the node that runs now.
     var activeDisk: SimulatedDisk { intruder?.disk ?? disk }
     var isAlive: Bool { state != .down }
+}
+
+/// An address that a process dials: a peer's, or one whose node isn't known yet. It keeps one connection to it.
+final class Dialler {
+    let address: Address
+    var peer: PeerIndex?
+    var expected: NodeID?
+    var connection: ConnectionID?
+    /// Whether the hello was accepted.
+    var isUp = false
+    var failures = 0
+    /// Frames that wait for that.
+    var waiting: [[UInt8]] = []
+    var lastUsed: Instant
+
+    static let redialMin = Interval.milliseconds(20)
+    static let redialMax = Interval.seconds(1)
+    static let waitingMax = 4_096
+    /// A connection to an address whose node never became a peer is closed after this.
+    static let strangerIdleMax = Interval.seconds(30)
+
+    init(_ address: Address, now: Instant) {
+        self.address = address
+        lastUsed = now
+    }
 }

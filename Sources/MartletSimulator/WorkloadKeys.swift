@@ -1,4 +1,6 @@
 import MartletBase
+import MartletRing
+import MartletStorage
 
 /// The keys that clients use: `k00000`, `k00001` and so on, so that a stored key tells its index, and the checkers keep
 /// what they know of keys in arrays.
@@ -13,6 +15,12 @@ enum WorkloadKeys {
             divisor /= 10
         }
         return Blob(bytes)
+    }
+
+    /// Where the storage keeps it, in keyspace 0.
+    static func stored(_ index: Int) -> StorageKey {
+        let key = key(index)
+        return StorageKey(keyspace: 0, token: Token(key: key).value, key: key)
     }
 
     /// The index of a key, or of a stored key that ends with one; nil for any other bytes.
