@@ -72,10 +72,13 @@ let package = Package(
 
         // Floor 2: pure, each alone.
         module("MartletGossip", ["MartletBase"]),
+        module("MartletRESP", ["MartletBase"]),
         module("MartletRing", ["MartletBase"]),
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
+        tests("MartletRingTests", ["MartletBase", "MartletRing"]),
         testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
         tests("MartletStorageTests", ["MartletBase", "MartletStorage", "StorageConformance"]),
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),

@@ -104,7 +104,7 @@ package final class DataFolder: Sendable {
         }
         if let failure {
             if failure.isFull { throw .refused(.diskFull) }
-            throw .failedSync("\(failure.operation) of \(failure.path): \(failure.text)")
+            throw .failedSync("\(failure)")
         }
     }
 

@@ -100,7 +100,7 @@ package enum DataFolderError: Error, Hashable, Sendable, CustomStringConvertible
             \(folder)/db are damaged, or older files were put in their place. \(Self.keep)
             """
         case .failed(let operation, let path, let reason):
-            "\(operation) of \(path) failed (\(reason)): check the path and the disk, then start the node again"
+            "\(operation) of \(path) failed (\(reason)): check the path and the disk, then start it again"
         }
     }
 

@@ -108,6 +108,9 @@ final class EngineDatabase: @unchecked Sendable {
 ///   record cache bounds the operands of hot keys instead.
 /// * Indexes and filters live in the block cache: then `block_cache` and `memtable` bound the engine's
 ///   memory, and a read from memory alone never opens a file.
+/// * RocksDB's own log of events is kept to its head. Debian builds RocksDB with its assertions, and one of
+///   them ends the process when a second message is written to that log on a full disk. What the log would
+///   tell comes with the errors and from `statistics`.
 /// * Each table file is rewritten at least every seven days, so that what expired without being written
 ///   again goes too.
 struct EngineOptions: ~Copyable {
@@ -135,8 +138,8 @@ struct EngineOptions: ~Copyable {
             max_background_jobs=2;bytes_per_sync=1048576;wal_bytes_per_sync=0;\
             avoid_unnecessary_blocking_io=true;\
             allow_concurrent_memtable_write=false;enable_write_thread_adaptive_yield=false;\
-            stats_dump_period_sec=0;stats_persist_period_sec=0;keep_log_file_num=\(Limits.engineLogFilesMax);\
-            max_log_file_size=\(Limits.engineLogFileBytesMax);max_open_files=\(Limits.openFilesMax);\
+            stats_dump_period_sec=0;stats_persist_period_sec=0;info_log_level=FATAL_LEVEL;\
+            keep_log_file_num=\(Limits.engineLogFilesMax);max_open_files=\(Limits.openFilesMax);\
             max_total_wal_size=\(settings.memtableBytes * Int(memtablesMax));
             """)
         rocksdb_options_set_create_if_missing(database.pointer, 1)

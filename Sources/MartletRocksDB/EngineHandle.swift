@@ -27,8 +27,10 @@ struct EngineFailure: Error, Hashable, Sendable {
 
     /// A read that would have waited for the disk, or a write that would have waited for compaction.
     var isIncomplete: Bool { text.hasPrefix("Result incomplete") }
-    /// The disk is full, and that was found by an ordinary write: what an fsync reports is lost for good.
-    var isDiskFull: Bool { text.contains("No space left on device") && !text.contains("sync") }
+    var isDiskFull: Bool { text.contains("No space left on device") }
+    private var namesLog: Bool {
+        text.split(whereSeparator: { " :,;".contains($0) }).contains { $0.hasSuffix(".log") }
+    }
     var isCorruption: Bool { text.hasPrefix("Corruption") }
 
     /// The file in the folder that the text names. When it names the manifest and another, the manifest
@@ -41,10 +43,11 @@ struct EngineFailure: Error, Hashable, Sendable {
         return files.first { !$0.hasPrefix(folder + "/MANIFEST") } ?? files.first
     }
 
-    /// What the failure of a running engine means.
+    /// What the failure of a running engine means. RocksDB recovers by itself from a full disk that kept it
+    /// from writing a table file; from one that kept it from writing its log it doesn't, see `RocksDBEngine`.
     var storageError: StorageError {
         if isIncomplete { return .refused(.stalled) }
-        return isDiskFull ? .refused(.diskFull) : .failed(text)
+        return isDiskFull && !namesLog ? .refused(.diskFull) : .failed(text)
     }
 }
 

@@ -2,12 +2,13 @@ import Glibc
 import MartletBase
 
 /// A call to the operating system that failed.
-struct FileFailure: Error, Hashable, Sendable {
+struct FileFailure: Error, Hashable, Sendable, CustomStringConvertible {
     let operation: StaticName
     let path: String
     let number: Int32
 
     var text: String { String(cString: strerror(number)) }
+    var description: String { "\(operation) of \(path): \(text)" }
     var isMissing: Bool { number == ENOENT }
     var isFull: Bool { number == ENOSPC || number == EDQUOT }
     var isRefused: Bool { number == EACCES || number == EPERM || number == EROFS }
@@ -86,17 +87,20 @@ private func retryInterrupted<Result: SignedInteger>(_ call: () -> Result) -> Re
 }
 
 enum FileSystem {
-    /// Makes the folder and the folders above it that are missing.
+    /// Makes the folder, durably, and the folders above it that are missing.
     static func makeFolder(_ path: String) throws(FileFailure) {
-        if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
-        let number = errno
-        guard number == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
-            throw FileFailure(operation: "mkdir", path: path, number: number)
+        if mkdir(path, 0o755) != 0 {
+            let number = errno
+            if number == EEXIST { return }
+            guard number == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
+                throw FileFailure(operation: "mkdir", path: path, number: number)
+            }
+            try makeFolder(String(path[..<slash]))
+            guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
+                throw FileFailure(operation: "mkdir", path: path, number: errno)
+            }
         }
-        try makeFolder(String(path[..<slash]))
-        guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
-            throw FileFailure(operation: "mkdir", path: path, number: errno)
-        }
+        try syncFolder(of: path)
     }
 
     static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }

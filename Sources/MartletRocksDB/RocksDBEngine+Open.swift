@@ -9,6 +9,11 @@ extension RocksDBEngine {
     ) throws(DataFolderError) -> EngineDatabase {
         let path = folder.enginePath
         let synced = folder.synced.withLock { $0.value }
+        let free = try DataFolderError.explaining { () throws(FileFailure) in
+            try FileSystem.freeBytes(at: folder.path)
+        }
+        // RocksDB would fail somewhere on its way, and not always with an error.
+        if free < Limits.spaceReserveBytes { throw .full(path: path) }
         do {
             let options = try EngineOptions.make(settings, rules: rules, expiry: expiry)
             let current = path + "/CURRENT"
@@ -19,6 +24,8 @@ extension RocksDBEngine {
                 // RocksDB would make a new database here, and remove what it finds of the old one.
                 throw DataFolderError.missing(file: FileSystem.exists(path) ? current : path)
             }
+            // RocksDB makes its folder, but not the folder's name durable.
+            try DataFolderError.explaining { () throws(FileFailure) in try FileSystem.makeFolder(path) }
             let database = try EngineDatabase.open(path, options: options, mode: .use)
             try check(recovered: database.latestSequence, synced: synced, folder)
             return database

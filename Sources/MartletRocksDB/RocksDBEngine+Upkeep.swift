@@ -24,15 +24,24 @@ extension RocksDBEngine {
 
     package func checkHealth() throws(StorageError) {
         try checkUsable()
+        try checkSpace()
+        let isStopped = database.number("rocksdb.is-write-stopped", in: database.data) != 0
+        counters.isWriteStopped.store(isStopped, ordering: .relaxed)
+    }
+
+    /// Free space below which writes are refused.
+    private var freeBytesMin: Int {
+        max(settings.diskFreeMinBytes, 2 * settings.memtableBytes + Limits.spaceReserveBytes)
+    }
+
+    func checkSpace() throws(StorageError) {
         do {
             let free = try FileSystem.freeBytes(at: folder.path)
             counters.freeBytes.store(free, ordering: .relaxed)
-            counters.isDiskFull.store(free < settings.diskFreeMinBytes, ordering: .relaxed)
+            counters.isDiskFull.store(free < freeBytesMin, ordering: .relaxed)
         } catch {
-            throw fail(.failed("\(error.operation) of \(error.path): \(error.text)"))
+            throw fail(.failed("\(error)"))
         }
-        let isStopped = database.number("rocksdb.is-write-stopped", in: database.data) != 0
-        counters.isWriteStopped.store(isStopped, ordering: .relaxed)
     }
 
     package var refusal: StorageRefusal? {

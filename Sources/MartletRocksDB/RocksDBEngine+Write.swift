@@ -7,6 +7,11 @@ extension RocksDBEngine {
     @discardableResult
     package func write(_ batch: borrowing WriteBatch) throws(StorageError) -> SequenceNumber {
         try checkUsable()
+        loop.bytesSinceSpaceCheck += batch.byteCount
+        if loop.bytesSinceSpaceCheck >= Limits.spaceCheckBytes {
+            loop.bytesSinceSpaceCheck = 0
+            try checkSpace()
+        }
         if counters.isDiskFull.load(ordering: .relaxed) {
             counters.refusedDiskFull.wrappingAdd(1, ordering: .relaxed)
             throw .refused(.diskFull)
@@ -92,18 +97,8 @@ extension RocksDBEngine {
         let covered = database.latestSequence
         if covered == counters.lastSynced.load(ordering: .relaxed) { return SequenceNumber(covered) }
         do {
-            if syncer.mustFlushTables {
-                try database.flushTables()
-                syncer.mustFlushTables = false
-            } else {
-                try database.syncLog()
-            }
+            try database.syncLog()
         } catch {
-            if error.isDiskFull {
-                syncer.mustFlushTables = true
-                counters.isDiskFull.store(true, ordering: .relaxed)
-                throw .refused(.diskFull)
-            }
             throw fail(.failedSync(error.text))
         }
         counters.syncs.wrappingAdd(1, ordering: .relaxed)

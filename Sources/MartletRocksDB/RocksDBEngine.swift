@@ -21,9 +21,11 @@ import Synchronization
 /// that are read, or merged into again and again, are held in a cache on the loop, the only writer; a merge
 /// into one of these is a put of the join, and one that changes nothing isn't written at all.
 ///
-/// **Failures.** A write that would stall, and a full disk, refuse and heal. What an fsync reports is
-/// final. Anything else that RocksDB reports means that a file can't be trusted: the node stops, and
-/// nothing is retried.
+/// **Failures.** A write that would stall is refused, and so are writes while the disk has little space left;
+/// both heal. What an fsync reports is final, and so is a log that can't be written: RocksDB drops the part
+/// of the log that didn't fit. So writes stop while there is still room for the next log, which RocksDB
+/// allocates when it begins one, and for writing out a table. Anything else that RocksDB reports means that a
+/// file can't be trusted: the node stops, and nothing is retried.
 package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
     // Safe: `loop` is touched only by calls that the protocol confines to the loop, `syncer` only by `sync`
     // and, after all other calls, by `close`; `database` is only read until `close`; the rest is constant,
@@ -47,15 +49,13 @@ package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
         var scratch = ByteWriter()
         /// Keys that this batch made hot.
         var hot: [StorageKey] = []
+        var bytesSinceSpaceCheck = 0
         let batch = EngineHandle(rocksdb_writebatch_create(), rocksdb_writebatch_destroy)
         let options = EngineHandle(rocksdb_writeoptions_create(), rocksdb_writeoptions_destroy)
     }
 
     /// What only the syncer thread touches.
     struct SyncerState {
-        /// A full disk kept the log from being written: the tables in memory must be written out instead,
-        /// because the log has a gap.
-        var mustFlushTables = false
         /// When SYNCED was last made durable.
         var markSynced: Instant
     }

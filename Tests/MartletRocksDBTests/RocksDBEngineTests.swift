@@ -127,6 +127,28 @@ import Testing
         #expect(engine.statistics().refusedDiskFull == 1)
     }
 
+    @Test func aWriteThatWouldStallIsRefusedAtOnceAndHeals() throws {
+        var settings = Scratch.settings
+        settings.memtableBytes = 64 << 10
+        let engine = try scratch.engine(settings: settings)
+        var refused = 0
+        // Tables in memory fill up a hundred times faster than they are written out.
+        for number in 0..<20_000 {
+            while true {
+                do {
+                    try write(engine, number..<(number + 1))
+                    break
+                } catch let error as StorageError {
+                    guard error == .refused(.stalled) else { throw error }
+                    refused += 1
+                }
+            }
+        }
+        #expect(refused > 0)
+        #expect(engine.statistics().refusedStalled == refused)
+        #expect(try present(engine, 0..<20_000) == 20_000)
+    }
+
     // MARK: Threads
 
     @Test func theLoopWritesWhileOthersSyncReadAndLook() async throws {
