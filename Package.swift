@@ -33,6 +33,7 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
+        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         program(
             "martletd",
             [
@@ -45,6 +46,13 @@ let package = Package(
             "MartletRuntime",
             [
                 "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
+            ]),
+
+        module(
+            "MartletSimulator",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
 

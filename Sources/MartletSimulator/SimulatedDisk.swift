@@ -211,8 +211,11 @@ extension RecordJoin {
     /// The join of MartletVersions.
     static let registers = RecordJoin(
         join: { first, second, out in
-            Record.join(RawSpan(_unsafeBytes: first), RawSpan(_unsafeBytes: second), into: &out)
-            return .written
+            switch Record.join(RawSpan(_unsafeBytes: first), RawSpan(_unsafeBytes: second), into: &out) {
+            case .first: .first
+            case .second: .second
+            case .written: .written
+            }
         },
         dropExpired: { record, cutoff, out in
             Record.dropExpired(RawSpan(_unsafeBytes: record), before: cutoff.milliseconds, into: &out)

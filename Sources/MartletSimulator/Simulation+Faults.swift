@@ -123,9 +123,10 @@ extension Simulation {
             }
         }
         for way in ways { network.block(way.from, way.to) }
+        let names = processes.map(\.name)
         record(
-            "\(island.map { processes[$0].name }.sorted()) \(isOneWay ? "can't send to" : "is cut off from") "
-                + "\(rest.map { processes[$0].name }.sorted())")
+            "\(island.map { names[$0] }.sorted()) \(isOneWay ? "can't send to" : "is cut off from") "
+                + "\(rest.map { names[$0] }.sorted())")
         schedule(
             .faultEnds(.partition(ways), round: faultRound),
             after: faults.within(.milliseconds(200)...(.seconds(20))))

@@ -90,7 +90,7 @@ extension Simulation {
 
     private func encode(_ process: SimulatedProcess, _ message: Message) -> [UInt8] {
         var writer = ByteWriter(reservingCapacity: 160)
-        Frame(time: process.node!.hybridTime, message: message).write(to: &writer)
+        Frame(time: process.node?.hybridTime ?? .zero, message: message).write(to: &writer)
         return writer.bytes
     }
 
@@ -198,8 +198,9 @@ extension Simulation {
 
     /// Some box on the way forgets the connection.
     private mutating func reset(_ id: ConnectionID, _ end: End) {
-        record("the connection of \(processes[connections[id][end].process].name) to "
-            + "\(processes[connections[id][end.other].process].name) is reset")
+        let side = connections[id][end]
+        let other = connections[id][end.other]
+        record("the connection of machine \(side.process + 1) to machine \(other.process + 1) is reset")
         schedule(.closed(id, end), after: .zero)
         schedule(.closed(id, end.other), after: .zero)
     }

@@ -73,7 +73,7 @@ extension Simulation {
         let folder = disk.recovered()
         let state = RecoveredState(stampCeiling: folder.stampCeiling, meta: folder.meta)
         process.node = Node(configuration(process), recovered: state, now: process.clock.now(at: now))
-        if process.node!.isFormed { formed(process) }
+        if process.node?.isFormed == true { formed(process) }
         try turn(process, .start)
     }
 
@@ -102,13 +102,13 @@ extension Simulation {
     }
 
     /// How a life ends.
-    enum End {
+    enum LifeEnd {
         /// Killed, or stopped by itself for a reason that leaves its disk as a crash would.
         case killed
         case drained
     }
 
-    mutating func ended(_ process: SimulatedProcess, _ end: Simulation.End) throws(Violation) {
+    mutating func ended(_ process: SimulatedProcess, _ end: LifeEnd) throws(Violation) {
         let disk = process.activeDisk
         process.node = nil
         closeAll(of: process, isSilent: process.isPoweredOff)
@@ -161,7 +161,7 @@ extension Simulation {
     private func ownersOfKeys(_ process: SimulatedProcess) -> [[Int]]? {
         guard let (_, placement) = process.node?.placement(keyspace: 0) else { return nil }
         return (0..<plan.workload.keys).map { index in
-            placement.owners(of: Token(key: WorkloadKeys.key(index)).slot).map { member in
+            placement.owners(of: Token(key: WorkloadKeys.key(index)).slot).array.map { member in
                 processes.firstIndex { $0.id == placement.members[member].id } ?? -1
             }
         }

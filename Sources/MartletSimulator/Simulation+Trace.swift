@@ -41,7 +41,8 @@ extension Simulation {
         guard let machine = machineOfAddress[address] else { return }
         let asker = messageAsker(message, sender: process.index, receiver: machine)
         guard let (key, text) = describe(message, asker: asker) else { return }
-        record(key: key, "\(process.name) sends to \(processes[machine].name): \(text)")
+        let receiver = processes[machine].name
+        record(key: key, "\(process.name) sends to \(receiver): \(text)")
     }
 
     /// Whose request the message is, or answers.

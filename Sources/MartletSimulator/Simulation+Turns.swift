@@ -68,6 +68,15 @@ extension Simulation {
         }
     }
 
+    /// A value is on its way to a replica.
+    private mutating func noteSent(_ record: Blob) {
+        guard let view = try? RegisterView(record.span), view.state == .present,
+            let source = WorkloadValues.operation(of: record.span.extracting(view.valueOffset..<record.count)),
+            operations[source] != nil
+        else { return }
+        operations.update(source) { $0.wasSent = true }
+    }
+
     /// What of an event goes into the trace's hash. The bytes of frames are hashed where they come in.
     private static func digest(of event: borrowing Event) -> (kind: UInt8, digest: UInt64) {
         switch event {
@@ -129,7 +138,7 @@ extension Simulation {
             if let index = WorkloadKeys.index(of: key.bytes) {
                 let source = try noPhantom.met(record, key: index, operations: operations)
                 if let source { operations.update(source) { $0.wasSent = true } }
-                record(key: index, "\(process.name) writes \(Self.text(record)) as \(ticket.number)")
+                self.record(key: index, "\(process.name) writes \(Self.text(record)) as \(ticket.number)")
             }
             disk.merge(ticket, key, record)
         case .putMeta(let ticket, let key, let value): disk.putMeta(ticket, key, value)

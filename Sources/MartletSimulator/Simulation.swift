@@ -57,7 +57,7 @@ package struct Simulation: ~Copyable {
     var accurate = Accurate()
     var firstPending: UInt64 = 1
     package internal(set) var counters = Counters()
-    package internal(set) var recorder: TraceRecorder?
+    var recorder: TraceRecorder?
 
     /// What a run did, for people.
     package struct Counters: Sendable {
@@ -73,6 +73,22 @@ package struct Simulation: ~Copyable {
         package var badFrames = 0
         package var datagramBytes = 0
         package var formedAt: Instant?
+
+        package init() {}
+
+        package mutating func add(_ other: Counters) {
+            occurrences += other.occurrences
+            events += other.events
+            operations += other.operations
+            acknowledged += other.acknowledged
+            reads += other.reads
+            refused += other.refused
+            timedOut += other.timedOut
+            orphaned += other.orphaned
+            faults += other.faults
+            badFrames += other.badFrames
+            datagramBytes += other.datagramBytes
+        }
     }
 
     package init(seed: UInt64, _ options: SimulationOptions) {
