@@ -28,6 +28,7 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
+        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         program(
             "martletd",
             [
@@ -40,6 +41,13 @@ let package = Package(
             "MartletRuntime",
             [
                 "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
+            ]),
+
+        module(
+            "MartletSimulator",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
 
