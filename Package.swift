@@ -24,14 +24,27 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+/// What the test targets of several modules share.
+func testHelp(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
+}
+
 let package = Package(
     name: "martlet",
     targets: [
+        // Floor 7: programs.
+        program(
+            "martletd",
+            [
+                "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
+            ]),
+
         // Floor 5: the real world, and the simulated one.
         module(
             "MartletRuntime",
             [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
 
@@ -39,23 +52,35 @@ let package = Package(
         module(
             "MartletNode",
             [
-                "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions", "MartletWire",
+                "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions",
+                "MartletWire",
             ]),
 
         // Floor 3: codecs between nodes, the engine, the loop, the configuration.
         module("MartletConfig", ["CYAML", "MartletBase"]),
         module("MartletLoop", ["CUV", "MartletBase"]),
+        module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
         module("MartletWire", ["CLZ4", "MartletBase", "MartletVersions"]),
         tests("MartletConfigTests", ["MartletBase", "MartletConfig"]),
         tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
+        tests(
+            "MartletRocksDBTests",
+            [
+                "MartletBase", "MartletRocksDB", "MartletStorage", "StorageConformance",
+            ]),
         tests("MartletWireTests", ["MartletBase", "MartletVersions", "MartletWire"]),
 
         // Floor 2: pure, each alone.
         module("MartletGossip", ["MartletBase"]),
+        module("MartletRESP", ["MartletBase"]),
         module("MartletRing", ["MartletBase"]),
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
+        tests("MartletRingTests", ["MartletBase", "MartletRing"]),
+        testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
+        tests("MartletStorageTests", ["MartletBase", "MartletStorage", "StorageConformance"]),
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 
         // Floor 1: instants, ids, random numbers, byte cursors, limits.
@@ -64,6 +89,7 @@ let package = Package(
 
         // Floor 0: C headers.
         .systemLibrary(name: "CLZ4"),
+        .systemLibrary(name: "CRocksDB"),
         .systemLibrary(name: "CUV"),
         .systemLibrary(name: "CXXHash"),
         .systemLibrary(name: "CYAML"),

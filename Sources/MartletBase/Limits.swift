@@ -1,15 +1,17 @@
 /// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold
 /// between them, and is called when a process starts.
 package enum Limits {
-
     // MARK: The ring
     /// Redis Cluster's slots: the top 14 bits of a token.
     package static let slots = 16_384
     package static let nodesMax = 1_024
     package static let tokensPerNodeMax = 256
+    /// Of one data centre.
     package static let replicationFactorMax = 7
-    /// Owners of one slot, over all data centres: a preference list's places are bits of one word.
-    package static let placesMax = 32
+    /// Data centres that a replication factor names.
+    package static let dataCentersMax = 8
+    /// Owners of a key, over all data centres.
+    package static let ownersMax = 21
     package static let keyspacesMax = 256
     /// Names of nodes, zones, data centres, clusters and keyspaces, in bytes.
     package static let nameBytesMax = 64
@@ -19,6 +21,26 @@ package enum Limits {
     package static let valueBytesMax = 512 << 20
     /// What a record adds to its value: kind, stamps, expiry, lengths.
     package static let recordOverheadMax = 128
+
+    // MARK: Clients
+    /// A line of a request: an inline command, or the length of what follows. Redis's `PROTO_INLINE_MAX_SIZE`.
+    package static let inlineBytesMax = 64 << 10
+    /// A length that a client may announce, stored or skipped. Redis's `proto-max-bulk-len`.
+    package static let bulkBytesMax = 512 << 20
+    package static let argumentCountMax = 1 << 20
+    /// What a request may hold beside one value of the largest size.
+    package static let requestSlackBytesMax = 64 << 20
+    /// Requests before authentication.
+    package static let strangerArgumentCountMax = 10
+    package static let strangerBulkBytesMax = 16 << 10
+    /// Space that a connection's parser keeps from one request to the next.
+    package static let keptArgumentsMax = 1_024
+    package static let keptInlineBytesMax = 4 << 10
+    /// Replies, as our own clients take them.
+    package static let replyDepthMax = 32
+    package static let replyElementsMax = 16 << 20
+    package static let replyBytesMax = 1 << 30
+    package static let replyLineBytesMax = 64 << 10
 
     // MARK: Peers
     /// A frame's bytes after the length field. Holds one record of the largest size.
@@ -91,6 +113,25 @@ package enum Limits {
     /// A path that cluster.yaml names.
     package static let pathBytesMax = 1_024
 
+    // MARK: Storage
+    /// One page of a scan of the store.
+    package static let scanRecordsMax = 1_000
+    package static let scanBytesMax = 4 << 20
+    /// Table files that the engine keeps open; RocksDB's own log and manifest come on top.
+    package static let openFilesMax = 512
+    /// Earlier starts whose log the engine keeps.
+    package static let engineLogFilesMax = 4
+    /// The engine looks at the disk's free space each time it has written this much.
+    package static let spaceCheckBytes = 1 << 20
+    /// Free space that the engine needs beside its tables in memory, whatever `disk_free_min` says.
+    package static let spaceReserveBytes = 16 << 20
+    /// A record that is larger isn't kept in the record cache.
+    package static let cachedRecordBytesMax = 64 << 10
+    /// Merges of one key, blind to what is stored, after which the engine looks whether it can store their join instead.
+    package static let blindMergesMax = 8
+    /// IDENTITY, EPOCH and LOCK: a few lines of text.
+    package static let folderFileBytesMax = 4 << 10
+
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
         invariant(nodesMax * 1 <= slots, "every node needs a slot boundary of its own")
@@ -106,5 +147,10 @@ package enum Limits {
         invariant(
             datagramBufferBytes / 8 >= packetBytesMax, "a datagram of the largest size must be received whole"
         )
+        invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
+        invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
+        invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")
+        invariant(valueBytesMax <= bulkBytesMax, "a client must be able to announce every value")
+        invariant(keyBytesMax <= requestSlackBytesMax, "a request must hold a key beside its value")
     }
 }

@@ -1,12 +1,13 @@
 import MartletBase
 
-/// The news to piggy-back on packets: members whose state changed and facts that were published, in one queue that
-/// shares the packets' bytes.
+/// The news to piggy-back on packets: members whose state changed and facts that were published, in one queue
+/// that shares the packets' bytes.
 ///
-/// Order: fewest times sent first, then oldest. News about the same subject replaces what is queued and starts over.
-/// An entry is dropped when it has been sent the number of times that makes it unlikely that anybody missed it
-/// (SWIM, 4.1: lambda log n). Only the subject is queued; its bytes are read when a packet is written, so that a packet
-/// never carries what is no longer held. Bounded: one entry a member and one a rumour.
+/// Order: fewest times sent first, then oldest. News about the same subject replaces what is queued and
+/// starts over. An entry is dropped when it has been sent the number of times that makes it unlikely that
+/// anybody missed it (SWIM, 4.1: lambda log n). Only the subject is queued; its bytes are read when a packet
+/// is written, so that a packet never carries what is no longer held. Bounded: one entry a member and one a
+/// rumour.
 struct Disseminator {
     enum Subject: Hashable {
         case member(NodeID)
@@ -37,8 +38,8 @@ struct Disseminator {
         if let index = entries.firstIndex(where: { $0.subject == subject }) { entries.remove(at: index) }
     }
 
-    /// Appends to `subjects` what goes into the next packet, whose free bytes are `budget`, and counts it as sent.
-    /// What was sent `transmitsMax` times is dropped.
+    /// Appends to `subjects` what goes into the next packet, whose free bytes are `budget`, and counts it as
+    /// sent. What was sent `transmitsMax` times is dropped.
     mutating func take(budget: Int, transmitsMax: Int, into subjects: inout [Subject]) {
         var left = budget
         var finished = false
@@ -59,7 +60,8 @@ struct Disseminator {
     func checkInvariants() {
         for (a, b) in zip(entries, entries.dropFirst()) {
             invariant(
-                (a.transmits, a.sequence) < (b.transmits, b.sequence), "news is sorted by transmits, then age")
+                (a.transmits, a.sequence) < (b.transmits, b.sequence), "news is sorted by transmits, then age"
+            )
         }
         invariant(Set(entries.map(\.subject)).count == entries.count, "a subject is queued once")
         invariant(

@@ -13,6 +13,10 @@ extension Gossip {
     mutating func receive(
         _ bytes: Blob, by channel: Channel, _ now: Now, _ effects: inout [GossipEffect]
     ) {
+        if bytes.count > Limits.gossipStreamBytesMax {
+            effects.append(.refused("too long"))
+            return
+        }
         // Taken out of `self` and put back, so that its arrays keep their room and aren't copied.
         var incoming = Packet()
         swap(&incoming, &packet)
@@ -179,8 +183,8 @@ extension Gossip {
         noteGoodbye(&effects)
     }
 
-    /// How often each member passes on a piece of news: so often that with n members each passing it on to random
-    /// others, hardly anybody misses it (SWIM, 4.1).
+    /// How often each member passes on a piece of news: so often that with n members each passing it on to
+    /// random others, hardly anybody misses it (SWIM, 4.1).
     private var transmitsMax: Int {
         let members = UInt(table.presentCount)
         return settings.retransmitMultiplier * (UInt.bitWidth - members.leadingZeroBitCount)

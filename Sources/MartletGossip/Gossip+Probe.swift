@@ -145,13 +145,17 @@ extension Gossip {
     }
 
     mutating func receiveRelayedAck(_ sequence: UInt32, _ effects: inout [GossipEffect]) {
-        guard let place = probes.firstIndex(where: { $0.sequence == sequence && $0.isIndirect }) else { return }
+        guard let place = probes.firstIndex(where: { $0.sequence == sequence && $0.isIndirect }) else {
+            return
+        }
         probes.remove(at: place)
         changeLocalHealth(by: -1, &effects)
     }
 
     mutating func receiveNack(_ sequence: UInt32) {
-        guard let place = probes.firstIndex(where: { $0.sequence == sequence && $0.isIndirect }) else { return }
+        guard let place = probes.firstIndex(where: { $0.sequence == sequence && $0.isIndirect }) else {
+            return
+        }
         probes[place].nacks = min(probes[place].nacks + 1, probes[place].helpers)
     }
 
@@ -167,7 +171,8 @@ extension Gossip {
             if left == 0 {
                 let member = table[index]
                 sendPing(
-                    UInt32(truncatingIfNeeded: random.next()), to: member.id, at: member.address, now, &effects)
+                    UInt32(truncatingIfNeeded: random.next()), to: member.id, at: member.address, now,
+                    &effects)
                 return
             }
             left -= 1

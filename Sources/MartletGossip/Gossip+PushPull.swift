@@ -7,8 +7,8 @@ import MartletBase
 ///     A: syncFacts(members that B holds otherwise, facts that B lacks or holds otherwise, wishes)
 ///                                  B: syncFacts(the facts wished for), if any were
 ///
-/// The root is one digest of all that a member holds, so that two members that agree exchange some 200 bytes. Neither
-/// side keeps any state between the steps; a step that is lost or comes twice does no harm.
+/// The root is one digest of all that a member holds, so that two members that agree exchange some 200 bytes.
+/// Neither side keeps any state between the steps; a step that is lost or comes twice does no harm.
 extension Gossip {
     // MARK: When, and with whom
 
@@ -149,8 +149,8 @@ extension Gossip {
         }
     }
 
-    /// Both lists are sorted by key. Where both hold a fact and differ, both send theirs: which one is newer, or
-    /// whether the join of both is newer than either, only the node knows.
+    /// Both lists are sorted by key. Where both hold a fact and differ, both send theirs: which one is newer,
+    /// or whether the join of both is newer than either, only the node knows.
     private func compare(
         _ theirs: [RumourDigest], differing: inout [RumourStore.Rumour], wishes: inout ByteWriter
     ) {

@@ -32,7 +32,7 @@ extension Gossip {
         suspicions.append(Suspicion(id: member.id, since: now, expires: now, accusers: accusers))
     }
 
-    /// Adds accusers. Those that bring the timeout down are passed on; more aren't news.
+    /// Adds accusers, and passes them on, until there are as many as are looked for: more change nothing.
     mutating func confirmSuspicion(
         _ member: Member, by accusers: [UInt64], _ effects: inout [GossipEffect]
     ) {
@@ -40,17 +40,16 @@ extension Gossip {
             invariantBroken("every suspect has a suspicion")
         }
         let before = suspicions[place].accusers.count
-        for accuser in accusers {
+        for accuser in accusers where suspicions[place].confirmations < settings.suspicionConfirmations {
             let held = suspicions[place].accusers
-            if held.count >= Limits.accusersMax || held.contains(accuser) { continue }
-            let index = held.firstIndex { $0 > accuser } ?? held.count
-            suspicions[place].accusers.insert(accuser, at: index)
+            if held.contains(accuser) { continue }
+            suspicions[place].accusers.insert(accuser, at: held.firstIndex { $0 > accuser } ?? held.count)
         }
         let count = suspicions[place].accusers.count
         if count == before { return }
         reconsiderSuspicions()
         effects.append(.report(.suspicionConfirmed(member.id, confirmations: count - 1)))
-        if before <= settings.suspicionConfirmations { offer(member, accusers: count) }
+        offer(member, accusers: count)
     }
 
     /// Recomputes when suspicions end: after a change of accusers or of the members that could confirm.
@@ -73,7 +72,8 @@ extension Gossip {
     private var suspicionTimeouts: (least: Interval, most: Interval) {
         let log10 = log2(table.presentCount) * 0.301_029_995_663_981_2
         let least = max(
-            settings.suspicionTimeoutMin, settings.probeInterval.scaled(by: settings.suspicionMultiplier * log10))
+            settings.suspicionTimeoutMin,
+            settings.probeInterval.scaled(by: settings.suspicionMultiplier * log10))
         return (least, least * Int64(settings.suspicionMaxMultiplier))
     }
 
@@ -87,12 +87,14 @@ extension Gossip {
             effects.append(
                 .report(
                     .declaredDown(
-                        member.id, after: now.monotonic - suspicion.since, confirmations: suspicion.confirmations)))
+                        member.id, after: now.monotonic - suspicion.since,
+                        confirmations: suspicion.confirmations)))
             adopt(Claim(member: member), replacing: index, from: .itself, now, &effects)
         }
     }
 
-    /// When an event comes much later than it was due, we were not run: we can't tell who didn't answer meanwhile.
+    /// When an event comes much later than it was due, we were not run: we can't tell who didn't answer
+    /// meanwhile.
     mutating func forgiveStall(at now: Instant, _ effects: inout [GossipEffect]) {
         if nextDeadline == .distantFuture { return }
         let lateness = now - nextDeadline
@@ -108,7 +110,8 @@ extension Gossip {
     }
 }
 
-/// Binary logarithm of a positive number, to 2^-20, by repeated squaring: the same on every machine, and without libm.
+/// Binary logarithm of a positive number, to 2^-20, by repeated squaring: the same on every machine, and
+/// without libm.
 func log2(_ value: Int) -> Double {
     if value <= 1 { return 0 }
     let whole = Int.bitWidth - 1 - value.leadingZeroBitCount

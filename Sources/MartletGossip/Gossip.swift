@@ -2,51 +2,59 @@ import MartletBase
 
 /// One member's part in the cluster's gossip: who is alive, and what everybody should know.
 ///
-/// SWIM (Das, Gupta, Motivala: "SWIM: Scalable Weakly-consistent Infection-style Process Group Membership Protocol",
-/// DSN 2002) with the extensions of Lifeguard (Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness for More
-/// Accurate Failure Detection", DSN-W 2018) and a push-pull over TCP. A value without I/O: events and the time go in,
-/// effects come out, and the same seed and events give the same effects.
+/// SWIM (Das, Gupta, Motivala: "SWIM: Scalable Weakly-consistent Infection-style Process Group Membership
+/// Protocol", DSN 2002) with the extensions of Lifeguard (Dadgar, Phillips, Currey: "Lifeguard: Local Health
+/// Awareness for More Accurate Failure Detection", DSN-W 2018) and a push-pull over TCP. A value without I/O:
+/// events and the time go in, effects come out, and the same seed and events give the same effects.
 ///
-/// **Belief.** A member is believed `up`, `suspect`, `down` or `left` at an incarnation. Claims are ordered by
-/// (incarnation, liveness) and a greater one replaces a lesser: a join, so claims may be lost, repeated and reordered,
-/// and a stale incarnation never overrides. Only a member raises its own incarnation: at its start, and to refute what
-/// is said of it. Every packet's header is a claim that its sender is up at the incarnation it names.
+/// **Belief.** A member is believed `up`, `suspect`, `down` or `left` at an incarnation. Claims are ordered
+/// by (incarnation, liveness) and a greater one replaces a lesser: a join, so claims may be lost, repeated
+/// and reordered, and a stale incarnation never overrides. Only a member raises its own incarnation: at its
+/// start, and to refute what is said of it. Every packet's header is a claim that its sender is up at the
+/// incarnation it names.
 ///
 /// **Probes.** Each `probeInterval` the next of a shuffled list is pinged. Without an ack in `probeTimeout`,
-/// `indirectProbes` members are asked to ping it and it is pinged over TCP; if nothing comes back within the interval
-/// (or twice the timeout, if that's longer), it is suspected. A broken connection starts a probe at once.
+/// `indirectProbes` members are asked to ping it and it is pinged over TCP; if nothing comes back within the
+/// interval (or twice the timeout, if that's longer), it is suspected. A broken connection starts a probe at
+/// once.
 ///
 /// **Suspicion.** From the first accuser's claim on, each member gives the suspect
 ///
 ///     timeout(c) = max - (max - min) * log(c + 1) / log(k + 1),   at least min
-///     min = max(suspicionTimeoutMin, suspicionMultiplier * log10(members) * probeInterval),   max = min * suspicionMaxMultiplier
+///     min = max(suspicionTimeoutMin, suspicionMultiplier * log10(members) * probeInterval)
+///     max = min * suspicionMaxMultiplier
 ///
-/// with c confirmations by other accusers, of k = `suspicionConfirmations` that are looked for; then declares it down.
+/// with c confirmations by other accusers, of k = `suspicionConfirmations` that are looked for; then declares
+/// it down.
 ///
-/// **Local health.** A score from 0 to `localHealthMax` stretches probe interval and timeout. It rises with helpers
-/// that stay silent, a refutation and a stall of our own, and falls with each answered probe.
+/// **Local health.** A score from 0 to `localHealthMax` stretches probe interval and timeout. It rises with
+/// helpers that stay silent, a refutation and a stall of our own, and falls with each answered probe.
 ///
 /// **News** (claims and rumours) fills the free bytes of every datagram, and goes out on its own each
-/// `gossipInterval` while there is any. **Push-pull** compares everything with one member each `pushPullInterval` and
-/// at a join, digests first.
+/// `gossipInterval` while there is any. **Push-pull** compares everything with one member each
+/// `pushPullInterval` and at a join, digests first.
 ///
 /// Where this deviates from the papers, and why:
-/// - One order for all claims. SWIM lets `Confirm` override `Alive` of any incarnation; then a restarted member needs a
-///   new name. Here a greater incarnation revives, so a member keeps its id for life.
-/// - A suspicion's claim carries all its accusers (a set that grows by union), not one: in Lifeguard a lost message is
-///   a lost confirmation.
-/// - A member that hears of a new suspicion probes the suspect at once with probability `secondOpinions` / members. It
-///   brings confirmations and the suspect's refutation within about an interval, so the least timeout can be short.
-/// - k shrinks with the members that are up and could confirm: the last two of three can still be declared down soon.
-/// - The note that a suspect is suspected goes with every datagram to it, not with pings only (Lifeguard's buddy
-///   system), and likewise to members held down or left: so a member that was paused or cut off learns it at once.
-/// - Absent members are kept, and pinged now and then, so that a healed partition rejoins; a push-pull tells of a
-///   `down` as a suspicion where the member is held up, so that the two halves don't declare each other's down again.
-/// - A stall of our own (an event later than `nextDeadline` by the probe timeout) voids the probes under way and
-///   prolongs suspicions by its length: their answers may lie unread in a socket's buffer.
-/// - The score of local health doesn't stretch suspicions, as in Lifeguard; nor does it rise when a helper's nack is
-///   late for a probe that was answered.
-/// - Probes may overlap: the extra ones don't wait for the regular one.
+/// - One order for all claims. SWIM lets `Confirm` override `Alive` of any incarnation, so that a restarted
+///   member needs a new name. Here a greater incarnation revives, and a member keeps its id for life.
+/// - A suspicion's claim carries all its accusers, a set that grows by union. Lifeguard sends one accuser a
+///   message; then a lost message is a lost confirmation.
+/// - A member that hears of a new suspicion probes the suspect at once, with a probability that makes it
+///   `secondOpinions` members in all. That brings the confirmations, and the suspect's refutation, within
+///   about a second, so that the least timeout can be short.
+/// - k shrinks with the members that are up and could still confirm, so that the last of three isn't left
+///   waiting for confirmations by the dead.
+/// - Every datagram to a member that isn't held up says so, not only pings to suspects (Lifeguard's buddy
+///   system): a member that was paused or cut off learns at its first question how it is held.
+/// - Absent members are kept and pinged now and then, so that a healed partition rejoins. A push-pull's
+///   `down` counts as a suspicion where the member is held up: the halves don't declare each other's members
+///   down.
+/// - A stall of our own (an event that comes later than `nextDeadline` by the probe timeout) voids the probes
+///   under way and prolongs suspicions by its length: the answers may lie unread in a socket's buffer.
+/// - Probes may overlap: those that a broken connection or a suspicion asks for don't wait for the regular
+///   one.
+/// - A failed probe adds one point of local health for each silent helper, as memberlist does, not one in
+///   all.
 package struct Gossip {
     package let settings: GossipSettings
     let cluster: UInt64
@@ -62,7 +70,8 @@ package struct Gossip {
     var suspicions: [Suspicion] = []
     var probes: [Probe] = []
     var relays: [Relay] = []
-    /// The members to probe, in this round's order, and where in it we are. May hold absent and lack new members.
+    /// The members to probe, in this round's order, and where in it we are. May hold absent and lack new
+    /// members.
     var probeOrder: [NodeID] = []
     var probeCursor = 0
     /// Fenced ids, oldest first, and the same as a set (which is never iterated).
@@ -93,8 +102,8 @@ package struct Gossip {
 
     /// - Parameters:
     ///   - address: where our sockets are, as others reach them.
-    ///   - incarnation: greater than that of every earlier start of this id. If it isn't, the first who remembers a
-    ///     greater one tells us, and we refute.
+    ///   - incarnation: greater than that of every earlier start of this id. If it isn't, the first who
+    ///     remembers a greater one tells us, and we rise above it.
     package init(
         id: NodeID, address: Address, incarnation: UInt64, settings: GossipSettings, seed: UInt64
     ) {
@@ -206,8 +215,8 @@ package struct Gossip {
     /// Members that take part and aren't us.
     var peersPresent: Int { table.presentCount - (own.liveness.isPresent ? 1 : 0) }
 
-    /// A member that takes part (or only one that is up), isn't us and isn't excluded: the first at or after a random
-    /// place. So a member that follows absent ones is chosen more often, which does no harm here.
+    /// A member that takes part (or only one that is up), isn't us and isn't excluded: the first at or after
+    /// a random place. So a member that follows absent ones is chosen more often, which does no harm here.
     mutating func randomPeer(upOnly: Bool, excluding excluded: NodeID? = nil) -> Int? {
         let start = random.below(table.count)
         for step in 0..<table.count {
@@ -240,7 +249,8 @@ package struct Gossip {
         invariant(own.liveness == .up || own.liveness == .left, "we never hold ourselves suspect or down")
         let suspects = table.members.filter { $0.liveness == .suspect }
         invariant(
-            suspicions.map(\.id).sorted() == suspects.map(\.id), "every suspect has one suspicion, and no other")
+            suspicions.map(\.id).sorted() == suspects.map(\.id),
+            "every suspect has one suspicion, and no other")
         for suspicion in suspicions {
             invariant(
                 (1...Limits.accusersMax).contains(suspicion.accusers.count)
@@ -258,9 +268,18 @@ package struct Gossip {
             invariant(!forgottenSet.contains(member.id), "a forgotten id is no member")
         }
         for entry in news.entries {
+            // A packet is filled by these sizes.
             switch entry.subject {
-            case .member(let id): invariant(table.index(of: id) != nil, "news is of members")
-            case .rumour(let key): invariant(store[key] != nil, "news is of facts that are held")
+            case .member(let id):
+                guard let member = member(id) else { invariantBroken("news is of members") }
+                invariant(
+                    entry.bytes == PacketCodec.claimBytes(member, accusers: accusers(of: member).count),
+                    "a claim in the queue has the size that it was queued with")
+            case .rumour(let key):
+                guard let rumour = store[key] else { invariantBroken("news is of facts that are held") }
+                invariant(
+                    entry.bytes == PacketCodec.rumourBytes(rumour.bytes.count),
+                    "a fact in the queue has the size that it was queued with")
             }
         }
     }

@@ -7,15 +7,16 @@ package enum GossipEvent: Sendable {
     /// Push-pull with these until somebody is known; retried with jittered back-off. Replaces earlier seeds.
     case join(seeds: [Address])
     case datagram(from: Address, Blob)
-    /// A payload that came over TCP, on a connection that can answer: a request of a peer's, or its answer to one of
-    /// ours. Either side may answer the other on the same link, and `link` need only be known to the shell that gave it.
+    /// A payload that came over TCP, on a connection that can answer: a request of a peer's, or its answer to
+    /// one of ours. Either side may answer the other on the same link, and `link` need only be known to the
+    /// shell that gave it.
     case stream(link: UInt64, Blob)
     /// A `GossipEffect.stream` to this address could not be delivered.
     case streamFailed(Address)
     /// A connection with this member broke: a reason to probe it at once.
     case connectionBroke(NodeID)
-    /// Spread the newest bytes of this fact, in place of older ones under the same key, and keep them for push-pull.
-    /// Bytes that are held already are not spread again.
+    /// Spread the newest bytes of this fact, in place of older ones under the same key, and keep them for
+    /// push-pull. Bytes that are held already are not spread again.
     case publish(RumourKey, Blob)
     /// Stop storing and spreading a fact. Peers that hold it will tell it again.
     case retract(RumourKey)
@@ -23,8 +24,8 @@ package enum GossipEvent: Sendable {
     case forget(NodeID)
     /// Say goodbye: spread that we left, stop probing. `GossipReport.goodbyeSpread` tells when it is done.
     case leave
-    /// `nextDeadline` has come. Harmless when early; when late by more than the probe timeout, the node is taken to
-    /// have stalled.
+    /// `nextDeadline` has come. Harmless when early; when late by more than the probe timeout, the node is
+    /// taken to have stalled.
     case timer
 }
 
@@ -36,8 +37,8 @@ package enum GossipEffect: Sendable {
     case respond(link: UInt64, Blob)
     /// A member is new (`was` is nil), or its liveness, incarnation or address changed. Never of ourselves.
     case liveness(Member, was: Liveness?)
-    /// Bytes learned from a peer that differ from what is held. The node judges and merges them, and publishes the
-    /// result if it changed what the node holds.
+    /// Bytes learned from a peer that differ from what is held. The node judges and merges them, and
+    /// publishes the result if it changed what the node holds.
     case rumour(RumourKey, Blob)
     /// The peer's wall clock minus ours, and how long the question took: from answers to direct probes.
     case clockSample(NodeID, offset: Interval, roundTrip: Interval)

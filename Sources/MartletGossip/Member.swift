@@ -38,8 +38,8 @@ package struct Member: Hashable, Sendable {
     }
 }
 
-/// Names an opaque fact that the node gives to gossip: a ring entry, a keyspace's definition. Gossip only compares its
-/// bytes; what they mean, and which of two is newer, the node knows.
+/// Names an opaque fact that the node gives to gossip: a ring entry, a keyspace's definition. Gossip only
+/// compares its bytes; what they mean, and which of two is newer, the node knows.
 package struct RumourKey: Hashable, Comparable, Sendable {
     package let kind: UInt8
     package let id: NodeID
@@ -52,7 +52,8 @@ package struct RumourKey: Hashable, Comparable, Sendable {
     @inlinable package static func < (a: RumourKey, b: RumourKey) -> Bool { (a.kind, a.id) < (b.kind, b.id) }
 }
 
-/// What one member says of another, as it travels in packets. The order of claims is that of `Member.overrides`.
+/// What one member says of another, as it travels in packets. The order of claims is that of
+/// `Member.overrides`.
 struct Claim: Hashable {
     var member: Member
     /// Of a suspicion: the short ids of those whose own probes failed, sorted.

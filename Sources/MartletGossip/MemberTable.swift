@@ -2,8 +2,8 @@ import MartletBase
 
 /// The members known, sorted by id, and how many of them are up, suspect or absent.
 ///
-/// An array and binary search: at most `Limits.gossipMembersMax` entries, mostly a handful, iterated in an order that
-/// is the same on every machine.
+/// An array and binary search: at most `Limits.gossipMembersMax` entries, mostly a handful, iterated in an
+/// order that is the same on every machine.
 struct MemberTable {
     private(set) var members: [Member] = []
     /// When each was last changed, by index: the longest absent is evicted first.
@@ -69,7 +69,8 @@ struct MemberTable {
         members.first { $0.address == address && $0.id != id && $0.liveness.isPresent }?.id
     }
 
-    /// Whom to drop for a new member when the table is full: the one absent for longest, those that left first.
+    /// Whom to drop for a new member when the table is full: the one absent for longest, those that left
+    /// first.
     var evictable: NodeID? {
         var best: Int?
         for index in members.indices where !members[index].liveness.isPresent {

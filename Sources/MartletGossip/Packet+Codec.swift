@@ -6,14 +6,14 @@ import MartletBase
 ///     items, to the end of the packet
 ///
 ///     sender   liveness u8 (up, left) | id 20 | incarnation varint | address
-///     item     tag u8 = liveness 0-3 | id 20 | incarnation varint | address | if suspect: n u8, n accusers u64
+///     item     tag u8 = liveness 0-3 | id 20 | incarnation varint | address | if suspect: n u8, n times u64
 ///              tag u8 = 16           | kind u8 | id 20 | length varint | bytes                    (a fact)
 ///              tag u8 = 17           | kind u8 | id 20 | hash u64                                 (a digest)
 ///              tag u8 = 18           | kind u8 | id 20                                            (a wish)
 ///     address  4 | 4 bytes | port u16     or     6 | 16 bytes | port u16
 ///
-/// The checksum is XXH3-64 of all that follows it, and `cluster` the XXH3-64 of the cluster's name: neither is a secret.
-/// Bytes are read completely before any of them has an effect.
+/// The checksum is XXH3-64 of all that follows it, and `cluster` the XXH3-64 of the cluster's name: neither
+/// is a secret. Bytes are read completely before any of them has an effect.
 enum PacketCodec {
     static let magic: UInt32 = 0x4D47_5350
     static let version: UInt8 = 1
@@ -27,7 +27,8 @@ enum PacketCodec {
 
     /// Fewer free bytes than this hold no item.
     static let itemBytesMin = 29
-    /// The most that header, fields and the note to an accused recipient take: what of a packet news can't count on.
+    /// The most that header, fields and the note to an accused recipient take: what of a packet news can't
+    /// count on.
     static let overheadBytesMax = 256
     /// Wall clocks beyond this (the year 2255) are nonsense, and their differences would overflow.
     static let wallMicrosecondsMax: UInt64 = 9_000_000_000_000_000
@@ -150,6 +151,8 @@ extension ByteReader {
     mutating func claim(_ liveness: Liveness) throws(WireError) -> Claim {
         let id = try NodeID(from: &self)
         let incarnation = try incarnation()
+        // At the limit an accusation could not be refuted.
+        if liveness != .up, incarnation == Limits.incarnationMax { throw .invalid("incarnation") }
         let address = try compactAddress()
         let member = Member(id: id, address: address, incarnation: incarnation, liveness: liveness)
         guard liveness == .suspect else { return Claim(member: member) }

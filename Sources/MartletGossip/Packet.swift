@@ -2,8 +2,8 @@ import MartletBase
 
 /// What a packet says, before the news at its end.
 ///
-/// `ping`, `ack` and `gossip` travel as datagrams; a ping may come over TCP too, and is then acknowledged there.
-/// The `sync` kinds are the steps of a push-pull and travel over TCP only.
+/// `ping`, `ack` and `gossip` travel as datagrams; a ping may come over TCP too, and is then acknowledged
+/// there. The `sync` kinds are the steps of a push-pull and travel over TCP only.
 enum PacketKind: UInt8, CaseIterable {
     case ping = 1
     case ack
@@ -11,7 +11,8 @@ enum PacketKind: UInt8, CaseIterable {
     case pingRequest
     /// A helper got the target's ack.
     case relayedAck
-    /// A helper is well but got no ack (Lifeguard, IV-A: so a silent helper is a sign that we are the sick one).
+    /// A helper is well but got no ack (Lifeguard, IV-A: so a silent helper is a sign that we are the sick
+    /// one).
     case nack
     /// News only.
     case gossip
@@ -29,8 +30,8 @@ struct RumourDigest: Hashable {
     let hash: UInt64
 }
 
-/// A packet as decoded: reused from packet to packet, so that decoding one allocates nothing. Only the fields of its
-/// kind mean anything.
+/// A packet as decoded: reused from packet to packet, so that decoding one allocates nothing. Only the fields
+/// of its kind mean anything.
 struct Packet {
     var kind = PacketKind.gossip
     /// As it says of itself: up or left.

@@ -3,7 +3,8 @@ import Glibc
 import MartletBase
 
 extension Address {
-    /// Calls `body` with the address in the form that the system's calls take: IPv4 when it is an IPv4-mapped address.
+    /// Calls `body` with the address as the system's calls take it: as IPv4 when it is an IPv4-mapped
+    /// address.
     func withSocketAddress<R>(_ body: (UnsafePointer<sockaddr>) -> R) -> R {
         if let v4 = ip.v4 {
             var address = sockaddr_in()

@@ -2,21 +2,21 @@ import CUV
 import Glibc
 import MartletBase
 
-/// One thread's event loop: libuv's, with clocks that are read once a turn and writes that go out once a turn.
+/// One thread's event loop: libuv's, with clocks read once a turn and writes that go out once a turn.
 ///
-/// A turn is: wait for events; run their callbacks (reads, accepts, inboxes, timers); then, before the loop waits
-/// again, the **turn's end**: each hook in the order of registration (the shell hands out the node's effects there),
-/// and then one flush of each connection that was written to. So however many replies a turn makes for a
-/// connection, they cost one system call.
+/// A turn is: wait for events; run their callbacks (reads, accepts, inboxes, timers); then, before the loop
+/// waits again, the **turn's end**: each hook in the order of registration (the shell hands out the node's
+/// effects there), and then one flush of each connection that was written to. So however many replies a turn
+/// makes for a connection, they cost one system call.
 ///
 ///     wait → callbacks → hooks → flush → wait → …
 ///
-/// Nothing that runs in the flush calls back; what it has to say (an output that has drained) comes as a callback
-/// of the next turn, which then doesn't wait. A hook that leaves work undone calls `runAgain()`.
+/// Nothing that runs in the flush calls back; what it has to say (an output that has drained) comes as a
+/// callback of the next turn, which then doesn't wait. A hook that leaves work undone calls `runAgain()`.
 ///
-/// A loop and all that refers to it belong to the thread that runs it; only an `Inbox` may be used from elsewhere.
-/// `shutDown()` closes every handle. A loop that is dropped without it must have no handle open (a handle that is
-/// open keeps its loop alive).
+/// A loop and all that refers to it belong to the thread that runs it; only an `Inbox` may be used from
+/// elsewhere. `shutDown()` closes every handle. A loop that is dropped without it must have no handle open (a
+/// handle that is open keeps its loop alive).
 package final class EventLoop {
     let uv: UnsafeMutablePointer<uv_loop_t>
     private let prepare: UnsafeMutablePointer<uv_prepare_t>
@@ -28,7 +28,8 @@ package final class EventLoop {
     /// Handles that libuv knows, besides the loop's own two.
     var openHandles = 0
 
-    /// Every TCP connection of the loop reads into this: the bytes are valid until the read's callback returns.
+    /// Every TCP connection of the loop reads into this: its bytes are valid until the read's callback
+    /// returns.
     let readBuffer: UnsafeMutableRawBufferPointer
     private var datagramBufferOrNil: UnsafeMutableRawBufferPointer?
 
@@ -164,8 +165,8 @@ package final class EventLoop {
 
     // MARK: The end
 
-    /// Closes every handle, waits for libuv to be done with them (their `onClose` is called; nothing is flushed), and
-    /// closes the loop. Not from a callback. May be called again.
+    /// Closes every handle, waits for libuv to be done with them (their `onClose` is called; nothing is
+    /// flushed), and closes the loop. Not from a callback. May be called again.
     package func shutDown() {
         if isShutDown { return }
         invariant(!isRunning, "a loop can't be shut down by a callback of its own: stop it first")
@@ -199,7 +200,7 @@ package struct LoopCounters: Hashable, Sendable {
     package var turns: UInt64 = 0
     package var bytesRead: UInt64 = 0
     package var bytesWritten: UInt64 = 0
-    /// Calls that wrote to a TCP connection: at most one a connection and turn, but for outputs that a peer takes slowly.
+    /// Calls that wrote to a TCP connection: one a connection and turn, and more where a peer reads slowly.
     package var writeCalls: UInt64 = 0
     package var accepted: UInt64 = 0
     package var acceptErrors: UInt64 = 0

@@ -3,9 +3,9 @@ import MartletBase
 
 /// A loop's letter box: any thread sends, the loop's thread receives.
 ///
-/// Sending appends to an array under a lock; the first message since the loop last looked wakes it (`uv_async_send`).
-/// The loop swaps the array for an empty one and hands out the messages in their order: one lock and one wake-up for
-/// all that were sent meanwhile. Messages of one sender stay in order.
+/// Sending appends to an array under a lock; the first message since the loop last looked wakes it
+/// (`uv_async_send`). The loop swaps the array for an empty one and hands out the messages in their order:
+/// one lock and one wake-up for all that were sent meanwhile. Messages of one sender stay in order.
 package final class Inbox<Message: Sendable>: Sendable {
     private struct State {
         var messages: [Message] = []
@@ -67,8 +67,8 @@ package final class Inbox<Message: Sendable>: Sendable {
 final class WakeUp: LoopHandle {
     /// The one thing that other threads may hold of a loop.
     ///
-    /// Safe: `uv_async_send` may be called on any thread, as long as the handle isn't closing; who holds a sender keeps
-    /// to that by a lock.
+    /// Safe: `uv_async_send` may be called on any thread, as long as the handle isn't closing; who holds a
+    /// sender keeps to that by a lock.
     struct Sender: @unchecked Sendable {
         fileprivate let async: UnsafeMutablePointer<uv_async_t>
 

@@ -2,9 +2,10 @@ import MartletBase
 
 /// The bytes of a stream that were received and not yet parsed.
 ///
-/// `parse` lends a parser the unread bytes and drops as many as it says it has used. As long as each read ends at the
-/// end of a message nothing is ever copied: the parser gets the read's own bytes. What it leaves is kept in front of
-/// the next read. Memory that only a large message needed is given back once that is used up.
+/// `parse` lends a parser the unread bytes and drops as many as it says it has used. As long as each read
+/// ends at the end of a message nothing is ever copied: the parser gets the read's own bytes. What it leaves
+/// is kept in front of the next read. Memory that only a large message needed is given back once that is used
+/// up.
 package struct InputBuffer: ~Copyable {
     private var bytes: [UInt8] = []
     /// Bytes at the front that were used.
@@ -38,8 +39,8 @@ package struct InputBuffer: ~Copyable {
         new.withUnsafeBytes { bytes.append(contentsOf: $0) }
     }
 
-    /// Makes room for a message of `total` bytes of which only the beginning has come, so that it doesn't move with
-    /// each read. At most `bytesMax` bytes.
+    /// Makes room for a message of `total` bytes of which only the beginning has come, so that it doesn't
+    /// move with each read. At most `bytesMax` bytes.
     package mutating func reserve(total: Int) {
         let wanted = min(total, bytesMax)
         if wanted > bytes.capacity - offset { bytes.reserveCapacity(offset + wanted) }
@@ -58,8 +59,8 @@ package struct InputBuffer: ~Copyable {
         }
     }
 
-    /// Lends `body` the unread bytes followed by `new`; it returns how many of these it has used, from the front. The
-    /// rest is kept. `body` must not touch this buffer.
+    /// Lends `body` the unread bytes followed by `new`; it returns how many of these it has used, from the
+    /// front. The rest is kept. `body` must not touch this buffer.
     /// - Throws: what `body` throws (then the buffer is of no more use), and what `append` does.
     package mutating func parse(
         _ new: RawSpan, _ body: (RawSpan) throws(WireError) -> Int

@@ -2,8 +2,8 @@ import Glibc
 
 /// State that several threads share, each under the lock; threads may wait for it to become what they need.
 ///
-/// Not `Synchronization.Mutex`: where threads contend, that goes through a library that the thread sanitizer can't
-/// see into, and reports every access as a race. And it can't be waited at.
+/// Not `Synchronization.Mutex`: where threads contend, that goes through a library that the thread sanitizer
+/// can't see into, and reports every access as a race. And it can't be waited at.
 ///
 /// Safe: `state` is only touched with `mutex` held.
 final class Locked<State>: @unchecked Sendable {

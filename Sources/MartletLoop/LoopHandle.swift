@@ -1,12 +1,14 @@
 import CUV
 import MartletBase
 
-/// What owns one libuv handle: the common part of listeners, connections, sockets, timers, wake-ups and signals.
+/// What owns one libuv handle: the common part of listeners, connections, sockets, timers, wake-ups and
+/// signals.
 ///
 /// Lifetime: libuv closes a handle asynchronously, and writes to its memory until then. So from the handle's
-/// initialisation to its close callback libuv holds a reference to the owner (`data`), whatever others do; nobody
-/// needs to keep an owner alive, and dropping the last reference of one's own closes nothing. Whoever opened a
-/// handle calls `close()`. Callbacks to the owner's owner are dropped when it has closed, which breaks their cycles.
+/// initialisation to its close callback libuv holds a reference to the owner (`data`), whatever others do;
+/// nobody needs to keep an owner alive, and dropping the last reference of one's own closes nothing. Whoever
+/// opened a handle calls `close()`. Callbacks to the owner's owner are dropped when it has closed, which
+/// breaks their cycles.
 ///
 /// An owner refers to its loop strongly, so a loop outlives its handles.
 package class LoopHandle {
@@ -39,7 +41,8 @@ package class LoopHandle {
         handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
     }
 
-    /// Closes the handle: no callback comes after this but the one that says it has closed. May be called again.
+    /// Closes the handle: no callback comes after this but the one that says it has closed. May be called
+    /// again.
     package final func close() {
         if isClosing { return }
         isClosing = true
@@ -64,7 +67,8 @@ package class LoopHandle {
 
 /// The owner that a libuv callback is for.
 ///
-/// Safe: `data` was set from an owner of this very type, which libuv holds a reference to until it has closed.
+/// Safe: `data` was set from an owner of this very type, which libuv holds a reference to until it has
+/// closed.
 @inline(__always)
 func owner<Owner: LoopHandle>(_ data: UnsafeMutableRawPointer?, _ type: Owner.Type = Owner.self) -> Owner {
     guard let data else { invariantBroken("a libuv callback without an owner") }

@@ -3,9 +3,10 @@ import MartletBase
 
 /// One deadline, moved as often as one likes: arming and disarming mostly set a number.
 ///
-/// libuv's timer is set only when the deadline is earlier than what it waits for. When it fires before the deadline
-/// (which was moved later since, or disarmed) it is set for what is left. Fires at most a millisecond late, which is
-/// libuv's resolution, and never early. Timers of one loop fire in the order of their deadlines in milliseconds.
+/// libuv's timer is set only when the deadline is earlier than what it waits for. When it fires before the
+/// deadline (which was moved later since, or disarmed) it is set for what is left. Fires at most a
+/// millisecond late, which is libuv's resolution, and never early. Timers of one loop fire in the order of
+/// their deadlines in milliseconds.
 package final class LoopTimer: LoopHandle {
     private var onFire: (() -> Void)?
     private var deadline = Instant.distantFuture

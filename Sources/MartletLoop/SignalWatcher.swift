@@ -1,7 +1,8 @@
 import CUV
 import Glibc
 
-/// The signals that a daemon answers, as callbacks of the loop. While a watcher is open the signal has no other effect.
+/// The signals that a daemon answers, as callbacks of the loop. While a watcher is open the signal has no
+/// other effect.
 package final class SignalWatcher: LoopHandle {
     package enum Signal: Hashable, Sendable, CaseIterable {
         /// SIGTERM: drain and stop.

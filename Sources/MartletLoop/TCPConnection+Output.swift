@@ -21,8 +21,8 @@ extension TCPConnection {
     /// Bytes that were written and that the system hasn't taken yet.
     package var pendingOutputBytes: Int { output.count - outputOffset + (chunk?.count ?? 0) }
 
-    /// Appends what `body` writes; it goes out at the turn's end. `body` must only append, and may not write to this
-    /// connection in another way.
+    /// Appends what `body` writes; it goes out at the turn's end. `body` must only append, and may not write
+    /// to this connection in another way.
     @inlinable
     package func write(_ body: (inout ByteWriter) -> Void) {
         guard outputState == .open, !isClosing else { return }
@@ -146,7 +146,8 @@ extension TCPConnection {
 
     private func shutDownOutput() {
         outputState = .ended
-        // All output has been handed to the system, so there is nothing that libuv's own request would wait for.
+        // All output has been handed to the system, so there is nothing that libuv's own request would wait
+        // for.
         if shutdown(Self.descriptor(tcp), Int32(SHUT_WR)) < 0 { fail(.write, -errno) }
     }
 

@@ -3,21 +3,21 @@ import MartletBase
 
 /// A TCP connection, accepted or made.
 ///
-/// Callbacks come from the loop, never from inside a call of one's own, so they may be set after `init` and may call
-/// anything. They are dropped after `onClose`, which comes exactly once, last, whatever ended the connection (a
-/// connection that couldn't be made as well).
+/// Callbacks come from the loop, never from inside a call of one's own, so they may be set after `init` and
+/// may call anything. They are dropped after `onClose`, which comes exactly once, last, whatever ended the
+/// connection (a connection that couldn't be made as well).
 ///
-/// **Input.** `onRead` borrows the loop's read buffer: what isn't used during the call is copied by the owner (an
-/// `InputBuffer`). `pauseReading()` lets the peer wait; TCP passes it on.
+/// **Input.** `onRead` borrows the loop's read buffer: what isn't used during the call is copied by the owner
+/// (an `InputBuffer`). `pauseReading()` lets the peer wait; TCP passes it on.
 ///
-/// **Output.** `write` appends to a buffer that is reused, and the loop flushes it at the turn's end: one try of the
-/// whole; what the system doesn't take is sent on from chunks as the peer reads. Nothing is dropped and nothing
-/// bounds the buffer here: the owner looks at `pendingOutputBytes`, stops making output, and asks by
-/// `notifyWhenDrained` when to go on. Writes to a connection that is closing are ignored.
+/// **Output.** `write` appends to a buffer that is reused, and the loop flushes it at the turn's end: one try
+/// of the whole; what the system doesn't take is sent on from chunks as the peer reads. Nothing is dropped
+/// and nothing bounds the buffer here: the owner looks at `pendingOutputBytes`, stops making output, and asks
+/// by `notifyWhenDrained` when to go on. Writes to a connection that is closing are ignored.
 ///
 /// **Ends.** `close()` drops what wasn't sent. `closeAfterFlush()` sends it first, within
-/// `Limits.closingFlushMax`. `endOutput()` sends it, tells the peer that nothing follows and goes on reading. The
-/// peer's own end of output comes as `onEndOfInput`; without one, it is answered by `closeAfterFlush()`.
+/// `Limits.closingFlushMax`. `endOutput()` sends it, tells the peer that nothing follows and goes on reading.
+/// The peer's own end of output comes as `onEndOfInput`; without one, it is answered by `closeAfterFlush()`.
 package final class TCPConnection: LoopHandle {
     /// Why a connection closed.
     package enum CloseReason: Hashable, Sendable {
@@ -79,8 +79,9 @@ package final class TCPConnection: LoopHandle {
         didConnect()
     }
 
-    /// Begins to connect to `peer`, from the address `source` when it is given (a node's own, so that peers and
-    /// firewalls see it). How it ends comes by `onConnect` or `onClose`; there is no time limit but the system's.
+    /// Begins to connect to `peer`, from the address `source` when it is given (a node's own, so that peers
+    /// and firewalls see it). How it ends comes by `onConnect` or `onClose`; there is no time limit but the
+    /// system's.
     package init(_ loop: EventLoop, to peer: Address, from source: IPAddress? = nil) {
         self.peer = peer
         super.init(loop, uv_tcp_t.self)
@@ -169,8 +170,9 @@ package final class TCPConnection: LoopHandle {
         if count == Int(UV_EOF.rawValue) { return connection.inputEnded() }
         if count < 0 { return connection.fail(.read, Int32(truncatingIfNeeded: count)) }
         connection.loop.counters.bytesRead += UInt64(count)
-        // What a peer still sends to a connection that only waits for its last bytes to go out has no reader. It is
-        // taken all the same: unread bytes would make the close a reset, and a reset loses the last bytes.
+        // What a peer still sends to a connection that only waits for its last bytes to go out has no reader.
+        // It is taken all the same: unread bytes would make the close a reset, and a reset loses the last
+        // bytes.
         if connection.isFinishing { return }
         let bytes = UnsafeRawBufferPointer(start: buffer?.pointee.base, count: count)
         connection.onRead?(bytes.bytes)
@@ -185,10 +187,12 @@ package final class TCPConnection: LoopHandle {
 
     // MARK: Ends
 
-    /// Closes with a reset: the peer's next read fails. For a peer that broke the protocol badly, and for tests.
+    /// Closes with a reset: the peer's next read fails. For a peer that broke the protocol badly, and for
+    /// tests.
     package func reset() {
         if isClosing { return }
-        // A linger of zero seconds makes the close that follows a reset; libuv's own call insists on doing both.
+        // A linger of zero seconds makes the close that follows a reset; libuv's own call insists on doing
+        // both.
         TCPConnection.setNoLinger(tcp)
         close()
     }

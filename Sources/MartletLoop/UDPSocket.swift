@@ -74,7 +74,8 @@ package final class UDPSocket: LoopHandle {
     ) {
         let socket = owner(handle?.pointee.data, UDPSocket.self)
         if socket.isClosing { return }
-        // Errors are those of datagrams that were sent before; a callback without a sender says that none are left.
+        // Errors are those of datagrams that were sent before; a callback without a sender says that none are
+        // left.
         guard count >= 0, let sender else { return }
         guard flags & UV_UDP_PARTIAL.rawValue == 0, let from = Address(sender) else {
             socket.loop.counters.datagramsDropped += 1

@@ -2,10 +2,12 @@ import CUV
 import Glibc
 import MartletBase
 
-/// Threads for what may block: cold disk reads, and with one thread, syncs. Their results come back by an `Inbox`.
+/// Threads for what may block: cold disk reads, and with one thread, syncs. Their results come back by an
+/// `Inbox`.
 ///
-/// The queue is bounded: a full one refuses the job, and whoever submitted it answers `Overloaded`. Jobs begin in the
-/// order of submission. All signals are blocked on the threads, so that none interrupts a system call there.
+/// The queue is bounded: a full one refuses the job, and whoever submitted it answers `Overloaded`. Jobs
+/// begin in the order of submission. All signals are blocked on the threads, so that none interrupts a system
+/// call there.
 package final class WorkerPool: Sendable {
     package typealias Job = @Sendable () -> Void
 

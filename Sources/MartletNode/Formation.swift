@@ -109,10 +109,12 @@ struct Formation {
         for founder in founders {
             guard let entries = heard[founder.name], let entry = entries.first else { return .waiting }
             guard entries.count == 1 else {
-                return .conflict("the name \(founder.name) is claimed by \(entries[0].id) and \(entries[1].id)")
+                return .conflict(
+                    "the name \(founder.name) is claimed by \(entries[0].id) and \(entries[1].id)")
             }
             guard entry.address == founder.address.ip else {
-                return .conflict("\(founder.name) is at \(entry.address), not at \(founder.address.ip) as listed")
+                return .conflict(
+                    "\(founder.name) is at \(entry.address), not at \(founder.address.ip) as listed")
             }
             guard let rumour = rumours.first(where: { $0.id == entry.id })?.rumour else { return .waiting }
             guard rumour.list == list else {

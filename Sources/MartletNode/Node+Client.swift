@@ -47,7 +47,9 @@ extension Node {
     private mutating func getLocal(_ ticket: ClientTicket, _ request: ClientRequest, _ token: Token) {
         metrics.reads += 1
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
-        let itself = ReplicaSet(peers: [PeerTable.own], digest: 0, own: 0, copies: 1, centres: [])
+        let itself = ReplicaSet(
+            peers: [PeerTable.own], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
+            dataCenters: [0])
         var read = ReadOperation(
             ticket: ticket, keyspace: request.keyspace, keyspaceIndex: keyspaces.index(of: request.keyspace)!,
             level: .one, key: request.key, token: token, began: now.monotonic, deadline: deadline,
@@ -64,7 +66,9 @@ extension Node {
     /// The places whose nodes can be asked now.
     func reachable(_ replicas: ReplicaSet) -> Places {
         var places = Places.none
-        for (place, peer) in replicas.peers.enumerated() where peers[peer].isReachable { places.insert(place) }
+        for (place, peer) in replicas.peers.enumerated() where peers[peer].isReachable {
+            places.insert(place)
+        }
         return configuration.planted == .countDeadReplica ? replicas.all : places
     }
 
@@ -75,7 +79,8 @@ extension Node {
         let scope = requirement.scope
         return .unavailable(
             kind, level, required: requirement.required, alive: requirement.counted(reachable),
-            up: names(replicas, scope.intersection(reachable)), down: names(replicas, scope.subtracting(reachable)))
+            up: names(replicas, scope.intersection(reachable)),
+            down: names(replicas, scope.subtracting(reachable)))
     }
 
     func names(_ replicas: ReplicaSet, _ places: Places) -> [String] {

@@ -54,8 +54,46 @@ extension Node {
         case .refused(let what):
             metrics.gossipRefused += 1
             effects.append(.report(.badPeerBytes(what)))
-        case .report(let fact): effects.append(.report(.gossip("\(fact)")))
+        case .report(let fact): reportGossip(fact)
         }
+    }
+
+    private mutating func reportGossip(_ fact: GossipReport) {
+        func name(_ id: NodeID) -> String { peers.index(of: id).map { peers[$0].name } ?? id.description }
+        let text: String
+        switch fact {
+        case .refuted(let incarnation, let accused):
+            text = "was called \(accused), refuted it with incarnation \(incarnation)"
+        case .localHealth(let score): text = "local health is \(score), 0 is best"
+        case .probeFailed(let id, let nacks, let helpers):
+            text = "\(name(id)) answered no probe; \(nacks) of \(helpers) helpers had tried"
+        case .suspicionConfirmed(let id, let confirmations):
+            text = "\(name(id)) is suspected by \(confirmations) more"
+        case .declaredDown(let id, let after, let confirmations):
+            text = "\(name(id)) is down after \(after.milliseconds) ms, \(confirmations) confirmations"
+        case .datagramsLost(let id):
+            text = "\(name(id)) answers over TCP, but not to datagrams: is UDP blocked?"
+        case .addressClash(let id, let other, let address):
+            effects.append(
+                .report(.identityConflict("\(name(id)) and \(name(other)) are both said to be at \(address)"))
+            )
+            return
+        case .identityClash(let address):
+            effects.append(
+                .report(
+                    .identityConflict("a node at \(address) uses this node's id: is the data folder a copy?"))
+            )
+            return
+        case .stalled(let time): text = "was not run for \(time.milliseconds) ms"
+        case .joinWaiting(let attempts): text = "reached no other node in \(attempts) attempts"
+        case .synchronised(let id): text = "exchanged what differed with \(name(id))"
+        case .evicted(let id): text = "forgot \(name(id)), because the table of members is full"
+        case .rumoursFull(let key): text = "no room for the fact \(key.kind) of \(name(key.id))"
+        case .goodbyeSpread:
+            hasSaidGoodbye = true
+            text = "said goodbye"
+        }
+        effects.append(.report(.gossip(text)))
     }
 
     // MARK: Liveness
@@ -154,7 +192,8 @@ extension Node {
             return
         }
         if configuration.planted == .acceptStaleIncarnation, entry != known {
-            ring = Ring(replacing: entry, in: ring)
+            let others = ring.entries.filter { $0.id != entry.id }
+            if let older = try? Ring(others + [entry]) { ring = older }
             ringChanged(entry.id)
         } else if (try? ring.merge(entry)) == true {
             ringChanged(entry.id)
@@ -177,17 +216,13 @@ extension Node {
     }
 
     private mutating func publishEntry(_ entry: RingEntry) {
-        var writer = ByteWriter()
-        entry.write(to: &writer)
-        publish(Rumour.entry.key(entry.id), Blob(writer.bytes))
+        publish(Rumour.entry.key(entry.id), entry.encoded())
     }
 
     /// An entry of the ring is new or has changed: remember it, spread it, and place the slots anew.
     private mutating func ringChanged(_ id: NodeID) {
         guard let entry = ring[id] else { return }
-        var writer = ByteWriter()
-        entry.write(to: &writer)
-        putMeta(MetaMemory.entryKey(id), Blob(writer.bytes))
+        putMeta(MetaMemory.entryKey(id), entry.encoded())
         publishEntry(entry)
         placeSlots()
         publishRingDigest()
@@ -205,10 +240,9 @@ extension Node {
 
     private mutating func publishKeyspace(_ id: UInt32) {
         guard let index = keyspaces.index(of: id) else { return }
-        var writer = ByteWriter()
-        keyspaces[index].definition.write(to: &writer)
-        putMeta(MetaMemory.keyspaceKey(id), Blob(writer.bytes))
-        publish(Rumour.key(keyspace: id), Blob(writer.bytes))
+        let bytes = keyspaces[index].definition.encoded()
+        putMeta(MetaMemory.keyspaceKey(id), bytes)
+        publish(Rumour.key(keyspace: id), bytes)
     }
 
     // MARK: Views
@@ -221,16 +255,8 @@ extension Node {
 
     private func view() -> View {
         View(
-            entries: ring.entries.map { entry in
-                var writer = ByteWriter()
-                entry.write(to: &writer)
-                return Blob(writer.bytes)
-            },
-            keyspaces: keyspaces.all.map { keyspace in
-                var writer = ByteWriter()
-                keyspace.definition.write(to: &writer)
-                return Blob(writer.bytes)
-            })
+            entries: ring.entries.map { $0.encoded() },
+            keyspaces: keyspaces.all.map { $0.definition.encoded() })
     }
 
     /// A replica's view, which came because its placement differs from ours: merge it, and show ours, so that the retry
@@ -274,7 +300,8 @@ extension Node {
         RingEntry(
             id: configuration.id, incarnation: incarnation, name: configuration.name,
             address: configuration.address, ports: configuration.ports, zone: configuration.zone,
-            dataCenter: configuration.dataCenter, tokens: tokens, state: .normal, version: configuration.version,
+            dataCenter: configuration.dataCenter, tokens: tokens, state: .normal,
+            version: configuration.version,
             verdict: nil)
     }
 
@@ -298,10 +325,13 @@ extension Node {
         for keyspace in keyspaces.all { publishKeyspace(keyspace.definition.id) }
         if formation.isFormed {
             for entry in ring.entries { publishEntry(entry) }
+            if let own = ring[configuration.id] { putMeta(MetaMemory.entryKey(own.id), own.encoded()) }
             publishRingDigest()
         } else if let position = configuration.founders.firstIndex(where: { $0.name == configuration.name }) {
             let tokens = TokenChoice.founding(
-                nodes: configuration.founders.map { (name: $0.name, zone: $0.zone, dataCenter: $0.dataCenter) },
+                nodes: configuration.founders.map {
+                    (name: $0.name, zone: $0.zone, dataCenter: $0.dataCenter)
+                },
                 tokensPerNode: configuration.tokensPerNode, replication: foundingReplication)
             let own = ownEntry(incarnation: 1, tokens: tokens[position])
             formation.hear(own)
@@ -314,7 +344,9 @@ extension Node {
     }
 
     /// The number of copies that the founding tokens are balanced for: the first keyspace's.
-    private var foundingReplication: Int { keyspaces.all.first?.definition.replication.total ?? 1 }
+    private var foundingReplication: ReplicationFactor {
+        keyspaces.all.first?.definition.replication ?? .count(1)
+    }
 
     mutating func tryToForm() {
         guard !formation.isFormed, life == .running else { return }
@@ -343,11 +375,7 @@ extension Node {
             if let peer = peers.index(of: id) { peers[peer].name = founder.name }
         }
         formation.form(ids)
-        for entry in ring.entries {
-            var writer = ByteWriter()
-            entry.write(to: &writer)
-            putMeta(MetaMemory.entryKey(entry.id), Blob(writer.bytes))
-        }
+        for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
         let founding = FoundingRumour(list: formation.list, ids: ids)
         putMeta(MetaMemory.formedKey, founding.encoded())
         publish(Rumour.founding.key(configuration.id), founding.encoded())
@@ -372,24 +400,26 @@ extension Node {
         for index in keyspaces.indices {
             let definition = keyspaces[index].definition
             let placement = Placement(ring: ring, keyspace: definition)
-            let members = placement.members.map { entry in
-                peers.index(of: entry.id)
-                    ?? peers.add(
-                        entry.id, name: entry.name, address: Address(ip: entry.address, port: entry.ports.peers),
-                        liveness: .down)
+            var centers = [configuration.dataCenter]
+            func number(_ name: String) -> Int {
+                if let known = centers.firstIndex(of: name) { return known }
+                centers.append(name)
+                return centers.count - 1
             }
+            let factors = DataCenterFactors(definition.replication, number: number)
+            let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
             var sets: [ReplicaSet] = []
             var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
             for range in placement.ranges {
-                let owners = range.owners.compactMap { members[$0] }
                 for slot in Int(range.first.index)...Int(range.last.index) {
                     setOfSlot[slot] = UInt16(sets.count)
                 }
+                let owners = range.owners.indices.map { members[range.owners[$0]] }
                 sets.append(
                     ReplicaSet(
-                        peers: owners, digest: placement.digest(of: range.first),
-                        own: owners.firstIndex(of: PeerTable.own), copies: definition.replication.total,
-                        centres: centres(definition.replication, placement, range.owners)))
+                        peers: owners.map(\.peer), digest: placement.digest(of: range.first),
+                        factors: factors,
+                        dataCenters: owners.map(\.dataCenter)))
             }
             keyspaces[index].placement = placement
             keyspaces[index].sets = sets
@@ -397,23 +427,14 @@ extension Node {
         }
     }
 
-    /// The owners' places by data centre. With one replication factor for all, a data centre's copies are those that it
-    /// happens to hold.
-    private func centres(
-        _ replication: ReplicationFactor, _ placement: Placement, _ owners: [Int]
-    ) -> [(places: Places, copies: Int, isLocal: Bool)] {
-        var names: [String] = []
-        for owner in owners where !names.contains(placement.members[owner].dataCenter) {
-            names.append(placement.members[owner].dataCenter)
+    /// The peer of a ring entry; one that gossip hasn't met yet counts as down.
+    private mutating func known(_ entry: RingEntry) -> PeerIndex {
+        if let peer = peers.index(of: entry.id) { return peer }
+        let address = Address(ip: entry.address, port: entry.ports.peers)
+        guard let peer = peers.add(entry.id, name: entry.name, address: address, liveness: .down) else {
+            invariantBroken("the ring took \(entry.id), but there is no room for it among the peers")
         }
-        names.sort()
-        return names.map { name in
-            var places = Places.none
-            for (place, owner) in owners.enumerated() where placement.members[owner].dataCenter == name {
-                places.insert(place)
-            }
-            let copies = replication.count(in: name) ?? (names.count == 1 ? replication.total : places.count)
-            return (places, copies, name == configuration.dataCenter)
-        }
+        effects.append(.introduce(peer, entry.id, address))
+        return peer
     }
 }

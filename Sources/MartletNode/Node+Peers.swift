@@ -19,7 +19,8 @@ extension Node {
                     Farewell(
                         .rolledBack,
                         "\(hello.name) shows storage epoch \(hello.epoch), but has had \(known): its data folder is an "
-                            + "older copy. Put the latest folder back; rebuilding comes with a later version")))
+                            + "older copy. Put the latest folder back; rebuilding comes with a later version")
+                ))
             return
         }
         if let formedAs = nameConflict(hello) {

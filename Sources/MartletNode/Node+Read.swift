@@ -29,7 +29,8 @@ extension Node {
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
         let (place, generation) = reads.insert(
             ReadOperation(
-                ticket: ticket, keyspace: request.keyspace, keyspaceIndex: index, level: level, key: request.key,
+                ticket: ticket, keyspace: request.keyspace, keyspaceIndex: index, level: level,
+                key: request.key,
                 token: token, began: now.monotonic, deadline: deadline, replicas: replicas,
                 requirement: requirement))
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: place)
@@ -54,7 +55,8 @@ extension Node {
     private mutating func gather(_ index: Int) {
         let read = reads[index]
         var chosen = Places.none
-        for place in ranked(read.replicas, reachable(read.replicas)) where !read.requirement.isMet(by: chosen) {
+        for place in ranked(read.replicas, reachable(read.replicas)) where !read.requirement.isMet(by: chosen)
+        {
             if read.requirement.isHelped(by: place, given: chosen) { chosen.insert(place) }
         }
         let number = number(of: index)
@@ -133,7 +135,8 @@ extension Node {
 
     mutating func readAnswered(_ number: RequestNumber, _ place: Int, _ outcome: ReadAnswer.Outcome) {
         let index = number.index
-        guard reads.contains(number), reads[index].attempt == number.attempt, reads[index].asked.contains(place)
+        guard reads.contains(number), reads[index].attempt == number.attempt,
+            reads[index].asked.contains(place)
         else { return }
         noteLatency(index, place)
         switch outcome {
@@ -310,7 +313,8 @@ extension Node {
 
     mutating func readLost(_ index: Int, _ peer: PeerIndex) {
         let read = reads[index]
-        guard let place = read.replicas.place(of: peer), read.asked.contains(place), !read.lost.contains(place)
+        guard let place = read.replicas.place(of: peer), read.asked.contains(place),
+            !read.lost.contains(place)
         else { return }
         switch read.step {
         case .gathering, .fetching: if read.answered.contains(place) { return }

@@ -44,7 +44,8 @@ extension Node {
     /// Why this node can't act as a replica for a request made on the given placement.
     private func replicaRefusal(keyspace: UInt32, token: Token, placement: UInt64) -> ReplicaRefusal? {
         guard formation.isFormed, life == .running else { return .notServing }
-        guard let index = keyspaces.index(of: keyspace), let replicas = keyspaces.replicas(index, of: token.slot)
+        guard let index = keyspaces.index(of: keyspace),
+            let replicas = keyspaces.replicas(index, of: token.slot)
         else { return .stalePlacement }
         guard replicas.digest == placement, replicas.own != nil else { return .stalePlacement }
         return nil
@@ -60,13 +61,13 @@ extension Node {
         _ origin: Origin, keyspace: UInt32, token: Token, key: Blob, record: Blob, isFresh: Bool
     ) {
         guard let view = try? RegisterView(record.span) else {
-            answer(origin, .refused(.invalid))
+            answerMerge(origin, .refused(.invalid))
             return
         }
         replica.stamps.prune(now: now.monotonic)
         guard replica.pending.count < Limits.replicaRequestsMax, replica.stamps.hasRoom else {
             metrics.replicaRefusals += 1
-            answer(origin, .refused(.overloaded))
+            answerMerge(origin, .refused(.overloaded))
             return
         }
         let highest = max(view.stamp.time, view.expiryStamp.time)
@@ -91,7 +92,7 @@ extension Node {
             .storage(.merge(ticket, StorageKey(keyspace: keyspace, token: token.value, key: key), record)))
         if configuration.planted == .acknowledgeBeforeDurable {
             replica.pending[replica.pending.count - 1].purpose = .meta
-            answer(origin, outcome)
+            answerMerge(origin, outcome)
         }
     }
 
@@ -100,7 +101,7 @@ extension Node {
         above ceiling: HybridTime
     ) {
         guard replica.parked.count < Limits.parkedMergesMax else {
-            answer(origin, .refused(.overloaded))
+            answerMerge(origin, .refused(.overloaded))
             return
         }
         replica.parked.append(
@@ -115,12 +116,13 @@ extension Node {
         for _ in 0..<replica.parked.count {
             let merge = replica.parked.removeFirst()
             replicaMerge(
-                merge.origin, keyspace: merge.keyspace, token: merge.token, key: merge.key, record: merge.record,
+                merge.origin, keyspace: merge.keyspace, token: merge.token, key: merge.key,
+                record: merge.record,
                 isFresh: merge.isFresh)
         }
     }
 
-    private mutating func answer(_ origin: Origin, _ outcome: MergeAnswer.Outcome) {
+    private mutating func answerMerge(_ origin: Origin, _ outcome: MergeAnswer.Outcome) {
         switch origin {
         case .own(let number, let place): mergeAnswered(number, place, outcome)
         case .link(let link, let request): respond(link, request, outcome)
@@ -129,10 +131,11 @@ extension Node {
 
     // MARK: Read
 
-    mutating func replicaRead(_ origin: Origin, keyspace: UInt32, token: Token, key: Blob, wantsDigest: Bool) {
+    mutating func replicaRead(_ origin: Origin, keyspace: UInt32, token: Token, key: Blob, wantsDigest: Bool)
+    {
         guard replica.reads.count < Limits.replicaRequestsMax else {
             metrics.replicaRefusals += 1
-            answer(origin, .refused(.overloaded))
+            answerRead(origin, .refused(.overloaded))
             return
         }
         metrics.replicaReads += 1
@@ -162,11 +165,11 @@ extension Node {
             replica.pending[Int(ticket - replica.firstTicket)].withheld.append(
                 Replica.WithheldRead(origin: read.origin, outcome: outcome))
         } else {
-            answer(read.origin, outcome)
+            answerRead(read.origin, outcome)
         }
     }
 
-    private mutating func answer(_ origin: Origin, _ outcome: ReadAnswer.Outcome) {
+    private mutating func answerRead(_ origin: Origin, _ outcome: ReadAnswer.Outcome) {
         switch origin {
         case .own(let number, let place): readAnswered(number, place, outcome)
         case .link(let link, let request):
@@ -209,8 +212,8 @@ extension Node {
         let number = replica.firstTicket
         replica.firstTicket += 1
         if replica.unsynced[write.key] == number { replica.unsynced[write.key] = nil }
-        if case .merge(let origin, let outcome) = write.purpose { answer(origin, outcome) }
-        for read in write.withheld { answer(read.origin, read.outcome) }
+        if case .merge(let origin, let outcome) = write.purpose { answerMerge(origin, outcome) }
+        for read in write.withheld { answerRead(read.origin, read.outcome) }
     }
 
     private mutating func writeRefused(_ ticket: WriteTicket, _ refusal: StorageRefusal) {
@@ -220,7 +223,7 @@ extension Node {
         replica.pending[offset].purpose = .refused
         metrics.replicaRefusals += 1
         effects.append(.report(.storageRefused(refusal.name)))
-        if case .merge(let origin, _) = write.purpose { answer(origin, .refused(.overloaded)) }
+        if case .merge(let origin, _) = write.purpose { answerMerge(origin, .refused(.overloaded)) }
         finishRefusedWrites()
     }
 

@@ -14,7 +14,8 @@ extension Node {
             let peer = peers.index(of: entry.id)
             return NodeStatus.Member(
                 entry: entry, liveness: peer.map { peers[$0].liveness } ?? .down,
-                ownsPercent: 100 * (placement?.ownsFraction(of: entry.id) ?? 0),
+                ownsPercent: 100
+                    * (placement.flatMap { p in p.ordinal(of: entry.id).map(p.ownsFraction) } ?? 0),
                 clockOffset: peer == PeerTable.own ? .zero : peer.flatMap { skew.offset(of: $0, now: now) },
                 isLinked: peer == PeerTable.own ? nil : peer.map { peers[$0].link == .up })
         }

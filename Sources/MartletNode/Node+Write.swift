@@ -39,7 +39,8 @@ extension Node {
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
         let (place, generation) = writes.insert(
             WriteOperation(
-                ticket: ticket, keyspace: request.keyspace, level: level, key: request.key, token: token, put: put,
+                ticket: ticket, keyspace: request.keyspace, level: level, key: request.key, token: token,
+                put: put,
                 began: now.monotonic, deadline: deadline, replicas: replicas, requirement: requirement))
         let number = RequestNumber(kind: .write, attempt: 0, generation: generation, index: place)
         deadlines.add(Deadline(number: number, purpose: .expire), at: deadline)
@@ -107,7 +108,8 @@ extension Node {
             case .value, .tombstone: true
             }
         let request = MergeRequest(
-            request: number.bits, placement: write.replicas.digest, keyspace: write.keyspace, isFresh: isFresh,
+            request: number.bits, placement: write.replicas.digest, keyspace: write.keyspace,
+            isFresh: isFresh,
             key: write.key, record: write.record)
         places.forEach { place in
             let peer = write.replicas.peers[place]
@@ -133,7 +135,8 @@ extension Node {
         }
     }
 
-    private mutating func writeAnswered(_ number: RequestNumber, _ place: Int, _ outcome: MergeAnswer.Outcome) {
+    private mutating func writeAnswered(_ number: RequestNumber, _ place: Int, _ outcome: MergeAnswer.Outcome)
+    {
         let index = number.index
         guard writes.contains(number), writes[index].attempt == number.attempt,
             writes[index].sent.contains(place)
@@ -230,7 +233,8 @@ extension Node {
             .failed(
                 .timeout(
                     .write, write.level, required: write.requirement.required,
-                    acknowledged: write.requirement.counted(write.acked), acked: names(write.replicas, write.acked),
+                    acknowledged: write.requirement.counted(write.acked),
+                    acked: names(write.replicas, write.acked),
                     unknown: names(write.replicas, scope.subtracting(write.acked)), version: write.version,
                     after: now.monotonic - write.began)))
     }

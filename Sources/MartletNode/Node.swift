@@ -58,6 +58,8 @@ package struct Node: ~Copyable {
 
     var replica: Replica
     var life = Life.created
+    /// The goodbye has been sent as often as news is.
+    var hasSaidGoodbye = false
     package var metrics = NodeMetrics()
 
     enum Life: Hashable {
@@ -87,7 +89,8 @@ package struct Node: ~Copyable {
             id: configuration.id, address: configuration.peersAddress,
             incarnation: memory.incarnation(of: configuration.id) + 1, settings: configuration.gossip,
             seed: random.next())
-        peers = PeerTable(own: configuration.id, name: configuration.name, address: configuration.peersAddress)
+        peers = PeerTable(
+            own: configuration.id, name: configuration.name, address: configuration.peersAddress)
         peers.epochs = memory.epochs
         formation = Formation(founders: configuration.founders, formed: memory.formed)
         keyspaces = KeyspaceTable(founded: configuration.keyspaces)
@@ -152,7 +155,9 @@ package struct Node: ~Copyable {
     /// After each event: stop when drained, and ask for the next timer.
     private mutating func settle() {
         if case .draining(let until) = life {
-            let isIdle = reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
+            let isIdle =
+                reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
+                && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
                 stop(.drained)
                 return
@@ -229,10 +234,14 @@ package struct Node: ~Copyable {
         invariant(
             reads.count + writes.count <= configuration.inFlightMax,
             "\(reads.count + writes.count) requests under way, over in_flight_max")
-        invariant(replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax, "too many merges wait")
+        invariant(
+            replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax,
+            "too many merges wait")
         invariant(replica.parked.count <= Limits.parkedMergesMax, "too many merges are parked")
         invariant(replica.stamps.count <= Limits.rememberedStampsMax, "too many stamps are remembered")
-        invariant(clock.last <= clock.ceiling || reserving != nil || life != .running || !formation.isFormed, "stamps beyond the ceiling without a reservation")
+        invariant(
+            clock.last <= clock.ceiling || reserving != nil || life != .running || !formation.isFormed,
+            "stamps beyond the ceiling without a reservation")
         gossip.checkInvariants()
     }
 }

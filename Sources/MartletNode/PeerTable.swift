@@ -55,5 +55,7 @@ struct PeerTable {
         return index
     }
 
-    func names(_ indices: some Sequence<PeerIndex>) -> [String] { indices.map { self[$0].name } }
+    /// Whether no other node is up.
+    var isAlone: Bool { !all.dropFirst().contains { $0.liveness == .up || $0.liveness == .suspect } }
+
 }

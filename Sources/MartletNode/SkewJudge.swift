@@ -53,7 +53,8 @@ struct SkewJudge {
         clocks.append(own)
         clocks.sort()
         let middle = clocks.count / 2
-        let median = clocks.count.isMultiple(of: 2) ? (clocks[middle - 1] + clocks[middle]) / 2 : clocks[middle]
+        let median =
+            clocks.count.isMultiple(of: 2) ? (clocks[middle - 1] + clocks[middle]) / 2 : clocks[middle]
         return .microseconds(own - median)
     }
 

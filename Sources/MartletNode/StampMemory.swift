@@ -46,7 +46,8 @@ struct StampMemory {
 
     /// A stamp of another writer, above the given one, that was merged lately under this key.
     func dominator(of stamp: Stamp, key: UInt64, now: Instant) -> Stamp? {
-        if let entry = table[key], entry.until > now, entry.stamp > stamp, entry.stamp.writer != stamp.writer {
+        if let entry = table[key], entry.until > now, entry.stamp > stamp, entry.stamp.writer != stamp.writer
+        {
             return entry.stamp
         }
         return now < floorUntil && stamp.time <= floor.time ? floor : nil

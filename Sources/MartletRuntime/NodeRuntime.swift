@@ -1,6 +1,7 @@
 import MartletBase
 import MartletLoop
 import MartletNode
+import MartletRing
 import MartletStorage
 import MartletVersions
 import MartletWire
@@ -44,17 +45,12 @@ package final class NodeRuntime {
         }
     }
 
-    package enum Durability: Sendable {
-        case batch
-        case periodic(Interval)
-    }
-
     /// Binds the peers' sockets and makes the node; it speaks when `start` is called.
     ///
     /// - Parameter reserve: makes a stamp ceiling durable, on a worker's thread.
     package init(
         _ loop: EventLoop, _ configuration: NodeConfiguration, recovered: RecoveredState,
-        engine: any StorageEngine & Sendable, durability: Durability,
+        engine: any StorageEngine & Sendable, durability: StorageDriver.Durability,
         reserve: @escaping @Sendable (UInt64) throws(StorageError) -> Void, listeners: Listeners
     ) throws(LoopError) {
         self.loop = loop
@@ -79,12 +75,7 @@ package final class NodeRuntime {
             log: { [unowned self] text, address in onReport(.gossip("peer \(address): \(text)")) })
         storage = try StorageDriver(
             loop, engine: engine,
-            durability: {
-                switch durability {
-                case .batch: .batch
-                case .periodic(let interval): .periodic(interval)
-                }
-            }(),
+            durability: durability, dropAfter: configuration.clockSkewMax * 2,
             reserve: reserve, onCompletion: { [unowned self] in deliver(.storage($0)) })
         loop.onTurnEnd { [unowned self] in endTurn() }
     }
@@ -93,7 +84,9 @@ package final class NodeRuntime {
     package func shutDown() { deliver(.shutdown) }
 
     /// Hands a client's request to the node; the reply comes by `onReply`, perhaps before this returns.
-    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) { deliver(.client(ticket, request)) }
+    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
+        deliver(.client(ticket, request))
+    }
 
     // MARK: Events and effects
 
@@ -168,7 +161,8 @@ package final class NodeRuntime {
         RuntimeMetrics(
             loop: loop.counters, badFrames: transport.badFrames, refusedHellos: transport.refusedHellos,
             droppedMessages: transport.dropped, dials: transport.dials, links: transport.connectionCount,
-            coldReads: storage.coldReads, refusedWrites: storage.refusedWrites, syncLatency: storage.syncLatency)
+            coldReads: storage.coldReads, refusedWrites: storage.refusedWrites,
+            syncLatency: storage.syncLatency)
     }
 
     /// After `onStop`: closes sockets and threads. The loop's owner then ends the loop.

@@ -26,9 +26,10 @@ final class PeerConnection {
     let connection: TCPConnection
     /// The peer's id, once the node has accepted its hello.
     private(set) var id: NodeID?
-    private var input = InputBuffer(bytesMax: Limits.frameBytesMax + 4 + (256 << 10))
+    private var input = InputBuffer(bytesMax: Limits.frameBytesMax + 4 + Limits.readBufferBytes)
     private var hasHello = false
     private var isOver = false
+    private var isParsing = false
     private let timer: LoopTimer
     private let onNews: (PeerConnection, News) -> Void
 
@@ -45,7 +46,7 @@ final class PeerConnection {
         timer.arm(at: loop.now.monotonic + Self.helloTimeout)
         connection.onRead = { [weak self] in self?.received($0) }
         connection.onClose = { [weak self] reason in self?.closed("\(reason)") }
-        connection.onDrained = { [weak self] in self?.connection.resumeReading() }
+        connection.onDrained = { [weak self] in self?.drained() }
     }
 
     var isAccepted: Bool { id != nil }
@@ -55,8 +56,13 @@ final class PeerConnection {
         self.id = id
         timer.disarm()
         connection.keepAlive(after: .seconds(30))
-        // What came behind the hello.
-        received(Blob.empty.span)
+        connection.resumeReading()
+        // What came behind the hello; the parser goes on by itself when it is what told us of the hello.
+        if !isParsing {
+            parse { connection throws(WireError) in
+                try connection.input.parse { span throws(WireError) in try connection.takeFrames(span) }
+            }
+        }
     }
 
     func send(_ message: Message, at time: HybridTime) {
@@ -94,33 +100,45 @@ final class PeerConnection {
         onNews(self, .closed(reason))
     }
 
+    private func drained() {
+        isPausedForOutput = false
+        connection.resumeReading()
+    }
+
     // MARK: Input
 
     private func received(_ bytes: RawSpan) {
-        if isPausedForOutput, connection.pendingOutputBytes <= Limits.peerOutputBytesMax / 16 {
-            isPausedForOutput = false
+        parse { connection throws(WireError) in
+            try connection.input.parse(bytes) { span throws(WireError) in try connection.takeFrames(span) }
         }
-        do {
-            try input.append(bytes)
-            while !isOver, let frame = try nextFrame() { take(frame) }
+    }
+
+    private func parse(_ body: (PeerConnection) throws(WireError) -> Void) {
+        isParsing = true
+        do throws(WireError) {
+            try body(self)
+            // What comes behind a hello waits in the system's buffers until the node has accepted it.
+            if hasHello, !isAccepted, !isOver { connection.pauseReading() }
         } catch {
             onNews(self, .bad(error))
             end("bad bytes: \(error)")
         }
+        isParsing = false
     }
 
-    /// The next whole frame; nil when more bytes are needed, or when the node has still to accept the hello.
-    private func nextFrame() throws(WireError) -> Frame? {
-        if hasHello, !isAccepted { return nil }
-        let lengthMax = isAccepted ? Limits.frameBytesMax : Self.helloBytesMax
-        switch try Frame.scan(input.unread, lengthMax: lengthMax) {
-        case .needMore(let total):
-            if total > input.count { input.reserve(total: total) }
-            return nil
-        case .frame(let frame, let consumed):
-            input.consume(consumed)
-            return frame
+    /// Takes the whole frames at the front; returns how many bytes they were.
+    private func takeFrames(_ bytes: RawSpan) throws(WireError) -> Int {
+        var used = 0
+        while !isOver, !hasHello || isAccepted {
+            let lengthMax = isAccepted ? Limits.frameBytesMax : Self.helloBytesMax
+            let rest = bytes.extracting(droppingFirst: used)
+            guard case .frame(let frame, let consumed) = try Frame.scan(rest, lengthMax: lengthMax) else {
+                break
+            }
+            used += consumed
+            take(frame)
         }
+        return isOver ? bytes.byteCount : used
     }
 
     private func take(_ frame: Frame) {

@@ -60,7 +60,8 @@ final class PeerTransport {
     static let waitingMax = 4_096
 
     init(
-        _ loop: EventLoop, listen address: Address, hello: Hello, seed: UInt64, time: @escaping () -> HybridTime,
+        _ loop: EventLoop, listen address: Address, hello: Hello, seed: UInt64,
+        time: @escaping () -> HybridTime,
         deliver: @escaping (Event) -> Void, log: @escaping (String, Address) -> Void
     ) throws(LoopError) {
         self.loop = loop
@@ -228,7 +229,8 @@ final class PeerTransport {
 
     private func closed(_ connection: PeerConnection, _ reason: String) {
         links[connection.link.number] = nil
-        guard let dialer = dialerOfLink.removeValue(forKey: connection.link.number), dialer.current === connection
+        guard let dialer = dialerOfLink.removeValue(forKey: connection.link.number),
+            dialer.current === connection
         else { return }
         dialer.current = nil
         dialer.isUp = false
@@ -264,7 +266,9 @@ final class PeerTransport {
         let now = loop.now.monotonic
         for dialer in dialerOrder {
             if dialer.redialAt <= now { dial(dialer) }
-            if dialer.peer == nil, now - dialer.lastUsed > Self.strangerIdleMax { dialer.current?.end("idle") }
+            if dialer.peer == nil, now - dialer.lastUsed > Self.strangerIdleMax {
+                dialer.current?.end("idle")
+            }
         }
         armTimer()
     }

@@ -12,8 +12,8 @@ import MartletStorage
 /// **Reads.** What memory holds is answered in the same turn; only a cold read goes to a worker.
 ///
 /// Completions are handed to the loop's owner, never from inside a call of the owner's own `carryOut`.
-final class StorageDriver {
-    enum Durability: Sendable {
+package final class StorageDriver {
+    package enum Durability: Sendable {
         /// Acknowledged after fsync.
         case batch
         /// Acknowledged when written; synced each interval.
@@ -35,6 +35,8 @@ final class StorageDriver {
     private let loop: EventLoop
     private let engine: any StorageEngine & Sendable
     private let durability: Durability
+    /// How long after its expiry a value's bytes may be dropped: by then no coordinator shows it any more.
+    private let dropAfter: Interval
     private let reserve: @Sendable (UInt64) throws(StorageError) -> Void
     private let onCompletion: (StorageCompletion) -> Void
     private var inbox: Inbox<Message>!
@@ -71,13 +73,14 @@ final class StorageDriver {
     static let coldReadsMax = 8_192
 
     init(
-        _ loop: EventLoop, engine: any StorageEngine & Sendable, durability: Durability,
+        _ loop: EventLoop, engine: any StorageEngine & Sendable, durability: Durability, dropAfter: Interval,
         reserve: @escaping @Sendable (UInt64) throws(StorageError) -> Void,
         onCompletion: @escaping (StorageCompletion) -> Void
     ) throws(LoopError) {
         self.loop = loop
         self.engine = engine
         self.durability = durability
+        self.dropAfter = dropAfter
         self.reserve = reserve
         self.onCompletion = onCompletion
         syncer = try WorkerPool(name: "sync", threads: 1, queuedMax: 4)
@@ -152,7 +155,7 @@ final class StorageDriver {
         let engine = engine
         let inbox = inbox!
         let isTaken = readers.submit {
-            do {
+            do throws(StorageError) {
                 let record: Blob? =
                     switch try engine.read(key, tier: .any) {
                     case .found(let record): record
@@ -193,7 +196,7 @@ final class StorageDriver {
         let inbox = inbox!
         let through = written
         _ = syncer.submit {
-            do {
+            do throws(StorageError) {
                 _ = try engine.sync()
                 Self.post(.synced(through: through), to: inbox)
             } catch {
@@ -212,7 +215,7 @@ final class StorageDriver {
         let reserve = reserve
         let inbox = inbox!
         _ = upkeep.submit {
-            do {
+            do throws(StorageError) {
                 try reserve(ceiling)
                 Self.post(.stampsReserved(ceiling: ceiling), to: inbox)
             } catch {
@@ -237,7 +240,9 @@ final class StorageDriver {
             nextSync = now + interval
             submitSync()
         }
-        timer.arm(at: min(nextHealthCheck, { if case .periodic = durability { nextSync } else { nextHealthCheck } }()))
+        timer.arm(
+            at: min(
+                nextHealthCheck, { if case .periodic = durability { nextSync } else { nextHealthCheck } }()))
     }
 
     private func checkHealth() {
@@ -245,6 +250,7 @@ final class StorageDriver {
         isCheckingHealth = true
         let engine = engine
         let inbox = inbox!
+        engine.dropValues(expiredBefore: loop.now.wall + -dropAfter)
         _ = upkeep.submit {
             do {
                 try engine.checkHealth()

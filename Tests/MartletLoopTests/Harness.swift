@@ -2,7 +2,8 @@ import MartletBase
 import MartletLoop
 import Testing
 
-/// Runs a loop that `body` sets up until something calls `stop`; fails the test, and stops, when nothing does.
+/// Runs a loop that `body` sets up until something calls `stop`; fails the test, and stops, when nothing
+/// does.
 func withLoop(_ body: (EventLoop) throws -> Void) throws {
     let loop = try EventLoop()
     defer { loop.shutDown() }
@@ -15,7 +16,8 @@ func withLoop(_ body: (EventLoop) throws -> Void) throws {
     loop.run()
 }
 
-/// Two ends of a connection over `ip`: the server's, which `onAccept` gets, and the client's, which is returned.
+/// Two ends of a connection over `ip`: the server's, which `onAccept` gets, and the client's, which is
+/// returned.
 func connectedPair(
     _ loop: EventLoop, _ ip: IPAddress = .loopback, onAccept: @escaping (TCPConnection) -> Void
 ) throws -> TCPConnection {

@@ -15,7 +15,7 @@ import Testing
                 server.onRead = { server.write($0) }
                 server.onClose = {
                     reasons["server"] = $0
-                    loop.stop()
+                    if reasons.count == 2 { loop.stop() }
                 }
             }
             client.onConnect = {
@@ -27,7 +27,10 @@ import Testing
                 reply += $0.array
                 if reply.count == 5 { client.close() }
             }
-            client.onClose = { reasons["client"] = $0 }
+            client.onClose = {
+                reasons["client"] = $0
+                if reasons.count == 2 { loop.stop() }
+            }
         }
         #expect(reply == Array("hello".utf8))
         #expect(reasons == ["client": .local, "server": .endOfInput])
@@ -118,7 +121,10 @@ import Testing
                     server.write(Array("reply".utf8))
                     server.closeAfterFlush()
                 }
-                server.onClose = { reasons.append($0) }
+                server.onClose = {
+                    reasons.append($0)
+                    if reasons.count == 2 { loop.stop() }
+                }
             }
             // Written before it is connected: kept until then.
             client.write(Array("question".utf8))
@@ -127,7 +133,7 @@ import Testing
             client.onRead = { reply += $0.array }
             client.onClose = {
                 reasons.append($0)
-                loop.stop()
+                if reasons.count == 2 { loop.stop() }
             }
         }
         #expect(asked == Array("question".utf8))
@@ -153,21 +159,24 @@ import Testing
     @Test(arguments: [0, 3])
     func closeAfterFlushBeforeTheConnectionIsMadeWaitsForIt(bytes: Int) throws {
         var received = 0
-        var reasons: [TCPConnection.CloseReason] = []
+        var reasons: [String: TCPConnection.CloseReason] = [:]
         try withLoop { loop in
             let client = try connectedPair(loop) { server in
                 server.onRead = { received += $0.byteCount }
                 server.onClose = {
-                    reasons.append($0)
-                    loop.stop()
+                    reasons["server"] = $0
+                    if reasons.count == 2 { loop.stop() }
                 }
             }
             client.write([UInt8](repeating: 1, count: bytes))
             client.closeAfterFlush()
-            client.onClose = { reasons.append($0) }
+            client.onClose = {
+                reasons["client"] = $0
+                if reasons.count == 2 { loop.stop() }
+            }
         }
         #expect(received == bytes)
-        #expect(reasons == [.local, .endOfInput])
+        #expect(reasons == ["client": .local, "server": .endOfInput])
     }
 
     @Test func closeAfterFlushDoesNotWaitForEver() throws {
@@ -202,13 +211,19 @@ import Testing
                     server.write([1])
                     #expect(server.pendingOutputBytes == 0)
                 }
-                server.onClose = { _ in closes += 1 }
+                server.onClose = { _ in
+                    closes += 1
+                    if closes == 2 { loop.stop() }
+                }
             }
             client.onConnect = { client.write([UInt8](repeating: 1, count: 1 << 20)) }
-            client.onClose = { _ in loop.stop() }
+            client.onClose = { _ in
+                closes += 1
+                if closes == 2 { loop.stop() }
+            }
         }
         #expect(reads == 1)
-        #expect(closes == 1)
+        #expect(closes == 2)
     }
 
     @Test func aRefusedConnectionSaysSo() throws {

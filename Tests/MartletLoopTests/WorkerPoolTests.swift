@@ -49,19 +49,15 @@ import Testing
                 ran.add(1, ordering: .relaxed)
             })
         began.wait()
-        #expect(pool.submit { ran.add(100, ordering: .relaxed) })
+        // The shutdown waits for the job that has begun, which waits for the gate: a job that is dropped
+        // opens it.
+        let waiting = { (opener: Opener) in
+            pool.submit { withExtendedLifetime(opener) { _ = ran.add(100, ordering: .relaxed) } }
+        }
+        #expect(waiting(Opener(gate)))
         #expect(pool.submit { ran.add(100, ordering: .relaxed) })
         #expect(!pool.submit { ran.add(100, ordering: .relaxed) })
-        // The shutdown waits for the job that has begun, which waits for the gate: another thread opens it, after
-        // the queue was closed, which it sees by a refusal.
-        let opener = try WorkerPool(name: "opener", threads: 1, queuedMax: 1)
-        let opening = opener.submit {
-            while pool.submit({ ran.add(100, ordering: .relaxed) }) { sched_yield() }
-            gate.open()
-        }
-        #expect(opening)
         pool.shutDown(discarding: true)
-        opener.shutDown()
         #expect(ran.load(ordering: .relaxed) == 1)
     }
 
@@ -80,6 +76,15 @@ import Testing
         pool.shutDown()
         #expect(name.withLock { $0 } == "martlet-a-long-")
     }
+}
+
+/// Opens a gate when nobody holds it any more.
+private final class Opener: Sendable {
+    private let gate: Gate
+
+    init(_ gate: Gate) { self.gate = gate }
+
+    deinit { gate.open() }
 }
 
 /// Opens once; whoever waits goes on then.

@@ -1,0 +1,136 @@
+import Glibc
+import MartletBase
+
+/// A redis-server of the tests' own, on a free port of the loopback address, without a disk.
+struct RedisServer {
+    struct Failure: Error { var text: String }
+
+    let process: pid_t
+    let port: UInt16
+
+    /// Nil, with a printed line, when redis-server isn't installed.
+    static func start() throws -> RedisServer? {
+        guard let program = find("redis-server") else {
+            print("skipped: redis-server is not installed")
+            return nil
+        }
+        // Another process may take the port in between: then the server says so and ends.
+        for _ in 0..<10 {
+            let port = try freePort()
+            if let server = try launch(program, port: port) { return server }
+        }
+        throw Failure(text: "redis-server found no free port")
+    }
+
+    func stop() {
+        kill(process, SIGKILL)
+        var status: Int32 = 0
+        waitpid(process, &status, 0)
+    }
+
+    /// Sends the bytes, closes that direction, and gives all that comes back.
+    func ask(_ bytes: [UInt8]) throws -> [UInt8] {
+        let socket = try Self.makeSocket()
+        defer { close(socket) }
+        var time = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+        try Self.withAddress(port: port) { address, length in
+            guard connect(socket, address, length) == 0 else { throw Failure(text: "can't connect") }
+        }
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes {
+                send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            // Redis may have refused what came first and closed.
+            if count <= 0 { break }
+            sent += count
+        }
+        shutdown(socket, Int32(SHUT_WR))
+        var received: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = recv(socket, &buffer, buffer.count, 0)
+            if count < 0, errno == EAGAIN { throw Failure(text: "no end of the answer") }
+            if count <= 0 { return received }
+            received += buffer[..<count]
+        }
+    }
+
+    private static func launch(_ program: String, port: UInt16) throws -> RedisServer? {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw Failure(text: "no pipe") }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+        posix_spawn_file_actions_addclose(&actions, ends[0])
+        let options = [
+            program, "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+            "--enable-debug-command", "yes", "--daemonize", "no", "--dir", "/",
+        ]
+        var arguments: [UnsafeMutablePointer<CChar>?] = options.map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var process: pid_t = 0
+        let status = posix_spawn(&process, program, &actions, nil, &arguments, environ)
+        close(ends[1])
+        defer { close(ends[0]) }
+        guard status == 0 else { throw Failure(text: "redis-server can't be started: \(status)") }
+        let server = RedisServer(process: process, port: port)
+        if waitUntilReady(ends[0]) { return server }
+        server.stop()
+        return nil
+    }
+
+    /// Reads what the server prints until it serves; false when it ends.
+    private static func waitUntilReady(_ output: Int32) -> Bool {
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while true {
+            let count = read(output, &buffer, buffer.count)
+            if count <= 0 { return false }
+            text += buffer[..<count]
+            if String(decoding: text, as: UTF8.self).contains("Ready to accept connections") { return true }
+        }
+    }
+
+    private static func find(_ name: String) -> String? {
+        let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin"
+        return path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+    }
+
+    private static func makeSocket() throws -> Int32 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw Failure(text: "no socket") }
+        return descriptor
+    }
+
+    private static func freePort() throws -> UInt16 {
+        let descriptor = try makeSocket()
+        defer { close(descriptor) }
+        try withAddress(port: 0) { address, length in
+            guard bind(descriptor, address, length) == 0 else { throw Failure(text: "can't bind") }
+        }
+        var bound = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutableBytes(of: &bound) {
+            getsockname(descriptor, $0.assumingMemoryBound(to: sockaddr.self).baseAddress!, &length)
+        }
+        guard status == 0 else { throw Failure(text: "no name of a socket") }
+        return UInt16(bigEndian: bound.sin_port)
+    }
+
+    private static func withAddress(
+        port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Void
+    ) throws {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        try withUnsafeBytes(of: &address) {
+            try body(
+                $0.assumingMemoryBound(to: sockaddr.self).baseAddress!,
+                socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+}
