@@ -28,13 +28,13 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
-        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         program(
             "martletd",
             [
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
                 "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
+        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
 
         // Floor 5: the real world, and the simulated one.
         module(
@@ -43,7 +43,6 @@ let package = Package(
                 "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
-
         module(
             "MartletSimulator",
             [
