@@ -36,6 +36,8 @@ package struct Node: ~Copyable {
     /// Both clocks, as of the event in hand.
     var now: Now
     var effects = EffectBuffer()
+    /// What recovery asks for: it comes with the first event, because nothing is carried out before.
+    var opening: ContiguousArray<Effect> = []
 
     var clock: HybridClock
     /// The ceiling whose reservation is under way.
@@ -99,6 +101,7 @@ package struct Node: ~Copyable {
                 keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
                 recovered: ceiling, now: now.monotonic))
         recover(memory)
+        swap(&opening, &effects.effects)
     }
 
     /// What goes into the header of each outgoing frame.
@@ -137,6 +140,8 @@ package struct Node: ~Copyable {
     private mutating func start() {
         invariant(life == .created, "a node is started once")
         life = .running
+        effects.effects.append(contentsOf: opening)
+        opening.removeAll()
         reserveStamps()
         publishOwn()
         tellGossip(.start)

@@ -29,7 +29,9 @@ struct Operation {
     let levelClass: Int
     let process: Int
     let life: UInt32
+    /// When the client asked, and when its node took the request: later, when the node was paused.
     let began: Instant
+    var reached: Instant?
     let timeout: Interval
     /// The operation whose value it writes: itself, or the one that it tries again.
     var source: UInt64

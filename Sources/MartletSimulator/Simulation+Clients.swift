@@ -77,6 +77,7 @@ extension Simulation {
     /// The request reaches its node.
     mutating func ask(_ process: SimulatedProcess, _ number: UInt64) throws(Violation) {
         guard var operation = operations[number] else { return }
+        operation.reached = now
         if operation.kind == .get { operation.floor = monotone.readFloor(operation.key, operation.levelClass) }
         if !operation.isRead {
             operation.stampFloor = monotone.stampFloor(operation.key, operation.levelClass)

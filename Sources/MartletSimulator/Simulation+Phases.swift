@@ -121,11 +121,10 @@ extension Simulation {
         process.effects.effects.removeAll(keepingCapacity: true)
         process.events.removeAll(keepingCapacity: true)
         process.handled = 0
-        switch end {
-        case .drained:
-            disk.close()
+        if end == .drained, disk.close() {
             disk.wasStoppedCleanly = true
-        case .killed: disk.crash(&disks)
+        } else {
+            disk.crash(&disks)
         }
         try checkDisk(process)
     }
@@ -180,7 +179,8 @@ extension Simulation {
             guard operation.state == .pending else { continue }
             let process = processes[operation.process]
             guard process.state == .running, process.life == operation.life else { continue }
-            let due = max(operation.began + operation.timeout, process.resumedAt)
+            guard let reached = operation.reached else { continue }
+            let due = max(reached + operation.timeout, process.resumedAt)
             if now > due + .milliseconds(100) { throw answered.overdue(operation) }
         }
         for process in processes where process.node != nil {
@@ -230,7 +230,7 @@ extension Simulation {
     }
 
     private mutating func checkWholeState() throws(Violation) {
-        for operation in operations.all where operation.state == .pending { throw answered.overdue(operation) }
+        for operation in operations.all where operation.state == .pending && operation.reached != nil { throw answered.overdue(operation) }
         var views: [Agreed.View] = []
         for process in processes {
             try checkDisk(process)

@@ -17,7 +17,7 @@ struct Answered {
             throw Violation(
                 "Answered", key: operation.key, "operation \(operation.number) was answered twice")
         }
-        let due = max(operation.began + operation.timeout, resumedAt) + Self.slack
+        let due = max((operation.reached ?? now) + operation.timeout, resumedAt) + Self.slack
         guard now <= due else {
             throw Violation(
                 "Answered", key: operation.key,
