@@ -1,7 +1,7 @@
 import MartletBase
 
-/// A reply as a client sees it: every type of RESP2 and RESP3. Texts that aren't UTF-8 are repaired with U+FFFD;
-/// payloads are kept as they came.
+/// A reply as a client sees it: every type of RESP2 and RESP3. Texts that aren't UTF-8 are repaired with
+/// U+FFFD; payloads are kept as they came.
 package indirect enum RESPValue: Hashable, Sendable {
     case simpleString(String)
     /// `PREFIX text`; also RESP3's bulk error.
