@@ -59,6 +59,8 @@ package struct NodeConfiguration: Sendable {
     package var clockSkewMax = Interval.milliseconds(500)
     /// How long a shutdown waits for what is in flight.
     package var drainTimeout = Interval.seconds(4)
+    /// Set by the simulator alone.
+    package var planted: PlantedBug?
 
     package init(
         cluster: String, id: NodeID, name: String, address: IPAddress, ports: NodePorts,

@@ -17,7 +17,6 @@ package enum Report: Sendable {
     case identityConflict(String)
     case skewed(aheadMilliseconds: Int64, maxMilliseconds: Int64)
     case skewHealed
-    case stampsExhausted
     case placementDiffers(peer: String)
     /// Bytes from a peer that can't be right; nothing was changed by them.
     case badPeerBytes(StaticName)

@@ -18,24 +18,33 @@ package enum Record {
         _ = try RegisterView(bytes)
     }
 
-    /// Appends the join of two encoded records to `writer`.
-    package static func join(_ a: RawSpan, _ b: RawSpan, into writer: inout ByteWriter) {
+    /// Where the join of two records is found.
+    package enum JoinOutcome: Sendable {
+        case first, second
+        /// Neither of them: it was appended to the writer.
+        case written
+    }
+
+    /// The join of two encoded records: mostly one of them, and then nothing is copied.
+    package static func join(_ a: RawSpan, _ b: RawSpan, into writer: inout ByteWriter) -> JoinOutcome {
         let x = try? RegisterView(a)
         let y = try? RegisterView(b)
         switch (x, y) {
-        case (.some(let x), .some(let y)): RegisterView.join(x, a, y, b, into: &writer)
-        case (.some, .none): writer.raw(a)
-        case (.none, .some): writer.raw(b)
-        case (.none, .none): writer.raw(compare(a, b) >= 0 ? a : b)
+        case (.some(let x), .some(let y)): return RegisterView.join(x, a, y, b, into: &writer)
+        case (.some, .none): return .first
+        case (.none, .some): return .second
+        case (.none, .none): return compare(a, b) >= 0 ? .first : .second
         }
     }
 
-    /// The join of two encoded records; the very bytes of one of them when it is that one.
+    /// The same for records at hand.
     package static func join(_ a: Blob, _ b: Blob) -> Blob {
-        if a == b { return a }
-        var writer = ByteWriter(reservingCapacity: max(a.count, b.count) + Stamp.encodedBytesMax)
-        join(a.span, b.span, into: &writer)
-        return Blob(writer.bytes)
+        var writer = ByteWriter()
+        return switch join(a.span, b.span, into: &writer) {
+        case .first: a
+        case .second: b
+        case .written: Blob(writer.bytes)
+        }
     }
 
     /// The record's digest: equal on two replicas if and only if (but for hash collisions) they hold the same state.

@@ -185,31 +185,56 @@ package struct RegisterView: Hashable, Sendable {
         return XXH3.hash(writer.bytes.span.bytes)
     }
 
-    /// The join of two encoded registers, appended to `writer`.
+    /// The join of two encoded registers: one of them, or what is appended to `writer`.
     static func join(
         _ a: RegisterView, _ aBytes: RawSpan, _ b: RegisterView, _ bBytes: RawSpan,
         into writer: inout ByteWriter
-    ) {
-        if a.stamp != b.stamp {
-            writer.raw(a.stamp > b.stamp ? aBytes : bBytes)
-            return
-        }
+    ) -> Record.JoinOutcome {
+        if a.stamp != b.stamp { return a.stamp > b.stamp ? .first : .second }
         let aValue = aBytes.extracting(a.valueOffset..<aBytes.byteCount)
         let bValue = bBytes.extracting(b.valueOffset..<bBytes.byteCount)
-        let aWinsValue =
-            a.state != b.state ? a.state > b.state : compare(aValue, bValue) >= 0
-        let aWinsExpiry =
-            a.expiryStamp != b.expiryStamp
-            ? a.expiryStamp > b.expiryStamp : (a.expiry ?? 0) >= (b.expiry ?? 0)
-        let expiry = aWinsExpiry ? a : b
+        let valueOrder = a.state != b.state ? (a.state > b.state ? 1 : -1) : compare(aValue, bValue)
+        let expiryOrder =
+            if a.expiryStamp != b.expiryStamp {
+                a.expiryStamp > b.expiryStamp ? 1 : -1
+            } else {
+                Int(((a.expiry ?? 0) - (b.expiry ?? 0)).signum())
+            }
+        if valueOrder >= 0, expiryOrder >= 0 { return .first }
+        if valueOrder <= 0, expiryOrder <= 0 { return .second }
+        let (value, expiry) = valueOrder > 0 ? (a, b) : (b, a)
         writeHead(
-            state: aWinsValue ? a.state : b.state, stamp: a.stamp, expiryStamp: expiry.expiryStamp,
-            expiry: expiry.expiry, to: &writer)
-        writer.raw(aWinsValue ? aValue : bValue)
+            state: value.state, stamp: a.stamp, expiryStamp: expiry.expiryStamp, expiry: expiry.expiry,
+            to: &writer)
+        writer.raw(valueOrder > 0 ? aValue : bValue)
+        return .written
     }
 }
 
 /// Lexicographic order of unsigned bytes.
 @inlinable func compare(_ a: RawSpan, _ b: RawSpan) -> Int {
     a.withUnsafeBytes { x in b.withUnsafeBytes { y in compareBytes(x, y) } }
+}
+
+extension Register {
+    /// Decodes an encoded register that was validated before.
+    package init(decoding record: Blob) {
+        guard let view = try? RegisterView(record.span) else {
+            invariantBroken("a record that was validated does not decode: \(record)")
+        }
+        let part = record.span.extracting(view.valueOffset..<record.count)
+        switch view.state {
+        case .present: value = .present(Blob(copying: part))
+        case .tombstone: value = .tombstone
+        case .dropped:
+            var reader = ByteReader(part)
+            guard let hash = try? reader.u64(), let length = try? reader.varint() else {
+                invariantBroken("a dropped value that was validated does not decode: \(record)")
+            }
+            value = .dropped(hash: hash, length: Int(clamping: length))
+        }
+        stamp = view.stamp
+        expiryStamp = view.expiryStamp
+        expiry = view.expiry
+    }
 }

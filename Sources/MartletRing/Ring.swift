@@ -1,0 +1,96 @@
+import MartletBase
+
+/// Why a ring does not take an entry.
+package enum RingError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Two ids with one `short`: stamps could not tell their writes apart.
+    case shortIDTaken(entry: NodeID, by: NodeID)
+    /// `Limits.nodesMax` ids are known already.
+    case full(entry: NodeID)
+
+    package var description: String {
+        switch self {
+        case .shortIDTaken(let entry, let other):
+            "node id \(entry) begins like that of node \(other): give the new node an empty data folder"
+        case .full(let entry): "node \(entry) is refused: the ring holds at most \(Limits.nodesMax) nodes"
+        }
+    }
+}
+
+/// Who is in the cluster and which tokens they hold: the union of the nodes' entries (Dynamo paper, sections 4.2, 4.8).
+///
+/// - A *slot* is one of Redis Cluster's 16,384, an arc of the ring. A *token* of a node is the last slot of a *range*,
+///   which begins after the token before it.
+/// - The *preference list* of a slot is what `Placement` computes from the ring and a keyspace's definition.
+///
+/// Rings merge entry by entry, so they form a semilattice as entries do: nodes that have heard the same entries, in any
+/// order, hold equal rings, equal digests and so equal preference lists (invariant Agreed). Removed and left nodes stay
+/// in it, so that nothing late brings them back.
+///
+/// Deviations from the paper: membership isn't reconciled pairwise through logs of changes but joined; tokens aren't
+/// random but chosen (`TokenChoice`), and lie on slot boundaries.
+package struct Ring: Hashable, Sendable {
+    /// Sorted by id.
+    package private(set) var entries: [RingEntry] = []
+
+    /// Equal for equal rings. A sum of the entries' digests, so merging one entry costs that entry alone.
+    package private(set) var digest: UInt64 = 0
+
+    package init() {}
+
+    /// Throws when two of the entries can't be in one ring.
+    package init(_ entries: some Sequence<RingEntry>) throws(RingError) {
+        for entry in entries { try merge(entry) }
+    }
+
+    /// Joins the entry into the ring. True when that changed the ring.
+    ///
+    /// O(log n) and a move of the entries behind a new one.
+    @discardableResult
+    package mutating func merge(_ entry: RingEntry) throws(RingError) -> Bool {
+        let i = index(notBelow: entry.id)
+        if i < entries.count, entries[i].id == entry.id {
+            let before = entries[i].digest
+            guard entries[i].merge(entry) else { return false }
+            digest = digest &- before &+ entries[i].digest
+            return true
+        }
+        // Ids are ordered by `short` first: one that shares it is a neighbour.
+        for k in [i - 1, i] where entries.indices.contains(k) && entries[k].id.short == entry.id.short {
+            throw .shortIDTaken(entry: entry.id, by: entries[k].id)
+        }
+        guard entries.count < Limits.nodesMax else { throw .full(entry: entry.id) }
+        entries.insert(entry, at: i)
+        digest &+= entry.digest
+        return true
+    }
+
+    package subscript(_ id: NodeID) -> RingEntry? {
+        let i = index(notBelow: id)
+        return i < entries.count && entries[i].id == id ? entries[i] : nil
+    }
+
+    /// The entries with that name, by id. More than one when an operator gave a name twice, or gave a replacement the
+    /// name of the node it replaces.
+    package func entries(named name: String) -> [RingEntry] {
+        entries.filter { $0.name == name }
+    }
+
+    private func index(notBelow id: NodeID) -> Int {
+        var (low, high) = (0, entries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    package func checkInvariants() {
+        invariant(entries.count <= Limits.nodesMax, "the ring has \(entries.count) entries")
+        invariant(
+            zip(entries, entries.dropFirst()).allSatisfy { $0.id.short < $1.id.short },
+            "the ring's entries aren't sorted by distinct ids")
+        invariant(
+            digest == entries.reduce(0) { $0 &+ $1.digest }, "the ring's digest isn't that of its entries")
+        for entry in entries { entry.checkInvariants() }
+    }
+}

@@ -1,0 +1,196 @@
+import MartletBase
+
+/// What a node says of its place in the ring. Not its liveness: who is alive never changes who owns what.
+package enum NodeState: UInt8, Sendable, CaseIterable, CustomStringConvertible {
+    case joining = 0
+    case normal = 1
+    case leaving = 2
+    case left = 3
+
+    package var description: String {
+        switch self {
+        case .joining: "joining"
+        case .normal: "normal"
+        case .leaving: "leaving"
+        case .left: "left"
+        }
+    }
+}
+
+/// Where a node listens, all at its one address. 0 is off.
+package struct NodePorts: Hashable, Sendable {
+    /// TCP and UDP.
+    package var peers: UInt16
+    package var redis: UInt16
+    package var redisCluster: UInt16
+    package var http: UInt16
+
+    package init(peers: UInt16, redis: UInt16, redisCluster: UInt16, http: UInt16) {
+        self.peers = peers
+        self.redis = redis
+        self.redisCluster = redisCluster
+        self.http = http
+    }
+}
+
+/// A node as the ring knows it, and an element of a join-semilattice: entries are gossiped in any order, repeated and
+/// merged, and all nodes end at the same one.
+///
+///     entry = own part (written by the node alone) × verdict (stamped, given by an operator at any node)
+///     join  = (own part: the greater incarnation, at equal ones the greater canonical bytes;
+///              verdict: the greater, where none is the least)
+///
+/// Both parts are chains, so their product is a semilattice and the three laws follow (`RingEntryTests`). A node raises
+/// its incarnation whenever it changes its part, and to refute a rumour of its death (Das, Gupta, Motivala: "SWIM",
+/// 2002, section 4.2); one incarnation with two contents is a node whose data folder was copied or set back, and then
+/// the rule of greater bytes at least makes everyone agree.
+///
+/// Encoding (canonical: equal entries are equal bytes):
+///
+///     id 20 | incarnation varint | state 1 | address 16 | ports 4 × 2 | name | zone | data centre | version
+///     | number of tokens varint, each token's slot 2, ascending | verdict: 0, or kind 1, stamp 8, by 20
+package struct RingEntry: Hashable, Sendable {
+    package var id: NodeID
+    package var incarnation: UInt64
+    package var name: String
+    package var address: IPAddress
+    package var ports: NodePorts
+    package var zone: String
+    package var dataCenter: String
+    /// The last slots of the ranges it takes, ascending and distinct. None until it has a place in the ring.
+    package var tokens: [Slot]
+    package var state: NodeState
+    /// Of its software.
+    package var version: String
+    package var verdict: Verdict?
+
+    /// `tokens` may come in any order; names must be valid (`Names.isValid`).
+    package init(
+        id: NodeID, incarnation: UInt64, name: String, address: IPAddress, ports: NodePorts,
+        zone: String = "default", dataCenter: String = "default", tokens: [Slot] = [],
+        state: NodeState, version: String, verdict: Verdict? = nil
+    ) {
+        for text in [name, zone, dataCenter, version] {
+            invariant(Names.isValid(text), "\"\(text)\" can't be the name of a node, zone or data centre")
+        }
+        self.id = id
+        self.incarnation = incarnation
+        self.name = name
+        self.address = address
+        self.ports = ports
+        self.zone = zone
+        self.dataCenter = dataCenter
+        self.tokens = tokens.sorted()
+        self.state = state
+        self.version = version
+        self.verdict = verdict
+        checkInvariants()
+    }
+
+    /// Whether the ring gives it places: it shows tokens, and neither it nor an operator has withdrawn them. A joining
+    /// node shows its tokens once its handover begins; one whose join was aborted is out.
+    package var ownsTokens: Bool {
+        if tokens.isEmpty || state == .left { return false }
+        switch verdict?.kind {
+        case .removed: return false
+        case .aborted: return state != .joining
+        case .removing, nil: return true
+        }
+    }
+
+    /// Joins another view of the same node into this one. True when that changed it.
+    @discardableResult
+    package mutating func merge(_ other: RingEntry) -> Bool {
+        invariant(id == other.id, "entries of two nodes can't be merged: \(id) and \(other.id)")
+        if self == other { return false }
+        let verdict = Self.greater(self.verdict, other.verdict)
+        var merged = isOwnPartBelow(other) ? other : self
+        merged.verdict = verdict
+        if merged == self { return false }
+        self = merged
+        return true
+    }
+
+    private static func greater(_ a: Verdict?, _ b: Verdict?) -> Verdict? {
+        guard let a else { return b }
+        guard let b else { return a }
+        return max(a, b)
+    }
+
+    private func isOwnPartBelow(_ other: RingEntry) -> Bool {
+        if incarnation != other.incarnation { return incarnation < other.incarnation }
+        var (mine, theirs) = (ByteWriter(), ByteWriter())
+        writeOwnPart(to: &mine)
+        other.writeOwnPart(to: &theirs)
+        return Blob(mine.bytes) < Blob(theirs.bytes)
+    }
+
+    package func checkInvariants() {
+        invariant(tokens.count <= Limits.tokensPerNodeMax, "\(name) has \(tokens.count) tokens")
+        invariant(
+            zip(tokens, tokens.dropFirst()).allSatisfy { $0 < $1 }, "tokens of \(name) aren't ascending")
+    }
+}
+
+// MARK: The encoding
+extension RingEntry {
+    /// The longest encoding: how many entries fit a packet is reckoned from what they are, not from this.
+    package static let encodedBytesMax =
+        NodeID.byteCount + 10 + 1 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 2 + 2 * Limits.tokensPerNodeMax
+        + 1 + 8 + NodeID.byteCount
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        id = try NodeID(from: &reader)
+        incarnation = try reader.varint()
+        guard let state = NodeState(rawValue: try reader.u8()) else { throw .invalid("node state") }
+        self.state = state
+        let high = try reader.u64()
+        address = IPAddress(high: high, low: try reader.u64())
+        let (peers, redis) = (try reader.u16(), try reader.u16())
+        let (redisCluster, http) = (try reader.u16(), try reader.u16())
+        ports = NodePorts(peers: peers, redis: redis, redisCluster: redisCluster, http: http)
+        name = try Names.read("node name", from: &reader)
+        zone = try Names.read("zone", from: &reader)
+        dataCenter = try Names.read("data centre", from: &reader)
+        version = try Names.read("software version", from: &reader)
+        let count = try reader.count(max: Limits.tokensPerNodeMax, "tokens")
+        tokens = []
+        tokens.reserveCapacity(count)
+        for _ in 0..<count {
+            let slot = try Slot(from: &reader)
+            if let previous = tokens.last, previous >= slot { throw .invalid("order of tokens") }
+            tokens.append(slot)
+        }
+        let kind = try reader.u8()
+        verdict = kind == 0 ? nil : try Verdict(kind: kind, from: &reader)
+    }
+
+    package func write(to writer: inout ByteWriter) {
+        writeOwnPart(to: &writer)
+        if let verdict { verdict.write(to: &writer) } else { writer.u8(0) }
+    }
+
+    private func writeOwnPart(to writer: inout ByteWriter) {
+        id.write(to: &writer)
+        writer.varint(incarnation)
+        writer.u8(state.rawValue)
+        writer.u64(address.high)
+        writer.u64(address.low)
+        for port in [ports.peers, ports.redis, ports.redisCluster, ports.http] { writer.u16(port) }
+        writer.string(name)
+        writer.string(zone)
+        writer.string(dataCenter)
+        writer.string(version)
+        writer.varint(UInt64(tokens.count))
+        for token in tokens { writer.u16(token.index) }
+    }
+
+    package func encoded() -> Blob {
+        var writer = ByteWriter(reservingCapacity: 192)
+        write(to: &writer)
+        return Blob(writer.bytes)
+    }
+
+    /// Of the canonical bytes.
+    package var digest: UInt64 { XXH3.hash(encoded()) }
+}

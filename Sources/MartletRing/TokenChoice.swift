@@ -1,0 +1,140 @@
+import MartletBase
+
+/// Which tokens a node takes when it joins.
+///
+/// Random tokens leave the fullest of 200 nodes with 16 tokens each half as much again as the mean. So a joiner looks at
+/// the ring and takes the tokens that leave *replicated* load (the slots that a node holds a copy of) most even; what it
+/// doesn't own before, it takes from the most loaded ranges. Nobody else's token moves.
+///
+/// Which nodes share a load depends on the zones, of which a preference list uses each once before it uses one twice:
+///
+///     zones = copies   each zone holds one copy of everything: only the joiner's zone matters, as a ring of its own
+///                      with one copy
+///     zones < copies   the same with more copies: a zone holds between ⌊copies/zones⌋ and ⌈copies/zones⌉ of each slot,
+///                      and both are evened out. One zone is the plain case: all copies
+///     zones > copies   every node matters; a list takes the next zones' nearest nodes. A zone that is large enough is
+///                      filled with one copy, the others share the rest
+///
+/// The shares of the first copy, the first two, and so on are evened out too, with a small weight: by themselves they
+/// mean little, but a ring that is uneven in them can't be made even when the next node joins, or when zones are added.
+///
+/// Measured (`TokenChoiceTests`): for 2 to 200 nodes joining one after another, 16 tokens each and three copies, the
+/// fullest node stays below 1.07 of the mean, in one zone and in three.
+///
+/// The choice is a pure function of the ring it is made on. Two nodes that join at once from equal rings may choose equal
+/// tokens; the walk stands that (`Placement`), and the second to see it chooses again.
+package enum TokenChoice {
+    /// The tokens for a joiner, ascending; none is another node's. Fewer than `count` only when so few slots are free.
+    ///
+    /// An entry of the joiner itself counts for nothing, so a node can choose anew. Leaving nodes keep their slots, but
+    /// their load is reckoned to those who stay.
+    package static func choose(
+        count: Int, for joiner: (id: NodeID, zone: String, dataCenter: String), in ring: Ring,
+        replication: ReplicationFactor
+    ) -> [Slot] {
+        invariant((1...Limits.tokensPerNodeMax).contains(count), "\(count) tokens for a node")
+        let others = ring.entries.filter { $0.ownsTokens && $0.id != joiner.id }
+        var isTaken = [Bool](repeating: false, count: Limits.slots)
+        for entry in others {
+            for token in entry.tokens { isTaken[Int(token.index)] = true }
+        }
+        let staying = others.filter { $0.state != .leaving && $0.verdict?.kind != .removing }
+        let (copies, scope) = scope(of: joiner.dataCenter, among: staying, replication)
+        var zones = ZoneNumbers()
+        let zoneOfNode =
+            scope.map { zones.number($0.zone, $0.dataCenter) } + [
+                zones.number(joiner.zone, joiner.dataCenter)
+            ]
+
+        let isAcrossZones = zones.count > copies
+        let pool =
+            isAcrossZones
+            ? scope : scope.filter { $0.zone == joiner.zone && $0.dataCenter == joiner.dataCenter }
+        if pool.isEmpty { return evenly(count, isTaken) }
+        var search = TokenSearch(
+            tokens: pool.enumerated().flatMap { node, entry in entry.tokens.map { (Int($0.index), node) } },
+            groups: isAcrossZones ? zoneOfNode : Array(0...pool.count),
+            levels: levels(copies: copies, zones: zones.count), isTaken: isTaken)
+        return search.run(count: count)
+    }
+
+    /// The same for one factor over all data centres.
+    package static func choose(
+        count: Int, for joiner: (id: NodeID, zone: String, dataCenter: String), in ring: Ring,
+        replication: Int
+    ) -> [Slot] {
+        choose(count: count, for: joiner, in: ring, replication: .count(replication))
+    }
+
+    /// How many copies are spread over which of the nodes, as far as a node of that data centre is concerned.
+    private static func scope(
+        of dataCenter: String, among entries: [RingEntry], _ replication: ReplicationFactor
+    ) -> (copies: Int, entries: [RingEntry]) {
+        switch replication {
+        case .count(let n): return (n, entries)
+        case .perDataCenter(let list):
+            // A data centre that holds nothing yet is evened out for the day when it holds a copy.
+            let copies = list.first { $0.name == dataCenter }?.count ?? 1
+            return (copies, entries.filter { $0.dataCenter == dataCenter })
+        }
+    }
+
+    private static func levels(copies: Int, zones: Int) -> [TokenSearch.Level] {
+        let least = zones > copies ? copies : copies / zones
+        let depth = zones > copies ? copies : (copies + zones - 1) / zones
+        return (1...depth).map { level in
+            level >= least ? .init(weight: 1, isSteep: true) : .init(weight: 0.01, isSteep: false)
+        }
+    }
+
+    /// For the first node of its zone: one zone's tokens need no regard to another's, so they are evenly spaced, from the
+    /// middle of the widest free arc.
+    private static func evenly(_ count: Int, _ isTaken: [Bool]) -> [Slot] {
+        let taken = isTaken.indices.filter { isTaken[$0] }
+        var start = Limits.slots - 1
+        var widest = 0
+        for (i, slot) in taken.enumerated() {
+            let before = i == 0 ? taken[taken.count - 1] - Limits.slots : taken[i - 1]
+            if slot - before > widest {
+                widest = slot - before
+                start = before + widest / 2 + Limits.slots
+            }
+        }
+        var slots = FreeSlots(isTaken: isTaken)
+        return (0..<count).compactMap { k in
+            slots.take(notBefore: start + ((k + 1) * Limits.slots + count - 1) / count)
+        }.sorted()
+    }
+}
+
+/// Numbers zones in the order of their first mention; a zone's name counts within its data centre.
+struct ZoneNumbers {
+    private var numbers: [[String]: Int] = [:]
+    var count: Int { numbers.count }
+
+    mutating func number(_ zone: String, _ dataCenter: String) -> Int {
+        let key = [dataCenter, zone]
+        if let known = numbers[key] { return known }
+        numbers[key] = numbers.count
+        return numbers.count - 1
+    }
+}
+
+/// Hands out slots, each once.
+struct FreeSlots {
+    private(set) var isTaken: [Bool]
+
+    init(isTaken: [Bool] = Array(repeating: false, count: Limits.slots)) { self.isTaken = isTaken }
+
+    /// The first free slot from there on around the ring; nil when there is none.
+    mutating func take(notBefore start: Int) -> Slot? {
+        for i in 0..<Limits.slots {
+            let slot = (start + i) % Limits.slots
+            if !isTaken[slot] {
+                isTaken[slot] = true
+                return Slot(slot)
+            }
+        }
+        return nil
+    }
+}
