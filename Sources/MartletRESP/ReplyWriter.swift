@@ -29,7 +29,7 @@ package struct ReplyWriter: Sendable {
     /// Line ends within the text become spaces: else the client would read the rest as another reply.
     package mutating func simpleString(_ text: String) { line(UInt8(ascii: "+"), text.utf8) }
 
-    @inlinable package mutating func ok() { simpleString("OK") }
+    @inlinable package mutating func ok() { raw("+OK\r\n") }
 
     /// `PREFIX text`, without a line end in it.
     @inlinable package mutating func error(_ text: StaticString) { line(UInt8(ascii: "-"), text) }
