@@ -62,7 +62,7 @@ install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR
 	@$(PORTABLE)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/martlet
 	install -m 0755 $(addprefix .build/install/release/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
-	sed 's|@PREFIX@|$(PREFIX)|g' packaging/martletd.service > $(DESTDIR)$(UNITDIR)/martletd.service
+	sed 's|@PREFIX@|$(PREFIX)|g' scripts/martletd.service > $(DESTDIR)$(UNITDIR)/martletd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/martletd.service
 	test -e $(DESTDIR)/etc/martlet/cluster.yaml \
 		|| install -m 0644 cluster.yaml $(DESTDIR)/etc/martlet/cluster.yaml
