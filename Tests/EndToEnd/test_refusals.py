@@ -17,8 +17,10 @@ FAKETIME = ["/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
             "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"]
 
 
-class Starts(Scenario):
-    """Starts that must fail. The cluster itself runs, and goes on."""
+class Start(Scenario):
+    """A start that must fail."""
+
+    starts = False
 
     def refused(self, status, *parts, cluster=None, flags=()):
         """A start of n1 in a configuration of its own fails with the status and says the parts."""
@@ -40,6 +42,8 @@ class Starts(Scenario):
             file.write(text)
         return other
 
+
+class WrongConfigurations(Start):
     def test_an_unknown_key(self):
         self.refused(3, "cluster.yaml:5", "timeot", "timeout",
                      cluster=self.broken("requests: {timeot: 1s}\n"))
@@ -49,7 +53,7 @@ class Starts(Scenario):
                      cluster=self.broken("requests: {timeout: 2}\n"))
 
     def test_what_is_no_yaml(self):
-        self.refused(3, "cluster.yaml:5", cluster=self.broken("requests: [\n"))
+        self.refused(3, "cluster.yaml:5", cluster=self.broken("requests: a: b\n"))
 
     def test_no_file(self):
         other = self.another()
@@ -81,10 +85,24 @@ class Starts(Scenario):
     def test_a_port_in_use(self):
         other = self.another()
         address = other.node("n1").address
-        with socket.socket() as taken:
-            taken.bind((address, 7379))
-            taken.listen()
-            self.refused(4, address, "7379", cluster=other)
+        for port in (7600, 7379):
+            with self.subTest(port=port), socket.socket() as taken:
+                taken.bind((address, port))
+                taken.listen()
+                self.refused(4, address, str(port), cluster=other)
+
+    def test_config_check_says_the_same(self):
+        other = self.broken("log: {level: loud}\n")
+        done = martlet("config", "check", other.config_path)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("cluster.yaml:5", done.stdout + done.stderr)
+        self.assertEqual(martlet("config", "check", self.cluster.config_path).returncode, 0)
+
+
+class WrongFolders(Start):
+    """The cluster itself runs, and goes on."""
+
+    starts = True
 
     def test_a_second_process_on_a_folder(self):
         second = self.another(data_folder=self.cluster.data_folder)
@@ -117,13 +135,6 @@ class Starts(Scenario):
         status = self.n1.status()
         self.assertEqual({n["name"]: n["address"] for n in status["nodes"]},
                          {n.name: n.address for n in self.cluster.nodes})
-
-    def test_config_check_says_the_same(self):
-        other = self.broken("log: {level: loud}\n")
-        done = martlet("config", "check", other.config_path)
-        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        self.assertIn("cluster.yaml:5", done.stdout + done.stderr)
-        self.assertEqual(martlet("config", "check", self.cluster.config_path).returncode, 0)
 
 
 class BadBytes(Scenario):
