@@ -122,7 +122,7 @@ package enum Limits {
     /// Earlier starts whose log the engine keeps.
     package static let engineLogFilesMax = 4
     /// The engine looks at the disk's free space each time it has written this much.
-    package static let spaceCheckBytes = 1 << 20
+    package static let spaceCheckBytes = 64 << 10
     /// Free space that the engine needs beside its tables in memory, whatever `disk_free_min` says.
     package static let spaceReserveBytes = 16 << 20
     /// A record that is larger isn't kept in the record cache.

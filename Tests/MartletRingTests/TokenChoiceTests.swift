@@ -10,7 +10,7 @@ private let isOptimised = true
 #endif
 
 /// A cluster that grows by nodes which choose their own tokens.
-private struct Growth {
+struct Growth {
     var ring = Ring()
     var world = RingWorld(seed: 7)
     let replication: Int
