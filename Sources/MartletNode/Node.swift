@@ -213,6 +213,8 @@ package struct Node: ~Copyable {
     mutating func observe(_ time: HybridTime) {
         if time <= HybridTime(now.wall).advanced(by: configuration.clockSkewMax) {
             clock.observe(time)
+            // What is stamped next lies above it, and needs a ceiling that does.
+            if clock.last > clock.ceiling { reserveStamps() }
         } else if time > clock.last {
             metrics.clockPoisonIgnored += 1
         }

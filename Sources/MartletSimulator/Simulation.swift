@@ -120,7 +120,7 @@ package struct Simulation: ~Copyable {
         // A replication factor for all data centres leaves open where the copies are.
         let isPerCentre = if case .perDataCenter = plan.replication { true } else { false }
         centreOfProcess = plan.machines.map { isPerCentre ? centres.firstIndex(of: $0.dataCenter)! : 0 }
-        recorder = options.isTraced ? TraceRecorder() : nil
+        recorder = options.isTraced ? TraceRecorder(sink: options.traceSink) : nil
         for (index, machine) in plan.machines.enumerated() {
             let process = SimulatedProcess(
                 index: index, name: "n\(index + 1)", id: NodeID(random: &seeds),

@@ -10,6 +10,8 @@ package struct SimulationOptions: Sendable {
     package var plant: PlantedBug?
     /// Whether a readable trace is kept.
     package var isTraced = false
+    /// Takes each line of the trace as it is made: a run that traps has no end at which to ask for them.
+    package var traceSink: (@Sendable (String) -> Void)?
 
     package static let nodesMax = 128
 

@@ -7,8 +7,17 @@ struct TraceRecorder {
         /// The key it is about; nil for what concerns the whole cluster.
         let key: Int?
         let text: String
+
+        /// Seconds, to the microsecond, and the text.
+        var description: String {
+            let microseconds = at.nanoseconds / 1_000
+            let fraction = String(microseconds % 1_000_000)
+            let zeros = String(repeating: "0", count: 6 - fraction.utf8.count)
+            return "\(microseconds / 1_000_000).\(zeros)\(fraction)  \(text)"
+        }
     }
 
+    private let sink: (@Sendable (String) -> Void)?
     private(set) var lines: [Line] = []
     /// The keys that requests under way are about, so that answers can be told by them: by sender and number.
     private var keys: [RequestName: Int] = [:]
@@ -18,8 +27,12 @@ struct TraceRecorder {
         let number: UInt64
     }
 
+    /// With a sink the lines go there, and aren't kept.
+    init(sink: (@Sendable (String) -> Void)?) { self.sink = sink }
+
     mutating func note(at instant: Instant, key: Int? = nil, _ text: String) {
-        lines.append(Line(at: instant, key: key, text: text))
+        let line = Line(at: instant, key: key, text: text)
+        if let sink { sink(line.description) } else { lines.append(line) }
     }
 
     mutating func remember(_ number: UInt64, by process: Int, isAbout key: Int) {
@@ -31,11 +44,6 @@ struct TraceRecorder {
     /// The last lines that concern the key, or the whole cluster.
     func excerpt(key: Int?, count: Int) -> [String] {
         let relevant = lines.filter { $0.key == nil || key == nil || $0.key == key }
-        return relevant.suffix(count).map { line in
-            let microseconds = line.at.nanoseconds / 1_000
-            let whole = microseconds / 1_000_000
-            let fraction = String(microseconds % 1_000_000)
-            return "\(whole).\(String(repeating: "0", count: 6 - fraction.utf8.count))\(fraction)  \(line.text)"
-        }
+        return relevant.suffix(count).map(\.description)
     }
 }

@@ -46,22 +46,22 @@ func report(_ source: SeedSource, seconds: Double) -> Int32 {
 func traceSeeds(_ arguments: Arguments) -> Int32 {
     var options = arguments.options
     options.isTraced = true
+    options.traceSink = { write($0 + "\n", to: STDOUT_FILENO) }
     TrapReport.install(jobs: 1)
     var status: Int32 = 0
     for seed in arguments.seeds {
         TrapReport.begin(job: 0, "the trap above is of seed \(seed)\n")
         var simulation = Simulation(seed: seed, options)
-        print("seed \(seed): \(simulation.plan.summary)")
+        write("seed \(seed): \(simulation.plan.summary)\n", to: STDOUT_FILENO)
         var broken: Violation?
         do {
             try simulation.run()
         } catch {
             broken = error
         }
-        for line in simulation.excerpt(key: nil, count: .max) { print(line) }
-        print("trace hash \(hex(simulation.traceHash))")
+        write("trace hash \(hex(simulation.traceHash))\n", to: STDOUT_FILENO)
         if let broken {
-            print("\(broken.invariant) is broken: \(broken.text)")
+            write("\(broken.invariant) is broken: \(broken.text)\n", to: STDOUT_FILENO)
             status = 1
         }
     }
