@@ -99,7 +99,7 @@ package struct Node: ~Copyable {
         replica = Replica(
             stamps: StampMemory(
                 keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
-                recovered: ceiling, now: now.monotonic))
+                recovered: ceiling))
         recover(memory)
         swap(&opening, &effects.effects)
     }
