@@ -180,7 +180,9 @@ extension Simulation {
         }
         guard plan.durability == .batch else { return }
         try durable.acknowledged(operation, version, holders: holders(operation.key, version))
-        try monotone.wrote(operation, version)
+        let time = SimulatedClock.epoch + (now - .zero)
+        let ahead = Interval.milliseconds(stamp.time.milliseconds - time.milliseconds)
+        try monotone.wrote(operation, version, isStampedInTime: ahead.magnitude <= Self.clockGoodWithin * 2)
     }
 
     private mutating func failed(

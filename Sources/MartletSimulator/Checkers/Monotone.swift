@@ -48,7 +48,11 @@ struct Monotone {
         return floor
     }
 
-    mutating func wrote(_ operation: Operation, _ version: Version) throws(Violation) {
+    /// - Parameter isStampedInTime: whether the stamp is near the time; a coordinator whose clock was wrong before it was
+    ///   judged, because it started alone, may go on stamping far ahead.
+    mutating func wrote(
+        _ operation: Operation, _ version: Version, isStampedInTime: Bool
+    ) throws(Violation) {
         checked += 1
         let place = operation.key * levels.classes + operation.levelClass
         if operation.retried == nil, operation.kind != .expire, operation.hasGoodClock,
@@ -60,7 +64,9 @@ struct Monotone {
                     + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)")
         }
         acknowledged[place] = max(acknowledged[place], version)
-        if operation.hasGoodClock, operation.retried == nil { stamped[place] = max(stamped[place], version.stamp) }
+        if operation.hasGoodClock, isStampedInTime, operation.retried == nil {
+            stamped[place] = max(stamped[place], version.stamp)
+        }
     }
 
     /// - Parameter holders: by data centre, the owners whose disks surely hold no less than what is shown.
