@@ -171,6 +171,7 @@ extension Simulation {
     /// Once a second.
     mutating func sample() throws(Violation) {
         schedule(.sample, after: .seconds(1))
+        if network.isDisturbed { disturbedAt = now }
         try accurate.look(processes, at: now, disturbed: disturbedAt, mayDetect: mayDetect)
         firstPending = operations.firstPending(from: firstPending)
         var number = firstPending
