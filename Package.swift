@@ -36,6 +36,20 @@ let package = Package(
             ]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
 
+        // Floor 6: the Redis protocol face of a node.
+        module(
+            "MartletServer",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletVersions",
+            ]),
+        tests(
+            "MartletServerTests",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletServer", "MartletVersions",
+            ]),
+
         // Floor 5: the real world, and the simulated one.
         module(
             "MartletRuntime",
