@@ -33,12 +33,14 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program(
             "martletd",
             [
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
                 "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
 
         // Floor 5: the real world, and the simulated one.
         module(
