@@ -28,6 +28,7 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program(
             "martletd",
             [
@@ -49,6 +50,7 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
                 "MartletServer", "MartletVersions",
             ]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
 
         // Floor 5: the real world, and the simulated one.
         module(
