@@ -1,10 +1,10 @@
 // swift-tools-version: 6.2
-// The floors of docs/ARCHITECTURE.md, top to bottom. A target imports only from lower floors, and targets of one
-// floor never import each other; scripts/tidy fails the build when an import breaks this.
+// The floors of docs/ARCHITECTURE.md, top to bottom. A target imports only from lower floors, and targets of
+// one floor never import each other; scripts/tidy fails the build when an import breaks this.
 import PackageDescription
 
-/// What every target of ours is compiled with: language mode 6, warnings are errors, lifetimes for the cursors that
-/// borrow a frame, and leaves inlined across modules in release.
+/// What every target of ours is compiled with: language mode 6, warnings are errors, lifetimes for the
+/// cursors that borrow a frame, and leaves inlined across modules in release.
 let settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableExperimentalFeature("Lifetimes"),
@@ -27,15 +27,90 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
     name: "martlet",
     targets: [
-        // Floor 0: C headers.
-        .systemLibrary(name: "CXXHash"),
+        // Floor 7: programs.
+        program(
+            "martletd",
+            [
+                "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
+            ]),
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
+        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+
+        // Floor 6: what clients talk to.
+        module(
+            "MartletServer",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletRuntime", "MartletStorage", "MartletVersions",
+            ]),
+
+        // Floor 5: the real world, and the simulated one.
+        module(
+            "MartletRuntime",
+            [
+                "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
+            ]),
+        module(
+            "MartletSimulator",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
+            ]),
+
+        // Floor 4: the pure machine.
+        module(
+            "MartletNode",
+            [
+                "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions",
+                "MartletWire",
+            ]),
+        tests(
+            "MartletNodeTests",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
+            ]),
+
+        // Floor 3: codecs between nodes, the engine, the loop, the configuration.
+        module("MartletConfig", ["CYAML", "MartletBase"]),
+        module("MartletLoop", ["CUV", "MartletBase"]),
+        module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
+        module("MartletWire", ["CLZ4", "MartletBase", "MartletVersions"]),
+        tests("MartletConfigTests", ["MartletBase", "MartletConfig"]),
+        tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
+        tests(
+            "MartletRocksDBTests",
+            [
+                "MartletBase", "MartletRocksDB", "MartletStorage", "StorageConformance",
+            ]),
+        tests("MartletWireTests", ["MartletBase", "MartletVersions", "MartletWire"]),
 
         // Floor 2: pure, each alone.
+        module("MartletGossip", ["MartletBase"]),
+        module("MartletRESP", ["MartletBase"]),
         module("MartletRing", ["MartletBase"]),
+        module("MartletStorage", ["MartletBase"]),
+        module("MartletVersions", ["MartletBase"]),
+        tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
+        .target(
+            name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],
+            path: "Tests/StorageConformance", swiftSettings: settings),
+        tests("MartletStorageTests", ["MartletBase", "MartletStorage", "StorageConformance"]),
+        tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 
-        // Floor 1.
+        // Floor 1: instants, ids, random numbers, byte cursors, limits.
         module("MartletBase", ["CXXHash"]),
         tests("MartletBaseTests", ["MartletBase"]),
+
+        // Floor 0: C headers.
+        .systemLibrary(name: "CLZ4"),
+        .systemLibrary(name: "CRocksDB"),
+        .systemLibrary(name: "CUV"),
+        .systemLibrary(name: "CXXHash"),
+        .systemLibrary(name: "CYAML"),
     ]
 )

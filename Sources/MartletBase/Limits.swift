@@ -1,5 +1,5 @@
-/// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold between
-/// them, and is called when a process starts.
+/// Every bound of the program that no setting changes, in one place. `checkRelations` states what must hold
+/// between them, and is called when a process starts.
 package enum Limits {
     // MARK: The ring
     /// Redis Cluster's slots: the top 14 bits of a token.
@@ -22,11 +22,35 @@ package enum Limits {
     /// What a record adds to its value: kind, stamps, expiry, lengths.
     package static let recordOverheadMax = 128
 
+    // MARK: Clients
+    /// A line of a request: an inline command, or the length of what follows. Redis's `PROTO_INLINE_MAX_SIZE`.
+    package static let inlineBytesMax = 64 << 10
+    /// A length that a client may announce, stored or skipped. Redis's `proto-max-bulk-len`.
+    package static let bulkBytesMax = 512 << 20
+    package static let argumentCountMax = 1 << 20
+    /// What a request may hold beside one value of the largest size.
+    package static let requestSlackBytesMax = 64 << 20
+    /// Requests before authentication.
+    package static let strangerArgumentCountMax = 10
+    package static let strangerBulkBytesMax = 16 << 10
+    /// Space that a connection's parser keeps from one request to the next.
+    package static let keptArgumentsMax = 1_024
+    package static let keptInlineBytesMax = 4 << 10
+    /// Replies, as our own clients take them.
+    package static let replyDepthMax = 32
+    package static let replyElementsMax = 16 << 20
+    package static let replyBytesMax = 1 << 30
+    package static let replyLineBytesMax = 64 << 10
+
     // MARK: Peers
     /// A frame's bytes after the length field. Holds one record of the largest size.
     package static let frameBytesMax = valueBytesMax + keyBytesMax + 4_096
     /// UDP packets, whatever `packet_bytes_max` says.
     package static let packetBytesMax = 65_507
+    /// Connections with peers, in both directions.
+    package static let peerLinksMax = 4 * nodesMax
+    /// What may wait to be read by one peer; a connection over it is closed.
+    package static let peerOutputBytesMax = 64 << 20
     /// Entries in one view of the ring that is sent to a peer.
     package static let viewEntriesMax = nodesMax
     /// A coordinator's attempts on a ring that differs from its replicas'.
@@ -36,6 +60,94 @@ package enum Limits {
     /// Stamps a replica remembers for twice `clock_skew_max`, so that it can answer `dominated`.
     package static let rememberedStampsMax = 1 << 20
 
+    // MARK: Queues of the core
+    /// Merges that wait until the stamp ceiling is raised above their stamps.
+    package static let parkedMergesMax = 4_096
+    /// Merges and reads that a replica has under way for its peers.
+    package static let replicaRequestsMax = 65_536
+
+    // MARK: Gossip
+    /// Members known, dead ones and those that left included.
+    package static let gossipMembersMax = 2 * nodesMax
+    /// Facts that gossip stores and spreads: ring entries, verdicts, keyspace definitions.
+    package static let rumoursMax = 8 * nodesMax
+    package static let rumourBytesMax = 64 << 10
+    /// One message of a push-pull. What doesn't fit waits for the next one.
+    package static let gossipStreamBytesMax = 16 << 20
+    package static let gossipSeedsMax = nodesMax
+    /// Probes under way at once: the regular one, and those that a broken connection or a suspicion asks for.
+    package static let gossipProbesMax = 64
+    /// Indirect probes that a node runs for others at once.
+    package static let gossipRelaysMax = 256
+    /// Ids that are refused because the node was told to forget them.
+    package static let forgottenMembersMax = 4 * nodesMax
+    /// Members named in one suspicion.
+    package static let accusersMax = 8
+    /// Incarnations above this are refused, so that there is always a higher one to refute an accusation with.
+    package static let incarnationMax: UInt64 = 1 << 62
+
+    // MARK: The loop
+    /// What one read of a TCP connection takes in at most.
+    package static let readBufferBytes = 64 << 10
+    /// Eight datagrams of the largest size, which one call receives: libuv gives each 64 KiB.
+    package static let datagramBufferBytes = 8 * (64 << 10)
+    /// What a connection whose peer reads slowly hands to the system at a time.
+    package static let outputChunkBytes = 64 << 10
+    /// Buffers of a connection that have grown beyond this are given back once they are empty.
+    package static let outputRetainedBytesMax = 64 << 10
+    package static let inputRetainedBytesMax = 64 << 10
+    /// Messages that an inbox keeps room for while it is empty.
+    package static let inboxRetainedMax = 16_384
+    /// Connections that wait to be accepted.
+    package static let listenBacklog = 511
+    /// How long a connection that is to be closed may take to send its last bytes.
+    package static let closingFlushMax = Interval.seconds(5)
+
+    // MARK: Redis sessions
+    /// Keys that one connection has under way in the core; a bit of a word each.
+    package static let clientOperationsMax = 64
+    /// Commands of one connection whose replies are due. At this many its further ones wait unparsed.
+    package static let clientCommandsMax = 1_024
+    /// Replies that a client hasn't read, above which its further commands wait.
+    package static let clientOutputPauseBytes = 1 << 20
+    /// A name that a client gives itself.
+    package static let clientNameBytesMax = 1_024
+    /// A deadline that a client may ask for.
+    package static let clientTimeoutMax = Interval.hours(1)
+    /// After so long without a byte the system asks whether the client is still there. (Redis: tcp-keepalive.)
+    package static let clientKeepAlive = Interval.minutes(5)
+    /// How long a session goes by a keyspace's definition before it looks again.
+    package static let keyspaceAgeMax = Interval.milliseconds(100)
+
+    // MARK: Configuration
+    /// cluster.yaml: 1,024 nodes with every key take a quarter of this.
+    package static let configurationBytesMax = 1 << 20
+    package static let configurationDepthMax = 8
+    package static let configurationNodesMax = 1 << 16
+    /// Complaints about one file that are told at once.
+    package static let configurationIssuesMax = 20
+    /// A path that cluster.yaml names.
+    package static let pathBytesMax = 1_024
+
+    // MARK: Storage
+    /// One page of a scan of the store.
+    package static let scanRecordsMax = 1_000
+    package static let scanBytesMax = 4 << 20
+    /// Table files that the engine keeps open; RocksDB's own log and manifest come on top.
+    package static let openFilesMax = 512
+    /// Earlier starts whose log the engine keeps.
+    package static let engineLogFilesMax = 4
+    /// The engine looks at the disk's free space each time it has written this much.
+    package static let spaceCheckBytes = 64 << 10
+    /// Free space that the engine needs beside its tables in memory, whatever `disk_free_min` says.
+    package static let spaceReserveBytes = 16 << 20
+    /// A record that is larger isn't kept in the record cache.
+    package static let cachedRecordBytesMax = 64 << 10
+    /// Merges of one key, blind to what is stored, after which the engine looks whether it can store their join instead.
+    package static let blindMergesMax = 8
+    /// IDENTITY, EPOCH and LOCK: a few lines of text.
+    package static let folderFileBytesMax = 4 << 10
+
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
         invariant(nodesMax * 1 <= slots, "every node needs a slot boundary of its own")
@@ -44,8 +156,17 @@ package enum Limits {
             "a frame must hold one record of the largest size")
         invariant(frameBytesMax < Int(Int32.max), "a frame's length is a positive 32-bit number")
         invariant(replicationFactorMax <= nodesMax, "more copies than nodes")
+        invariant(gossipMembersMax >= nodesMax, "gossip must know every node of the ring")
+        invariant(
+            gossipStreamBytesMax >= 128 * (gossipMembersMax + rumoursMax) + rumourBytesMax,
+            "a push-pull message must hold the lists of all members and facts, or the largest fact")
+        invariant(
+            datagramBufferBytes / 8 >= packetBytesMax, "a datagram of the largest size must be received whole"
+        )
         invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
         invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
         invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")
+        invariant(valueBytesMax <= bulkBytesMax, "a client must be able to announce every value")
+        invariant(keyBytesMax <= requestSlackBytesMax, "a request must hold a key beside its value")
     }
 }

@@ -21,6 +21,8 @@ import MartletBase
 package struct Requirement: Sendable {
     @usableFromInline var masks = InlineArray<8, UInt32>(repeating: 0)
     @usableFromInline var counts = InlineArray<8, UInt8>(repeating: 0)
+    /// What each group's count is a part of: its places as the replication factor has them, filled or not.
+    private var copies = InlineArray<8, UInt8>(repeating: 0)
     @usableFromInline private(set) var groups = 0
     /// Answers in all.
     package private(set) var required = 0
@@ -48,30 +50,34 @@ package struct Requirement: Sendable {
             return mask.nonzeroBitCount + (center == coordinator ? max(0, factors.total - places) : 0)
         }
         switch level {
-        case .any, .one: addGroup(everywhere, 1)
-        case .two: addGroup(everywhere, 2)
-        case .three: addGroup(everywhere, 3)
-        case .quorum: addGroup(everywhere, factors.total / 2 + 1)
-        case .all: addGroup(everywhere, factors.total)
-        case .localOne: addGroup(mask(of: coordinator), 1)
+        case .any, .one: addGroup(everywhere, 1, of: factors.total)
+        case .two: addGroup(everywhere, 2, of: factors.total)
+        case .three: addGroup(everywhere, 3, of: factors.total)
+        case .quorum: addGroup(everywhere, factors.total / 2 + 1, of: factors.total)
+        case .all: addGroup(everywhere, factors.total, of: factors.total)
+        case .localOne:
+            let local = mask(of: coordinator)
+            addGroup(local, 1, of: factor(of: coordinator, at: local))
         case .localQuorum:
             let local = mask(of: coordinator)
-            addGroup(local, factor(of: coordinator, at: local) / 2 + 1)
+            let copies = factor(of: coordinator, at: local)
+            addGroup(local, copies / 2 + 1, of: copies)
         case .eachQuorum:
             if let list = factors.perDataCenter {
-                for each in list { addGroup(mask(of: each.dataCenter), each.count / 2 + 1) }
+                for each in list { addGroup(mask(of: each.dataCenter), each.count / 2 + 1, of: each.count) }
                 return
             }
             var rest = everywhere
             while rest != 0 {
                 let center = dataCenter(rest.trailingZeroBitCount)
                 let group = mask(of: center)
-                addGroup(group, factor(of: center, at: group) / 2 + 1)
+                let copies = factor(of: center, at: group)
+                addGroup(group, copies / 2 + 1, of: copies)
                 rest &= ~group
             }
             // Places that no node fills are in the coordinator's data centre, which may hold no other.
             if places < factors.total, mask(of: coordinator) == 0 {
-                addGroup(0, (factors.total - places) / 2 + 1)
+                addGroup(0, (factors.total - places) / 2 + 1, of: factors.total - places)
             }
         }
     }
@@ -92,8 +98,22 @@ package struct Requirement: Sendable {
         self.init(level, factors: factors, coordinator: 0, places: centers.count) { centers[$0] }
     }
 
-    private mutating func addGroup(_ mask: UInt32, _ count: Int) {
+    /// How many holders a read at this level must leave behind of what it shows, so that every later read at it meets
+    /// one of them: in each group N - R + 1, of the places that there are.
+    package var complement: Requirement {
+        var complement = self
+        complement.required = 0
+        for i in 0..<groups {
+            let rest = max(1, Int(copies[i]) - Int(counts[i]) + 1)
+            complement.counts[i] = UInt8(min(rest, masks[i].nonzeroBitCount))
+            complement.required += Int(complement.counts[i])
+        }
+        return complement
+    }
+
+    private mutating func addGroup(_ mask: UInt32, _ count: Int, of copies: Int) {
         invariant(groups < masks.count, "a requirement of more than \(masks.count) data centres")
+        self.copies[groups] = UInt8(copies)
         masks[groups] = mask
         counts[groups] = UInt8(count)
         groups += 1

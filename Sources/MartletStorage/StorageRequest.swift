@@ -1,7 +1,7 @@
 import MartletBase
 
-/// Where a record is stored: keyspace id (32 bits, big-endian), token (64 bits, big-endian), key. Storage is ordered by
-/// these bytes, so a range of the ring is a contiguous range on disk.
+/// Where a record is stored: keyspace id (32 bits, big-endian), token (64 bits, big-endian), key. Storage
+/// is ordered by these bytes, so a range of the ring is a contiguous range on disk.
 package struct StorageKey: Hashable, Comparable, Sendable {
     package let bytes: Blob
 
@@ -25,6 +25,9 @@ package struct StorageKey: Hashable, Comparable, Sendable {
         self.bytes = bytes
     }
 
+    /// A place among stored keys, which need not be one: where a scan starts.
+    init(position bytes: Blob) { self.bytes = bytes }
+
     @inlinable package static func < (a: StorageKey, b: StorageKey) -> Bool { a.bytes < b.bytes }
 }
 
@@ -41,8 +44,8 @@ package struct ReadTicket: Hashable, Sendable {
     @inlinable package init(_ number: UInt64) { self.number = number }
 }
 
-/// What the node asks of its storage. Requests take effect in the order in which they are given; a read sees every
-/// write asked for before it, durable or not: the node itself withholds what isn't durable yet.
+/// What the node asks of its storage. Requests take effect in the order in which they are given; a read
+/// sees every write asked for before it, durable or not: the node itself withholds what isn't durable yet.
 package enum StorageRequest: Sendable {
     /// Join the encoded record into the one stored under the key.
     case merge(WriteTicket, StorageKey, Blob)
@@ -55,7 +58,8 @@ package enum StorageRequest: Sendable {
 
 /// What the storage answers.
 package enum StorageCompletion: Sendable {
-    /// Every write up to this ticket that was not refused is durable, as far as the node's durability mode promises.
+    /// Every write up to this ticket that was not refused is durable, as far as the node's durability mode
+    /// promises.
     case durable(through: WriteTicket)
     /// The write was not done and never will be.
     case refused(WriteTicket, StorageRefusal)
@@ -63,7 +67,8 @@ package enum StorageCompletion: Sendable {
     case read(ReadTicket, Blob?)
     case readRefused(ReadTicket, StorageRefusal)
     case stampsReserved(ceiling: UInt64)
-    /// The disk can't be trusted any more (a failed fsync, an unreadable file): the node must stop. Never retried.
+    /// The disk can't be trusted any more (a failed fsync, an unreadable file): the node must stop. Never
+    /// retried.
     case failed(String)
 }
 

@@ -1,0 +1,73 @@
+# Martlet. `make` lists what there is; every target does its own set-up.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Where the systemd unit goes; Debian's place for units that an administrator installs.
+UNITDIR ?= /etc/systemd/system
+SEEDS ?= 200
+
+RELEASE := .build/release
+# Installed programs carry Swift's runtime, so that they run where there is no toolchain.
+PORTABLE := swift build -c release --static-swift-stdlib --scratch-path .build/install
+PROGRAMS := martletd martlet
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build, start three nodes from cluster.yaml, stop them with Ctrl-C
+	@exec $(RELEASE)/martlet up --config cluster.yaml
+
+.PHONY: test
+test: ## everything that must pass before a change lands
+	@scripts/bootstrap --test
+	@scripts/test
+
+.PHONY: build
+build: ## release build of all programs into .build/release
+	@scripts/bootstrap
+	@swift build -c release
+
+.PHONY: lint
+lint: ## format lint and the tidy check
+	@scripts/bootstrap --test
+	@swift format lint --strict --recursive Sources Tests Package.swift
+	@scripts/tidy
+
+.PHONY: fmt
+fmt: ## format the Swift sources in place, fold long comments
+	@swift format --in-place --recursive Sources Tests Package.swift
+	@scripts/tidy --wrap
+
+.PHONY: docs
+docs: ## write docs/CONFIGURATION.md anew from the table of settings
+	@scripts/bootstrap
+	@UPDATE_DOCS=1 swift test --filter MartletConfigTests.DocumentTests
+
+.PHONY: simulate
+simulate: build ## run the simulator over seeds 1 to SEEDS (200)
+	@$(RELEASE)/martlet-sim --seeds 1..$(SEEDS)
+
+.PHONY: bench
+bench: build ## the same load on three nodes and on a lone redis-server, in turns
+	@scripts/bootstrap --test
+	@Benchmarks/compare
+
+.PHONY: install
+install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR, UNITDIR)
+	@scripts/bootstrap
+	@$(PORTABLE)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/martlet
+	install -m 0755 $(addprefix .build/install/release/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+	sed 's|@PREFIX@|$(PREFIX)|g' scripts/martletd.service > $(DESTDIR)$(UNITDIR)/martletd.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/martletd.service
+	test -e $(DESTDIR)/etc/martlet/cluster.yaml \
+		|| install -m 0644 cluster.yaml $(DESTDIR)/etc/martlet/cluster.yaml
+
+.PHONY: clean
+clean: ## remove what the build made; data folders stay
+	rm -rf .build

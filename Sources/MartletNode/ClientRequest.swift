@@ -1,0 +1,92 @@
+import MartletBase
+import MartletRing
+import MartletVersions
+
+/// One read or write of one key, as any client may ask any node.
+package struct ClientRequest: Sendable {
+    package enum Operation: Sendable {
+        case get
+        /// This node's stored copy, owner or not, without coordination.
+        case getLocal
+        case put(Put)
+    }
+
+    /// A keyspace's id.
+    package var keyspace: UInt32
+    package var key: Blob
+    package var operation: Operation
+    /// Nil: the keyspace's own level.
+    package var level: ConsistencyLevel?
+    /// Nil: `requests.timeout`.
+    package var timeout: Interval?
+
+    package init(
+        keyspace: UInt32, key: Blob, operation: Operation, level: ConsistencyLevel? = nil,
+        timeout: Interval? = nil
+    ) {
+        self.keyspace = keyspace
+        self.key = key
+        self.operation = operation
+        self.level = level
+        self.timeout = timeout
+    }
+}
+
+/// A write of a register.
+package struct Put: Sendable {
+    package enum Content: Sendable {
+        /// A new value; expiry in milliseconds since 1970, nil for none.
+        case value(Blob, expiry: Int64?)
+        case tombstone
+        /// The encoded record as it was read, with another expiry: EXPIRE, PERSIST. Never revives what a later write
+        /// replaced, because it keeps the value's stamp.
+        case expiry(of: Blob, Int64?)
+    }
+
+    package var content: Content
+    /// The causal context: the put is stamped above it.
+    package var above: Stamp?
+    /// Send again exactly this version, which a `timeout` named: the retry can't overtake a later write.
+    package var version: Stamp?
+
+    package init(_ content: Content, above: Stamp? = nil, version: Stamp? = nil) {
+        self.content = content
+        self.above = above
+        self.version = version
+    }
+}
+
+/// What became of a client's request.
+package enum ClientReply: Sendable {
+    /// The merged encoded record; nil when no replica that was asked ever saw the key. Whether it has expired is for
+    /// the shell's side of the coordinator to judge (`RegisterView.isLive`).
+    case read(Blob?)
+    /// Acknowledged at the level asked for; the stamp is the version that was written.
+    case written(Stamp)
+    case failed(RequestFailure)
+}
+
+package enum OperationKind: String, Sendable {
+    case read, write
+}
+
+/// The exact outcomes of DESIGN 3. `unavailable`, `overloaded`, `skew`, `loading` and `stopping`: nothing was sent.
+/// `timeout`: the write may have happened, and repair will finish it; after any send it is never one of the others.
+/// Lists are node names, in the order of the preference list.
+package enum RequestFailure: Hashable, Sendable {
+    case unavailable(
+        OperationKind, ConsistencyLevel, required: Int, alive: Int, up: [String], down: [String])
+    case timeout(
+        OperationKind, ConsistencyLevel, required: Int, acknowledged: Int, acked: [String],
+        unknown: [String], version: Stamp?, after: Interval)
+    case overloaded(node: String, limit: StaticName)
+    case skew(node: String, aheadMilliseconds: Int64, maxMilliseconds: Int64)
+    /// The ring is forming: the founding nodes not heard yet.
+    case loading(waits: [String])
+    case stopping
+    case noSuchKeyspace(UInt32)
+    /// A level that this operation can't have (ANY for a read).
+    case badLevel(ConsistencyLevel)
+    /// The local copy could not be read.
+    case localRead(StaticName)
+}

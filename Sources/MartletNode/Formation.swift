@@ -1,0 +1,142 @@
+import MartletBase
+import MartletRing
+
+/// What one founding node says of the ring's founding, by gossip: which list it was given, and, once it has formed, which
+/// ids founded it.
+struct FoundingRumour: Hashable {
+    /// A hash of the founding list in cluster.yaml. Rings form only of nodes that were given the same one.
+    var list: UInt64
+    /// The founders' ids in the order of the list; empty while the ring is not formed.
+    var ids: [NodeID]
+
+    func encoded() -> Blob {
+        var writer = ByteWriter()
+        writer.u64(list)
+        writer.varint(UInt64(ids.count))
+        for id in ids { id.write(to: &writer) }
+        return Blob(writer.bytes)
+    }
+
+    init(list: UInt64, ids: [NodeID]) {
+        self.list = list
+        self.ids = ids
+    }
+
+    init(from bytes: Blob) throws(WireError) {
+        var reader = ByteReader(bytes.span)
+        list = try reader.u64()
+        let count = try reader.count(max: Limits.nodesMax, "founders")
+        ids = []
+        for _ in 0..<count { ids.append(try NodeID(from: &reader)) }
+        try reader.expectEnd()
+    }
+}
+
+/// How the first ring comes to be, so that no two can.
+///
+/// The founding nodes are those of cluster.yaml. None serves until it has heard from each of them, under one id each and
+/// with the same list. Whoever has heard all of them has formed, for ever: it remembers their ids durably, and says so.
+/// A node that hears that others have formed takes over their ids; if its own name was given to another id there, its
+/// data folder was lost or replaced, and it must not serve with an empty one.
+struct Formation {
+    enum Verdict: Equatable {
+        case waiting
+        case formed([NodeID])
+        case conflict(String)
+        /// The ring was formed with another id under this node's name.
+        case replaced(NodeID)
+    }
+
+    private let founders: [NodeConfiguration.Founder]
+    let list: UInt64
+    /// Entries heard, by founder's name. Usually one each.
+    private var heard: [String: [RingEntry]] = [:]
+    private var rumours: [(id: NodeID, rumour: FoundingRumour)] = []
+    /// In the order of the list, once formed.
+    private(set) var ids: [NodeID]
+
+    init(founders: [NodeConfiguration.Founder], formed: [NodeID]) {
+        self.founders = founders
+        ids = formed
+        var writer = ByteWriter()
+        for founder in founders {
+            writer.string(founder.name)
+            founder.address.write(to: &writer)
+            writer.string(founder.zone)
+            writer.string(founder.dataCenter)
+        }
+        list = XXH3.hash(writer.bytes.span.bytes)
+    }
+
+    var isFormed: Bool { !ids.isEmpty }
+
+    /// The founding nodes not heard yet.
+    var waits: [String] {
+        isFormed ? [] : founders.map(\.name).filter { heard[$0]?.isEmpty ?? true }
+    }
+
+    func isFounder(name: String) -> Bool { founders.contains { $0.name == name } }
+
+    mutating func hear(_ entry: RingEntry) {
+        guard isFounder(name: entry.name) else { return }
+        var entries = heard[entry.name] ?? []
+        if let known = entries.firstIndex(where: { $0.id == entry.id }) {
+            _ = entries[known].merge(entry)
+        } else if entries.count < 8 {
+            entries.append(entry)
+            entries.sort { $0.id < $1.id }
+        }
+        heard[entry.name] = entries
+    }
+
+    mutating func hear(_ rumour: FoundingRumour, from id: NodeID) {
+        rumours.removeAll { $0.id == id }
+        guard rumours.count < 2 * Limits.nodesMax else { return }
+        rumours.append((id, rumour))
+        rumours.sort { $0.id < $1.id }
+    }
+
+    mutating func form(_ ids: [NodeID]) { self.ids = ids }
+
+    func entry(_ id: NodeID, named name: String) -> RingEntry? { heard[name]?.first { $0.id == id } }
+
+    /// What the news heard so far amount to.
+    func verdict(own: NodeID, named name: String) -> Verdict {
+        if let formed = rumours.first(where: { !$0.rumour.ids.isEmpty })?.rumour {
+            return takeOver(formed, own: own, named: name)
+        }
+        var ids: [NodeID] = []
+        for founder in founders {
+            guard let entries = heard[founder.name], let entry = entries.first else { return .waiting }
+            guard entries.count == 1 else {
+                return .conflict(
+                    "the name \(founder.name) is claimed by \(entries[0].id) and \(entries[1].id)")
+            }
+            guard entry.address == founder.address.ip else {
+                return .conflict(
+                    "\(founder.name) is at \(entry.address), not at \(founder.address.ip) as listed")
+            }
+            guard let rumour = rumours.first(where: { $0.id == entry.id })?.rumour else { return .waiting }
+            guard rumour.list == list else {
+                return .conflict("\(founder.name) was started with another list of nodes in its cluster.yaml")
+            }
+            ids.append(entry.id)
+        }
+        return .formed(ids)
+    }
+
+    /// Others have formed.
+    private func takeOver(_ formed: FoundingRumour, own: NodeID, named name: String) -> Verdict {
+        if let other = rumours.first(where: { !$0.rumour.ids.isEmpty && $0.rumour.ids != formed.ids }) {
+            return .conflict("two rings have formed: one says \(formed.ids[0]), \(other.id) says another")
+        }
+        guard formed.list == list, formed.ids.count == founders.count else {
+            return .conflict("the ring was formed from another list of nodes than this node's cluster.yaml")
+        }
+        for (founder, id) in zip(founders, formed.ids) {
+            if founder.name == name, id != own { return .replaced(id) }
+            guard entry(id, named: founder.name) != nil else { return .waiting }
+        }
+        return .formed(formed.ids)
+    }
+}

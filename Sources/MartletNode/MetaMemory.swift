@@ -1,0 +1,58 @@
+import MartletBase
+import MartletRing
+
+/// The facts that a node keeps in the storage's meta family, under keys of one kind byte and a name:
+///
+///     e <id>   a ring entry        k <id>   a keyspace's definition
+///     p <id>   a peer's storage epoch       f   the founders' ids, once the ring has formed
+struct MetaMemory {
+    private(set) var entries: [RingEntry] = []
+    private(set) var keyspaces: [KeyspaceDefinition] = []
+    private(set) var epochs: [NodeID: UInt64] = [:]
+    private(set) var formed: [NodeID] = []
+
+    /// - Parameter stored: as written by this type. What doesn't decode was written by a later version, or damaged
+    ///   beyond what the engine's checksums find; it is left out, and gossip brings it again.
+    init(_ stored: [(key: Blob, value: Blob)]) {
+        for (key, value) in stored {
+            guard let kind = key.bytes.first else { continue }
+            var reader = ByteReader(value.span)
+            switch kind {
+            case UInt8(ascii: "e"): if let entry = try? RingEntry(from: &reader) { entries.append(entry) }
+            case UInt8(ascii: "k"):
+                if let keyspace = try? KeyspaceDefinition(from: &reader) { keyspaces.append(keyspace) }
+            case UInt8(ascii: "p"):
+                var name = ByteReader(key.span.extracting(1..<key.count))
+                if let id = try? NodeID(from: &name), let epoch = try? reader.u64() { epochs[id] = epoch }
+            case UInt8(ascii: "f"): formed = (try? FoundingRumour(from: value))?.ids ?? []
+            default: continue
+            }
+        }
+    }
+
+    func incarnation(of id: NodeID) -> UInt64 { entries.first { $0.id == id }?.incarnation ?? 0 }
+
+    static let formedKey = Blob("f")
+    static func entryKey(_ id: NodeID) -> Blob { key("e", id) }
+    static func epochKey(_ id: NodeID) -> Blob { key("p", id) }
+
+    static func keyspaceKey(_ id: UInt32) -> Blob {
+        var writer = ByteWriter()
+        writer.u8(UInt8(ascii: "k"))
+        writer.u32(id)
+        return Blob(writer.bytes)
+    }
+
+    private static func key(_ kind: Unicode.Scalar, _ id: NodeID) -> Blob {
+        var writer = ByteWriter()
+        writer.u8(UInt8(ascii: kind))
+        id.write(to: &writer)
+        return Blob(writer.bytes)
+    }
+
+    static func value(_ number: UInt64) -> Blob {
+        var writer = ByteWriter()
+        writer.u64(number)
+        return Blob(writer.bytes)
+    }
+}

@@ -1,0 +1,91 @@
+import MartletBase
+import MartletRing
+import MartletStorage
+import MartletVersions
+
+/// Admission: what can be refused before anything is sent is refused here.
+extension Node {
+    mutating func clientAsked(_ ticket: ClientTicket, _ request: ClientRequest) {
+        guard life == .running else {
+            effects.append(.reply(ticket, .failed(.stopping)))
+            return
+        }
+        guard formation.isFormed else {
+            metrics.loadingRefused += 1
+            effects.append(.reply(ticket, .failed(.loading(waits: formation.waits))))
+            return
+        }
+        guard let index = keyspaces.index(of: request.keyspace) else {
+            effects.append(.reply(ticket, .failed(.noSuchKeyspace(request.keyspace))))
+            return
+        }
+        guard reads.count + writes.count < configuration.inFlightMax else {
+            refuseOverload(ticket, "in_flight_max")
+            return
+        }
+        invariant(
+            request.key.count <= configuration.keyBytesMax,
+            "the shell let a key of \(request.key.count) bytes through")
+        let token = Token(key: request.key)
+        guard let replicas = keyspaces.replicas(index, of: token.slot) else {
+            effects.append(.reply(ticket, .failed(.loading(waits: formation.waits))))
+            return
+        }
+        switch request.operation {
+        case .getLocal: getLocal(ticket, request, token)
+        case .get: startRead(ticket, request, index, token, replicas)
+        case .put(let put): startWrite(ticket, request, put, index, token, replicas)
+        }
+    }
+
+    mutating func refuseOverload(_ ticket: ClientTicket, _ limit: StaticName) {
+        metrics.overloaded += 1
+        effects.append(.reply(ticket, .failed(.overloaded(node: configuration.name, limit: limit))))
+    }
+
+    /// This node's own copy: a read with itself as the only replica, whoever owns the key.
+    private mutating func getLocal(_ ticket: ClientTicket, _ request: ClientRequest, _ token: Token) {
+        metrics.reads += 1
+        let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
+        let itself = ReplicaSet(
+            peers: [PeerTable.own], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
+            dataCenters: [0])
+        var read = ReadOperation(
+            ticket: ticket, keyspace: request.keyspace, keyspaceIndex: keyspaces.index(of: request.keyspace)!,
+            level: .one, key: request.key, token: token, began: now.monotonic, deadline: deadline,
+            replicas: itself, requirement: itself.requirement(.one))
+        read.asked = .only(0)
+        let (index, generation) = reads.insert(read)
+        let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: index)
+        deadlines.add(Deadline(number: number, purpose: .expire), at: deadline)
+        replicaRead(
+            .own(number, place: 0), keyspace: request.keyspace, token: token, key: request.key,
+            wantsDigest: false)
+    }
+
+    /// The places whose nodes can be asked now.
+    func reachable(_ replicas: ReplicaSet) -> Places {
+        var places = Places.none
+        for (place, peer) in replicas.peers.enumerated() where peers[peer].isReachable {
+            places.insert(place)
+        }
+        return configuration.planted == .countDeadReplica ? replicas.all : places
+    }
+
+    func unavailable(
+        _ kind: OperationKind, _ level: ConsistencyLevel, _ replicas: ReplicaSet, _ requirement: Requirement,
+        reachable: Places
+    ) -> RequestFailure {
+        let scope = requirement.scope
+        return .unavailable(
+            kind, level, required: requirement.required, alive: requirement.counted(reachable),
+            up: names(replicas, scope.intersection(reachable)),
+            down: names(replicas, scope.subtracting(reachable)))
+    }
+
+    func names(_ replicas: ReplicaSet, _ places: Places) -> [String] {
+        var names: [String] = []
+        places.forEach { names.append(peers[replicas.peers[$0]].name) }
+        return names
+    }
+}

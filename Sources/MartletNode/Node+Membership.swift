@@ -1,0 +1,443 @@
+import MartletBase
+import MartletGossip
+import MartletRing
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// Gossip's glue: what it spreads are ring entries, keyspace definitions, founding news and ring digests; what it finds
+/// out is who is alive. Who owns what never follows from a failure.
+extension Node {
+    /// Kinds of rumours. Numbers are never reused.
+    enum Rumour: UInt8 {
+        case entry = 1
+        case keyspace = 2
+        case founding = 3
+        case ringDigest = 4
+
+        func key(_ id: NodeID) -> RumourKey { RumourKey(kind: rawValue, id: id) }
+        static func key(keyspace: UInt32) -> RumourKey {
+            RumourKey(kind: Rumour.keyspace.rawValue, id: NodeID(short: UInt64(keyspace), middle: 0, low: 0))
+        }
+    }
+
+    // MARK: Events to gossip, effects from it
+
+    mutating func tellGossip(_ event: GossipEvent) {
+        gossip.handle(event, now: now, into: &gossipEffects)
+        // Carrying out an effect may tell gossip more, which appends further effects.
+        var done = 0
+        while done < gossipEffects.count {
+            let effect = gossipEffects[done]
+            done += 1
+            carryOut(effect)
+        }
+        gossipEffects.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func publish(_ key: RumourKey, _ bytes: Blob) {
+        gossip.handle(.publish(key, bytes), now: now, into: &gossipEffects)
+    }
+
+    private mutating func carryOut(_ effect: GossipEffect) {
+        switch effect {
+        case .datagram(let to, let bytes): effects.append(.datagram(to, bytes))
+        case .stream(let to, let bytes): effects.append(.stream(to, bytes))
+        case .respond(let link, let bytes): effects.append(.respond(LinkID(link), .gossip(bytes)))
+        case .liveness(let member, _): livenessChanged(member)
+        case .rumour(let key, let bytes): rumourCame(key, bytes)
+        case .clockSample(let id, let offset, _):
+            if let peer = peers.index(of: id) {
+                skew.sample(peer, offset: offset, now: now)
+                judgeClock()
+            }
+        case .refused(let what):
+            metrics.gossipRefused += 1
+            effects.append(.report(.badPeerBytes(what)))
+        case .report(let fact): reportGossip(fact)
+        }
+    }
+
+    private mutating func reportGossip(_ fact: GossipReport) {
+        func name(_ id: NodeID) -> String { peers.index(of: id).map { peers[$0].name } ?? id.description }
+        let text: String
+        switch fact {
+        case .refuted(let incarnation, let accused):
+            text = "was called \(accused), refuted it with incarnation \(incarnation)"
+        case .localHealth(let score): text = "local health is \(score), 0 is best"
+        case .probeFailed(let id, let nacks, let helpers):
+            text = "\(name(id)) answered no probe; \(nacks) of \(helpers) helpers had tried"
+        case .suspicionConfirmed(let id, let confirmations):
+            text = "\(name(id)) is suspected by \(confirmations) more"
+        case .declaredDown(let id, let after, let confirmations):
+            text = "\(name(id)) is down after \(after.milliseconds) ms, \(confirmations) confirmations"
+        case .datagramsLost(let id):
+            text = "\(name(id)) answers over TCP, but not to datagrams: is UDP blocked?"
+        case .addressClash(let id, let other, let address):
+            effects.append(
+                .report(.identityConflict("\(name(id)) and \(name(other)) are both said to be at \(address)"))
+            )
+            return
+        case .identityClash(let address):
+            effects.append(
+                .report(
+                    .identityConflict("a node at \(address) uses this node's id: is the data folder a copy?"))
+            )
+            return
+        case .stalled(let time): text = "was not run for \(time.milliseconds) ms"
+        case .joinWaiting(let attempts): text = "reached no other node in \(attempts) attempts"
+        case .synchronised(let id): text = "exchanged what differed with \(name(id))"
+        case .evicted(let id): text = "forgot \(name(id)), because the table of members is full"
+        case .rumoursFull(let key): text = "no room for the fact \(key.kind) of \(name(key.id))"
+        case .goodbyeSpread:
+            hasSaidGoodbye = true
+            text = "said goodbye"
+        }
+        effects.append(.report(.gossip(text)))
+    }
+
+    // MARK: Liveness
+
+    private mutating func livenessChanged(_ member: Member) {
+        guard member.id != configuration.id else { return }
+        // A stranger to the ring is gossip's business alone. It may be the ghost of a refused data folder, at the address
+        // of a node of the ring: dialled there, it would take that node's connection away.
+        guard !formation.isFormed || ring[member.id] != nil else { return }
+        let index: PeerIndex
+        if let known = peers.index(of: member.id) {
+            index = known
+            if peers[index].address != member.address {
+                peers[index].address = member.address
+                effects.append(.introduce(index, member.id, member.address))
+            }
+        } else {
+            let name = ring[member.id]?.name ?? founderName(at: member.address) ?? member.id.description
+            guard
+                let added = peers.add(
+                    member.id, name: name, address: member.address, liveness: member.liveness)
+            else {
+                effects.append(.report(.identityConflict("no room or a like id for \(member.id)")))
+                return
+            }
+            index = added
+            effects.append(.introduce(index, member.id, member.address))
+        }
+        let was = peers[index].liveness
+        peers[index].liveness = member.liveness
+        let name = peers[index].name
+        switch member.liveness {
+        case .up:
+            peers[index].downSince = nil
+            if peers[index].link == .down { peers[index].link = .untried }
+            effects.append(.report(.peerUp(name: name)))
+        case .suspect: effects.append(.report(.peerSuspect(name: name)))
+        case .down:
+            peers[index].downSince = now.monotonic
+            effects.append(.report(.peerDown(name: name, after: nil)))
+            if was != .down { forgetAnswers(of: index) }
+        case .left:
+            peers[index].downSince = now.monotonic
+            effects.append(.report(.peerLeft(name: name)))
+            forgetAnswers(of: index)
+        }
+    }
+
+    private func founderName(at address: Address) -> String? {
+        configuration.founders.first { $0.address == address }?.name
+    }
+
+    // MARK: Rumours
+
+    private mutating func rumourCame(_ key: RumourKey, _ bytes: Blob) {
+        guard let kind = Rumour(rawValue: key.kind) else { return }
+        do {
+            var reader = ByteReader(bytes.span)
+            switch kind {
+            case .entry: entryCame(try RingEntry(from: &reader))
+            case .keyspace: keyspaceCame(try KeyspaceDefinition(from: &reader))
+            case .founding:
+                let rumour = try FoundingRumour(from: bytes)
+                if key.id != configuration.id {
+                    publish(key, bytes)
+                    formation.hear(rumour, from: key.id)
+                    tryToForm()
+                }
+            case .ringDigest:
+                if key.id != configuration.id {
+                    ringDigests[key.id] = try reader.u64()
+                    publish(key, bytes)
+                }
+            }
+        } catch {
+            metrics.badPeerBytes += 1
+            effects.append(.report(.badPeerBytes("rumour")))
+        }
+    }
+
+    /// A ring entry heard from a peer, by gossip or in a view.
+    mutating func entryCame(_ entry: RingEntry) {
+        if entry.id == configuration.id {
+            ownEntryCame(entry)
+            return
+        }
+        if let peer = peers.index(of: entry.id) { peers[peer].name = entry.name }
+        guard formation.isFormed else {
+            formation.hear(entry)
+            publishEntry(entry)
+            tryToForm()
+            return
+        }
+        guard let known = ring[entry.id] else {
+            // Nodes that come later than the founders are for the handovers to let in.
+            if formation.isFounder(name: entry.name) {
+                effects.append(.report(.identityConflict("\(entry.id) claims the name \(entry.name)")))
+            }
+            return
+        }
+        if configuration.planted == .acceptStaleIncarnation, entry != known {
+            let others = ring.entries.filter { $0.id != entry.id }
+            if let older = try? Ring(others + [entry]) { ring = older }
+            ringChanged(entry.id)
+        } else if (try? ring.merge(entry)) == true {
+            ringChanged(entry.id)
+        }
+    }
+
+    /// What others hold of our own entry: if it is newer than what we say ourselves, an earlier life said it.
+    private mutating func ownEntryCame(_ entry: RingEntry) {
+        guard var own = ring[configuration.id] ?? formation.entry(configuration.id, named: configuration.name)
+        else { return }
+        guard entry.incarnation >= own.incarnation, entry != own else { return }
+        _ = own.merge(entry)
+        own = ownEntry(incarnation: max(entry.incarnation, own.incarnation) + 1, tokens: own.tokens)
+        if formation.isFormed {
+            if (try? ring.merge(own)) == true { ringChanged(own.id) }
+        } else {
+            formation.hear(own)
+            publishEntry(own)
+        }
+    }
+
+    private mutating func publishEntry(_ entry: RingEntry) {
+        publish(Rumour.entry.key(entry.id), entry.encoded())
+    }
+
+    /// An entry of the ring is new or has changed: remember it, spread it, and place the slots anew.
+    private mutating func ringChanged(_ id: NodeID) {
+        guard let entry = ring[id] else { return }
+        putMeta(MetaMemory.entryKey(id), entry.encoded())
+        publishEntry(entry)
+        placeSlots()
+        publishRingDigest()
+    }
+
+    private mutating func publishRingDigest() {
+        publish(Rumour.ringDigest.key(configuration.id), MetaMemory.value(ring.digest))
+    }
+
+    private mutating func keyspaceCame(_ definition: KeyspaceDefinition) {
+        guard keyspaces.merge(definition) else { return }
+        publishKeyspace(definition.id)
+        placeSlots()
+    }
+
+    private mutating func publishKeyspace(_ id: UInt32) {
+        guard let index = keyspaces.index(of: id) else { return }
+        let bytes = keyspaces[index].definition.encoded()
+        putMeta(MetaMemory.keyspaceKey(id), bytes)
+        publish(Rumour.key(keyspace: id), bytes)
+    }
+
+    // MARK: Views
+
+    /// Sends what this node knows of the ring, before the answer that says `stalePlacement`.
+    mutating func showView(to peer: PeerIndex, over link: LinkID) {
+        effects.append(.respond(link, .view(view())))
+        effects.append(.report(.placementDiffers(peer: peers[peer].name)))
+    }
+
+    private func view() -> View {
+        View(
+            entries: ring.entries.map { $0.encoded() },
+            keyspaces: keyspaces.all.map { $0.definition.encoded() })
+    }
+
+    /// A replica's view, which came because its placement differs from ours: merge it, and show ours, so that the retry
+    /// finds both alike.
+    mutating func viewCame(_ peer: PeerIndex, _ view: View) {
+        do {
+            for bytes in view.entries {
+                var reader = ByteReader(bytes.span)
+                entryCame(try RingEntry(from: &reader))
+            }
+            for bytes in view.keyspaces {
+                var reader = ByteReader(bytes.span)
+                keyspaceCame(try KeyspaceDefinition(from: &reader))
+            }
+        } catch {
+            metrics.badPeerBytes += 1
+            effects.append(.report(.badPeerBytes("view")))
+        }
+        flushGossip()
+        let digest = ring.digest
+        if formation.isFormed, peers[peer].viewSent != digest {
+            peers[peer].viewSent = digest
+            effects.append(.send(peer, .view(self.view())))
+        }
+    }
+
+    /// Carries out what telling gossip outside `tellGossip` has left.
+    mutating func flushGossip() {
+        var done = 0
+        while done < gossipEffects.count {
+            let effect = gossipEffects[done]
+            done += 1
+            carryOut(effect)
+        }
+        gossipEffects.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Forming
+
+    private func ownEntry(incarnation: UInt64, tokens: [Slot]) -> RingEntry {
+        RingEntry(
+            id: configuration.id, incarnation: incarnation, name: configuration.name,
+            address: configuration.address, ports: configuration.ports, zone: configuration.zone,
+            dataCenter: configuration.dataCenter, tokens: tokens, state: .normal,
+            version: configuration.version,
+            verdict: nil)
+    }
+
+    /// Takes up what the data folder remembers.
+    mutating func recover(_ memory: MetaMemory) {
+        for definition in memory.keyspaces where keyspaces.merge(definition) {
+            effects.append(.report(.keyspaceDiffers(name: definition.name)))
+        }
+        guard formation.isFormed else { return }
+        for entry in memory.entries {
+            _ = try? ring.merge(entry)
+        }
+        if let own = ring[configuration.id] {
+            _ = try? ring.merge(ownEntry(incarnation: own.incarnation + 1, tokens: own.tokens))
+        }
+        placeSlots()
+    }
+
+    /// Tells gossip what this node has to say at its start.
+    mutating func publishOwn() {
+        for keyspace in keyspaces.all { publishKeyspace(keyspace.definition.id) }
+        if formation.isFormed {
+            for entry in ring.entries { publishEntry(entry) }
+            if let own = ring[configuration.id] { putMeta(MetaMemory.entryKey(own.id), own.encoded()) }
+            publishRingDigest()
+        } else if let position = configuration.founders.firstIndex(where: { $0.name == configuration.name }) {
+            let tokens = TokenChoice.founding(
+                nodes: configuration.founders.map {
+                    (name: $0.name, zone: $0.zone, dataCenter: $0.dataCenter)
+                },
+                tokensPerNode: configuration.tokensPerNode, replication: foundingReplication)
+            let own = ownEntry(incarnation: 1, tokens: tokens[position])
+            formation.hear(own)
+            publishEntry(own)
+        }
+        let founding = FoundingRumour(list: formation.list, ids: formation.ids)
+        formation.hear(founding, from: configuration.id)
+        publish(Rumour.founding.key(configuration.id), founding.encoded())
+        flushGossip()
+    }
+
+    /// The number of copies that the founding tokens are balanced for: the first keyspace's.
+    private var foundingReplication: ReplicationFactor {
+        keyspaces.all.first?.definition.replication ?? .count(1)
+    }
+
+    mutating func tryToForm() {
+        guard !formation.isFormed, life == .running else { return }
+        switch formation.verdict(own: configuration.id, named: configuration.name) {
+        case .waiting:
+            if configuration.planted == .serveWhileForming { formAlone() }
+        case .conflict(let text): effects.append(.report(.foundingConflict(text)))
+        case .replaced(let id):
+            stop(
+                .identity(
+                    "the ring knows \(configuration.name) as \(id), but this data folder is \(configuration.id): the "
+                        + "folder was lost or replaced. Put the old folder back; rebuilding a node from its peers comes "
+                        + "with a later version"))
+        case .formed(let ids): form(ids)
+        }
+    }
+
+    private mutating func form(_ ids: [NodeID]) {
+        for (founder, id) in zip(configuration.founders, ids) {
+            guard let entry = formation.entry(id, named: founder.name) else { continue }
+            do {
+                _ = try ring.merge(entry)
+            } catch {
+                effects.append(.report(.identityConflict("\(error)")))
+            }
+            if let peer = peers.index(of: id) { peers[peer].name = founder.name }
+        }
+        formation.form(ids)
+        for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
+        let founding = FoundingRumour(list: formation.list, ids: ids)
+        putMeta(MetaMemory.formedKey, founding.encoded())
+        publish(Rumour.founding.key(configuration.id), founding.encoded())
+        placeSlots()
+        publishRingDigest()
+        effects.append(.report(.ringFormed(digest: ring.digest, nodes: ring.entries.count)))
+    }
+
+    /// The planted bug: a ring of one's own, before the others were heard.
+    private mutating func formAlone() {
+        guard let own = formation.entry(configuration.id, named: configuration.name) else { return }
+        _ = try? ring.merge(own)
+        formation.form([configuration.id])
+        placeSlots()
+    }
+
+    // MARK: Placement
+
+    /// Computes every keyspace's placement anew, in the form that the coordinator uses.
+    mutating func placeSlots() {
+        guard formation.isFormed else { return }
+        for index in keyspaces.indices {
+            let definition = keyspaces[index].definition
+            let placement = Placement(ring: ring, keyspace: definition)
+            var centers = [configuration.dataCenter]
+            func number(_ name: String) -> Int {
+                if let known = centers.firstIndex(of: name) { return known }
+                centers.append(name)
+                return centers.count - 1
+            }
+            let factors = DataCenterFactors(definition.replication, number: number)
+            let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
+            var sets: [ReplicaSet] = []
+            var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
+            for range in placement.ranges {
+                for slot in Int(range.first.index)...Int(range.last.index) {
+                    setOfSlot[slot] = UInt16(sets.count)
+                }
+                let owners = range.owners.indices.map { members[range.owners[$0]] }
+                sets.append(
+                    ReplicaSet(
+                        peers: owners.map(\.peer), digest: placement.digest(of: range.first),
+                        factors: factors,
+                        dataCenters: owners.map(\.dataCenter)))
+            }
+            keyspaces[index].placement = placement
+            keyspaces[index].sets = sets
+            keyspaces[index].setOfSlot = setOfSlot
+        }
+    }
+
+    /// The peer of a ring entry; one that gossip hasn't met yet counts as down.
+    private mutating func known(_ entry: RingEntry) -> PeerIndex {
+        if let peer = peers.index(of: entry.id) { return peer }
+        let address = Address(ip: entry.address, port: entry.ports.peers)
+        guard let peer = peers.add(entry.id, name: entry.name, address: address, liveness: .down) else {
+            invariantBroken("the ring took \(entry.id), but there is no room for it among the peers")
+        }
+        effects.append(.introduce(peer, entry.id, address))
+        return peer
+    }
+}

@@ -1,0 +1,118 @@
+import MartletBase
+import MartletGossip
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// Connections: who may talk, what comes over them, and what breaks with them.
+extension Node {
+    /// A peer has introduced itself on a connection, whichever side opened it.
+    mutating func helloCame(_ link: LinkID, _ hello: Hello) {
+        if hello.id == configuration.id {
+            effects.append(.refuse(link, Farewell(.wrongIdentity, "this is \(configuration.name) itself")))
+            return
+        }
+        if let known = peers.epochs[hello.id], hello.epoch < known {
+            effects.append(
+                .refuse(
+                    link,
+                    Farewell(
+                        .rolledBack,
+                        "\(hello.name) shows storage epoch \(hello.epoch), but has had \(known): its data folder is an "
+                            + "older copy. Put the latest folder back; rebuilding comes with a later version")
+                ))
+            return
+        }
+        if let formedAs = nameConflict(hello) {
+            effects.append(
+                .refuse(
+                    link,
+                    Farewell(
+                        .wrongIdentity,
+                        "the ring knows \(hello.name) as \(formedAs), not as \(hello.id): the data folder was lost or "
+                            + "replaced. Put the old folder back; rebuilding comes with a later version")))
+            return
+        }
+        if peers.epochs[hello.id] != hello.epoch {
+            peers.epochs[hello.id] = hello.epoch
+            putMeta(MetaMemory.epochKey(hello.id), MetaMemory.value(hello.epoch))
+        }
+        effects.append(.accept(link, hello.id))
+    }
+
+    /// The id that the formed ring has under the name of a stranger's hello.
+    private func nameConflict(_ hello: Hello) -> NodeID? {
+        guard formation.isFormed, ring[hello.id] == nil else { return nil }
+        return ring.entries.first { $0.name == hello.name }?.id
+    }
+
+    mutating func refusedByPeer(_ address: Address, _ farewell: Farewell) {
+        switch farewell.reason {
+        case .rolledBack, .removed: stop(.identity(farewell.text))
+        case .wrongIdentity:
+            // The node at the other address says that our folder is not ours; a greeting to ourselves is no news.
+            if address != configuration.peersAddress { stop(.identity(farewell.text)) }
+        case .wrongCluster, .noCommonProtocol, .leaving:
+            effects.append(.report(.identityConflict("\(address) refused this node: \(farewell.text)")))
+        }
+    }
+
+    mutating func peerSaid(_ link: LinkID, _ id: NodeID, _ time: HybridTime, _ message: Message) {
+        observe(time)
+        guard let peer = knownPeer(id) else {
+            // Gossip alone may come from a node that isn't known yet: that is how it becomes known.
+            if case .gossip(let payload) = message { tellGossip(.stream(link: link.number, payload)) }
+            return
+        }
+        switch message {
+        case .merge(let request): mergeAsked(link, peer, request)
+        case .read(let request): readAsked(link, peer, request)
+        case .mergeAnswer(let answer):
+            let number = RequestNumber(bits: answer.request)
+            if let place = placeOf(peer, number) { mergeAnswered(number, place, answer.outcome) }
+        case .readAnswer(let answer):
+            let number = RequestNumber(bits: answer.request)
+            if number.kind == .read, let place = placeOf(peer, number) {
+                readAnswered(number, place, answer.outcome)
+            }
+        case .view(let view): viewCame(peer, view)
+        case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
+        case .hello, .farewell:
+            metrics.badPeerBytes += 1
+            effects.append(.report(.badPeerBytes("hello or farewell out of turn")))
+        }
+    }
+
+    private func knownPeer(_ id: NodeID) -> PeerIndex? {
+        guard let peer = peers.index(of: id), peer != PeerTable.own else { return nil }
+        return peer
+    }
+
+    /// The peer's place in the request under way; nil for an answer that comes too late.
+    private func placeOf(_ peer: PeerIndex, _ number: RequestNumber) -> Int? {
+        switch number.kind {
+        case .write: writes.contains(number) ? writes[number.index].replicas.place(of: peer) : nil
+        case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
+        }
+    }
+
+    mutating func linkCame(_ peer: PeerIndex) {
+        peers[peer].link = .up
+        peers[peer].viewSent = nil
+    }
+
+    /// The connection to the peer broke: its answers are lost, and it may be dead.
+    mutating func linkBroke(_ peer: PeerIndex) {
+        let wasDown = peers[peer].link == .down
+        peers[peer].link = .down
+        peers[peer].viewSent = nil
+        forgetAnswers(of: peer)
+        if !wasDown { tellGossip(.connectionBroke(peers[peer].id)) }
+    }
+
+    /// No answer under way will come from this peer.
+    mutating func forgetAnswers(of peer: PeerIndex) {
+        for index in writes.indices { writeLost(index, peer) }
+        for index in reads.indices { readLost(index, peer) }
+    }
+}

@@ -1,0 +1,247 @@
+import MartletBase
+import MartletRing
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// The replica: merges and reads for coordinators, this node's own among them.
+extension Node {
+    // MARK: Requests of peers
+
+    mutating func mergeAsked(_ link: LinkID, _ peer: PeerIndex, _ request: MergeRequest) {
+        let token = Token(key: request.key)
+        let refusal = replicaRefusal(keyspace: request.keyspace, token: token, placement: request.placement)
+        if let refusal {
+            if refusal == .stalePlacement { showView(to: peer, over: link) }
+            metrics.replicaRefusals += 1
+            respond(link, request.request, .refused(refusal))
+            return
+        }
+        guard request.key.count <= configuration.keyBytesMax else {
+            respond(link, request.request, .refused(.invalid))
+            return
+        }
+        replicaMerge(
+            .link(link, request: request.request), keyspace: request.keyspace, token: token, key: request.key,
+            record: request.record, isFresh: request.isFresh)
+    }
+
+    mutating func readAsked(_ link: LinkID, _ peer: PeerIndex, _ request: ReadRequest) {
+        let token = Token(key: request.key)
+        let refusal = replicaRefusal(keyspace: request.keyspace, token: token, placement: request.placement)
+        if let refusal {
+            if refusal == .stalePlacement { showView(to: peer, over: link) }
+            metrics.replicaRefusals += 1
+            effects.append(
+                .respond(link, .readAnswer(ReadAnswer(request: request.request, outcome: .refused(refusal)))))
+            return
+        }
+        replicaRead(
+            .link(link, request: request.request), keyspace: request.keyspace, token: token, key: request.key,
+            wantsDigest: request.wantsDigest)
+    }
+
+    /// Why this node can't act as a replica for a request made on the given placement.
+    private func replicaRefusal(keyspace: UInt32, token: Token, placement: UInt64) -> ReplicaRefusal? {
+        guard formation.isFormed, life == .running else { return .notServing }
+        guard let index = keyspaces.index(of: keyspace),
+            let replicas = keyspaces.replicas(index, of: token.slot)
+        else { return .stalePlacement }
+        guard replicas.digest == placement, replicas.own != nil else { return .stalePlacement }
+        return nil
+    }
+
+    private mutating func respond(_ link: LinkID, _ request: UInt64, _ outcome: MergeAnswer.Outcome) {
+        effects.append(.respond(link, .mergeAnswer(MergeAnswer(request: request, outcome: outcome))))
+    }
+
+    // MARK: Merge
+
+    mutating func replicaMerge(
+        _ origin: Origin, keyspace: UInt32, token: Token, key: Blob, record: Blob, isFresh: Bool
+    ) {
+        guard let view = try? RegisterView(record.span) else {
+            answerMerge(origin, .refused(.invalid))
+            return
+        }
+        replica.stamps.prune(now: now.monotonic)
+        guard replica.pending.count < Limits.replicaRequestsMax else {
+            metrics.replicaRefusals += 1
+            answerMerge(origin, .refused(.overloaded))
+            return
+        }
+        let highest = max(view.stamp.time, view.expiryStamp.time)
+        clock.observe(highest)
+        if highest > clock.ceiling {
+            // Merging it now would break the promise that a restart relies on: all that was merged is at or below the
+            // ceiling on disk.
+            park(origin, keyspace, token, key, record, isFresh, above: highest)
+            return
+        }
+        let hash = Replica.hash(token, keyspace)
+        var outcome = MergeAnswer.Outcome.merged
+        if isFresh, let stamp = replica.stamps.dominator(of: view.stamp, key: hash) {
+            outcome = .dominated(stamp)
+        }
+        replica.stamps.remember(view.stamp, key: hash, now: now.monotonic)
+        metrics.replicaMerges += 1
+        let ticket = replica.nextTicket
+        replica.pending.append(Replica.PendingWrite(purpose: .merge(origin, outcome), key: hash))
+        replica.unsynced[hash] = ticket.number
+        effects.append(
+            .storage(.merge(ticket, StorageKey(keyspace: keyspace, token: token.value, key: key), record)))
+        if configuration.planted == .acknowledgeBeforeDurable {
+            replica.pending[replica.pending.count - 1].purpose = .meta
+            answerMerge(origin, outcome)
+        }
+    }
+
+    private mutating func park(
+        _ origin: Origin, _ keyspace: UInt32, _ token: Token, _ key: Blob, _ record: Blob, _ isFresh: Bool,
+        above ceiling: HybridTime
+    ) {
+        guard replica.parked.count < Limits.parkedMergesMax else {
+            answerMerge(origin, .refused(.overloaded))
+            return
+        }
+        replica.parked.append(
+            Replica.ParkedMerge(
+                origin: origin, keyspace: keyspace, token: token, key: key, record: record, isFresh: isFresh,
+                ceiling: ceiling))
+        reserveStamps()
+    }
+
+    /// Merges what waited for the ceiling that was just made durable.
+    mutating func unparkMerges() {
+        for _ in 0..<replica.parked.count {
+            let merge = replica.parked.removeFirst()
+            replicaMerge(
+                merge.origin, keyspace: merge.keyspace, token: merge.token, key: merge.key,
+                record: merge.record,
+                isFresh: merge.isFresh)
+        }
+    }
+
+    private mutating func answerMerge(_ origin: Origin, _ outcome: MergeAnswer.Outcome) {
+        switch origin {
+        case .own(let number, let place): mergeAnswered(number, place, outcome)
+        case .link(let link, let request): respond(link, request, outcome)
+        }
+    }
+
+    // MARK: Read
+
+    mutating func replicaRead(_ origin: Origin, keyspace: UInt32, token: Token, key: Blob, wantsDigest: Bool)
+    {
+        guard replica.reads.count < Limits.replicaRequestsMax else {
+            metrics.replicaRefusals += 1
+            answerRead(origin, .refused(.overloaded))
+            return
+        }
+        metrics.replicaReads += 1
+        let hash = Replica.hash(token, keyspace)
+        let (index, generation) = replica.reads.insert(
+            Replica.PendingRead(origin: origin, wantsDigest: wantsDigest, key: hash))
+        let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: index)
+        effects.append(
+            .storage(
+                .read(
+                    ReadTicket(number.bits), StorageKey(keyspace: keyspace, token: token.value, key: key))))
+    }
+
+    private mutating func readCompleted(_ ticket: ReadTicket, _ result: Result<Blob?, ReadRefused>) {
+        let number = RequestNumber(bits: ticket.number)
+        invariant(replica.reads.contains(number), "the storage completed a read that nobody asked for")
+        let read = replica.reads[number.index]
+        replica.reads.remove(number.index)
+        let outcome: ReadAnswer.Outcome
+        switch result {
+        case .success(let record):
+            outcome = read.wantsDigest ? .digest(Record.digest(record)) : .record(record)
+        case .failure: outcome = .refused(.overloaded)
+        }
+        // What was read may hold merges that a power cut would still undo: it is shown when they are durable.
+        if let ticket = replica.unsynced[read.key], configuration.planted != .answerUnsyncedRead {
+            replica.pending[Int(ticket - replica.firstTicket)].withheld.append(
+                Replica.WithheldRead(origin: read.origin, outcome: outcome))
+        } else {
+            answerRead(read.origin, outcome)
+        }
+    }
+
+    private mutating func answerRead(_ origin: Origin, _ outcome: ReadAnswer.Outcome) {
+        switch origin {
+        case .own(let number, let place): readAnswered(number, place, outcome)
+        case .link(let link, let request):
+            effects.append(.respond(link, .readAnswer(ReadAnswer(request: request, outcome: outcome))))
+        }
+    }
+
+    private struct ReadRefused: Error {}
+
+    // MARK: Storage
+
+    mutating func storageCompleted(_ completion: StorageCompletion) {
+        switch completion {
+        case .durable(let ticket): becameDurable(through: ticket)
+        case .refused(let ticket, let refusal): writeRefused(ticket, refusal)
+        case .read(let ticket, let record): readCompleted(ticket, .success(record))
+        case .readRefused(let ticket, _): readCompleted(ticket, .failure(ReadRefused()))
+        case .stampsReserved(let ceiling):
+            clock.reserved(HybridTime(bits: ceiling))
+            reserving = nil
+            reserveStamps()
+            unparkMerges()
+            stampParkedWrites()
+        case .failed(let text): stop(.storage(text))
+        }
+    }
+
+    private mutating func becameDurable(through ticket: WriteTicket) {
+        while !replica.pending.isEmpty, replica.firstTicket <= ticket.number { finishFirstWrite() }
+        finishRefusedWrites()
+    }
+
+    /// No completion comes for what was refused: it goes when all before it is durable.
+    private mutating func finishRefusedWrites() {
+        while case .refused = replica.pending.first?.purpose { finishFirstWrite() }
+    }
+
+    private mutating func finishFirstWrite() {
+        let write = replica.pending.removeFirst()
+        let number = replica.firstTicket
+        replica.firstTicket += 1
+        if replica.unsynced[write.key] == number { replica.unsynced[write.key] = nil }
+        if case .merge(let origin, let outcome) = write.purpose { answerMerge(origin, outcome) }
+        for read in write.withheld { answerRead(read.origin, read.outcome) }
+    }
+
+    private mutating func writeRefused(_ ticket: WriteTicket, _ refusal: StorageRefusal) {
+        let offset = Int(ticket.number - replica.firstTicket)
+        invariant(offset < replica.pending.count, "the storage refused a write that nobody asked for")
+        let write = replica.pending[offset]
+        replica.pending[offset].purpose = .refused
+        metrics.replicaRefusals += 1
+        effects.append(.report(.storageRefused(refusal.name)))
+        if case .merge(let origin, _) = write.purpose { answerMerge(origin, .refused(.overloaded)) }
+        finishRefusedWrites()
+    }
+
+    /// Durably remembers a fact of the node's own.
+    mutating func putMeta(_ key: Blob, _ value: Blob) {
+        let ticket = replica.nextTicket
+        replica.pending.append(Replica.PendingWrite(purpose: .meta, key: 0))
+        effects.append(.storage(.putMeta(ticket, key: key, value: value)))
+    }
+}
+
+extension StorageRefusal {
+    /// For reports and metrics.
+    var name: StaticName {
+        switch self {
+        case .stalled: "stalled"
+        case .diskFull: "disk_full"
+        case .readQueueFull: "read_queue_full"
+        }
+    }
+}

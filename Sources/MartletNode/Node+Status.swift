@@ -1,0 +1,53 @@
+import MartletBase
+import MartletGossip
+import MartletRing
+import MartletVersions
+
+/// What the node shows of itself. Read on the loop's thread between two events.
+extension Node {
+    package var isFormed: Bool { formation.isFormed }
+    package var isRunning: Bool { life == .running }
+
+    /// What this node says of another; nil when it doesn't know it.
+    package func liveness(of id: NodeID) -> Liveness? { peers.index(of: id).map { peers[$0].liveness } }
+
+    package func status() -> NodeStatus {
+        let placement = keyspaces.all.first?.placement
+        let members = ring.entries.map { entry in
+            let peer = peers.index(of: entry.id)
+            return NodeStatus.Member(
+                entry: entry, liveness: peer.map { peers[$0].liveness } ?? .down,
+                ownsPercent: 100
+                    * (placement.flatMap { p in p.ordinal(of: entry.id).map(p.ownsFraction) } ?? 0),
+                clockOffset: peer == PeerTable.own ? .zero : peer.flatMap { skew.offset(of: $0, now: now) },
+                isLinked: peer == PeerTable.own ? nil : peer.map { peers[$0].link == .up })
+        }
+        let isAgreed = members.allSatisfy { member in
+            member.liveness != .up || member.entry.id == configuration.id
+                || ringDigests[member.entry.id] == ring.digest
+        }
+        return NodeStatus(
+            cluster: configuration.cluster, asked: configuration.name, isFormed: formation.isFormed,
+            waits: formation.waits, ringDigest: ring.digest, isAgreed: isAgreed,
+            members: members.sorted { ($0.entry.name, $0.entry.id) < ($1.entry.name, $1.entry.id) })
+    }
+
+    /// The placement of a keyspace, for `ring`; nil while the ring forms.
+    package func placement(keyspace: UInt32) -> (definition: KeyspaceDefinition, placement: Placement)? {
+        guard let index = keyspaces.index(of: keyspace), let placement = keyspaces[index].placement else {
+            return nil
+        }
+        return (keyspaces[index].definition, placement)
+    }
+
+    package var keyspaceDefinitions: [KeyspaceDefinition] { keyspaces.all.map(\.definition) }
+
+    /// The counters, with the gauges as they are now.
+    package func currentMetrics() -> NodeMetrics {
+        var metrics = metrics
+        metrics.inFlight = reads.count + writes.count
+        metrics.unsyncedMerges = replica.pending.count
+        metrics.rememberedStamps = replica.stamps.count
+        return metrics
+    }
+}

@@ -1,0 +1,248 @@
+import MartletBase
+import MartletRing
+import MartletVersions
+import MartletWire
+
+/// The coordinator of puts: stamp, send `merge` to all owners, answer at the level.
+///
+/// A put that a replica answers with `dominated` lost against a write that this replica has merged, and that may have been
+/// acknowledged before this one began; then this one must win. So it is stamped anew above the dominator and sent again,
+/// once, before it is acknowledged. Once is enough: whoever was acknowledged before this put began is below the second
+/// stamp; whoever comes later is concurrent.
+extension Node {
+    mutating func startWrite(
+        _ ticket: ClientTicket, _ request: ClientRequest, _ put: Put, _ index: Int, _ token: Token,
+        _ replicas: ReplicaSet
+    ) {
+        metrics.writes += 1
+        let level = request.level ?? keyspaces[index].definition.write
+        let requirement = replicas.requirement(level)
+        if put.version == nil, !isClockGood {
+            metrics.skewRefused += 1
+            judgeClock()
+            effects.append(
+                .reply(
+                    ticket,
+                    .failed(
+                        .skew(
+                            node: configuration.name, aheadMilliseconds: skew.ahead(now).milliseconds,
+                            maxMilliseconds: configuration.clockSkewMax.milliseconds))))
+            return
+        }
+        let reachable = reachable(replicas)
+        guard requirement.isMet(by: reachable) else {
+            metrics.writesUnavailable += 1
+            let failure = unavailable(.write, level, replicas, requirement, reachable: reachable)
+            effects.append(.reply(ticket, .failed(failure)))
+            return
+        }
+        let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
+        let (place, generation) = writes.insert(
+            WriteOperation(
+                ticket: ticket, keyspace: request.keyspace, level: level, key: request.key, token: token,
+                put: put,
+                began: now.monotonic, deadline: deadline, replicas: replicas, requirement: requirement))
+        let number = RequestNumber(kind: .write, attempt: 0, generation: generation, index: place)
+        deadlines.add(Deadline(number: number, purpose: .expire), at: deadline)
+        stampAndSend(place)
+    }
+
+    // MARK: Stamping
+
+    /// Stamps the put and sends it; leaves it waiting when the clock is at its ceiling.
+    private mutating func stampAndSend(_ index: Int) {
+        let write = writes[index]
+        var above = max(clock.last, write.dominatedBy ?? .zero)
+        if let context = write.put.above { above = max(above, context.time) }
+        if case .expiry(let record, _) = write.put.content {
+            // An expiry that was set after another one must win against it, whoever stamped that.
+            above = max(above, Register(decoding: record).expiryStamp.time)
+        }
+        let keepsVersion = write.put.version != nil && configuration.planted != .restampRetries
+        let isExpiry = if case .expiry = write.put.content { true } else { false }
+        if keepsVersion, !isExpiry, let version = write.put.version {
+            writes[index].version = version
+            writes[index].record = encode(write.put.content, version)
+        } else if let stamp = clock.issue(above: above, now.wall) {
+            writes[index].record = encode(write.put.content, stamp)
+            writes[index].version = stamp
+        } else {
+            // The ceiling to ask for is the one above what must be exceeded, wherever the wall clock is.
+            clock.observe(above)
+            reserveStamps()
+            return
+        }
+        writes[index].isStamped = true
+        reserveStamps()
+        send(index)
+    }
+
+    private func encode(_ content: Put.Content, _ stamp: Stamp) -> Blob {
+        switch content {
+        case .value(let value, let expiry):
+            return Register.encodePut(stamp: stamp, value: value.span, expiry: expiry)
+        case .tombstone: return Register(stamp: stamp, value: .tombstone).encoded()
+        case .expiry(let record, let expiry):
+            var register = Register(decoding: record)
+            register.expiryStamp = stamp
+            register.expiry = expiry
+            return register.encoded()
+        }
+    }
+
+    /// The clock's ceiling has risen: stamps what waited for it.
+    mutating func stampParkedWrites() {
+        guard writes.count > 0 else { return }
+        for index in writes.indices where !writes[index].isStamped { stampAndSend(index) }
+    }
+
+    // MARK: Sending
+
+    private mutating func send(_ index: Int) {
+        let write = writes[index]
+        let number = RequestNumber(
+            kind: .write, attempt: write.attempt, generation: writes.generation(index), index: index)
+        let places = reachable(write.replicas)
+        writes[index].sent = places
+        let isFresh =
+            switch write.put.content {
+            case .expiry: false
+            case .value, .tombstone: true
+            }
+        let request = MergeRequest(
+            request: number.bits, placement: write.replicas.digest, keyspace: write.keyspace,
+            isFresh: isFresh,
+            key: write.key, record: write.record)
+        places.forEach { place in
+            let peer = write.replicas.peers[place]
+            if peer != PeerTable.own { effects.append(.send(peer, .merge(request))) }
+        }
+        // Last, because the own replica may answer at once.
+        if let own = write.replicas.own, places.contains(own) {
+            replicaMerge(
+                .own(number, place: own), keyspace: write.keyspace, token: write.token, key: write.key,
+                record: write.record, isFresh: isFresh)
+        }
+        // The ring may have lost nodes while the put waited for its stamp, or between two attempts.
+        if writes.contains(number), !writes[index].isPossible { failWrite(index) }
+    }
+
+    // MARK: Answers
+
+    /// An answer to a merge: of a put, or of a read's repair.
+    mutating func mergeAnswered(_ number: RequestNumber, _ place: Int, _ outcome: MergeAnswer.Outcome) {
+        switch number.kind {
+        case .write: writeAnswered(number, place, outcome)
+        case .read: repairAnswered(number, place, outcome)
+        }
+    }
+
+    private mutating func writeAnswered(_ number: RequestNumber, _ place: Int, _ outcome: MergeAnswer.Outcome)
+    {
+        let index = number.index
+        guard writes.contains(number), writes[index].attempt == number.attempt,
+            writes[index].sent.contains(place)
+        else { return }
+        switch outcome {
+        case .merged: writes[index].acked.insert(place)
+        case .dominated(let stamp):
+            metrics.contended += 1
+            writes[index].acked.insert(place)
+            if configuration.planted != .dropDominatedAnswer {
+                writes[index].dominatedBy = max(writes[index].dominatedBy ?? .zero, stamp.time)
+            }
+        case .refused(.stalePlacement):
+            if retryWrite(index) { return }
+            writes[index].lost.insert(place)
+        case .refused: writes[index].lost.insert(place)
+        }
+        advanceWrite(index)
+    }
+
+    /// Counts, and does what the count says.
+    private mutating func advanceWrite(_ index: Int) {
+        let write = writes[index]
+        if write.isEnough {
+            if write.dominatedBy != nil, !write.isRestamped, write.put.version == nil {
+                restamp(index)
+                return
+            }
+            finishWrite(index, .written(write.version!))
+        } else if !write.isPossible {
+            failWrite(index)
+        }
+    }
+
+    private mutating func restamp(_ index: Int) {
+        writes[index].isRestamped = true
+        writes[index].isStamped = false
+        beginAttempt(index)
+        stampAndSend(index)
+    }
+
+    private mutating func beginAttempt(_ index: Int) {
+        writes[index].attempt += 1
+        writes[index].sent = .none
+        writes[index].acked = .none
+        writes[index].lost = .none
+    }
+
+    /// Sends the put again on the placement that is now known; false when it was tried often enough, or when nothing
+    /// has changed.
+    private mutating func retryWrite(_ index: Int) -> Bool {
+        let write = writes[index]
+        guard write.placementRetries < Limits.placementRetriesMax,
+            let keyspace = keyspaces.index(of: write.keyspace),
+            let replicas = keyspaces.replicas(keyspace, of: write.token.slot)
+        else { return false }
+        metrics.placementRetries += 1
+        beginAttempt(index)
+        writes[index].placementRetries += 1
+        writes[index].replicas = replicas
+        writes[index].requirement = replicas.requirement(write.level)
+        send(index)
+        return true
+    }
+
+    /// A place's connection broke: its answer will not come.
+    mutating func writeLost(_ index: Int, _ peer: PeerIndex) {
+        guard let place = writes[index].replicas.place(of: peer), writes[index].sent.contains(place),
+            !writes[index].acked.contains(place)
+        else { return }
+        writes[index].lost.insert(place)
+        advanceWrite(index)
+    }
+
+    // MARK: Ends
+
+    mutating func writeExpired(_ number: RequestNumber) {
+        guard writes.contains(number) else { return }
+        if writes[number.index].version == nil {
+            let ticket = writes[number.index].ticket
+            writes.remove(number.index)
+            refuseOverload(ticket, "stamp_reservation")
+            return
+        }
+        failWrite(number.index)
+    }
+
+    private mutating func failWrite(_ index: Int) {
+        let write = writes[index]
+        metrics.writesTimedOut += 1
+        let scope = write.requirement.scope
+        finishWrite(
+            index,
+            .failed(
+                .timeout(
+                    .write, write.level, required: write.requirement.required,
+                    acknowledged: write.requirement.counted(write.acked),
+                    acked: names(write.replicas, write.acked),
+                    unknown: names(write.replicas, scope.subtracting(write.acked)), version: write.version,
+                    after: now.monotonic - write.began)))
+    }
+
+    private mutating func finishWrite(_ index: Int, _ reply: ClientReply) {
+        effects.append(.reply(writes[index].ticket, reply))
+        writes.remove(index)
+    }
+}

@@ -1,0 +1,257 @@
+import MartletBase
+import MartletGossip
+import MartletRing
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// One node of a leaderless cluster, as a pure machine: `handle(event, now) -> effects`.
+///
+/// It holds all that decides: membership (SWIM), the ring and its placements, the coordinator of its clients' requests,
+/// and the replica of the keys that it owns. It has no clock, no randomness, no I/O and no lock of its own: time comes
+/// with each event, randomness from one seed, storage and network answer by events. So `MartletRuntime` and
+/// `MartletSimulator` run the very same machine.
+///
+/// Terms:
+///
+/// - *coordinator*: the node that a client asked. It stamps puts, sends to the owners, counts answers, and answers at the
+///   level asked for (`Node+Write.swift`, `Node+Read.swift`).
+/// - *replica*: an owner of a key, merging and reading for coordinators, itself among them (`Node+Replica.swift`).
+/// - *place*: an owner's position in a key's preference list (`ReplicaSet`).
+///
+/// Laws, each checked by the simulator:
+///
+/// 1. A merge is acknowledged as the consequence of `StorageCompletion.durable`, never of a call that returned.
+/// 2. A read shows nothing that isn't durable: it waits for the sync of what it has seen.
+/// 3. Each client request is answered exactly once, by its deadline. `unavailable`, `overloaded`, `skew`, `loading` and
+///    `stopping` mean that nothing was sent; once anything was sent, the only failure is `timeout`.
+/// 4. No stamp is issued, and none merged, above the durable ceiling; no stamp is issued twice.
+/// 5. A digest of the placement goes with every replica request; a quorum is never counted over two placements.
+///
+/// Deviations from the Dynamo paper: any node coordinates, not only one of the preference list (4.5); conflicts of
+/// registers are settled by stamps (4.4 leaves them to vector clocks); read repair is waited for (5), so that quorum
+/// reads don't go back in time.
+package struct Node: ~Copyable {
+    package let configuration: NodeConfiguration
+    /// Both clocks, as of the event in hand.
+    var now: Now
+    var effects = EffectBuffer()
+    /// What recovery asks for: it comes with the first event, because nothing is carried out before.
+    var opening: ContiguousArray<Effect> = []
+
+    var clock: HybridClock
+    /// The ceiling whose reservation is under way.
+    var reserving: HybridTime?
+    var skew: SkewJudge
+    var wasSkewed = false
+
+    var gossip: Gossip
+    var gossipEffects: [GossipEffect] = []
+    var peers: PeerTable
+    var ring = Ring()
+    var formation: Formation
+    var ringDigests: [NodeID: UInt64] = [:]
+    var keyspaces: KeyspaceTable
+
+    var writes = OperationTable<WriteOperation>()
+    var reads = OperationTable<ReadOperation>()
+    var deadlines = DeadlineHeap<Deadline>()
+    var wakeAt = Instant.distantFuture
+
+    var replica: Replica
+    var life = Life.created
+    /// The goodbye has been sent as often as news is.
+    var hasSaidGoodbye = false
+    package var metrics = NodeMetrics()
+
+    enum Life: Hashable {
+        case created, running
+        /// Says goodbye and finishes what is under way until the instant.
+        case draining(Instant)
+        case stopped
+    }
+
+    /// What a deadline is for.
+    struct Deadline {
+        enum Purpose { case expire, speculate }
+        var number: RequestNumber
+        var purpose: Purpose
+    }
+
+    package init(_ configuration: NodeConfiguration, recovered: RecoveredState, now: Now) {
+        self.configuration = configuration
+        self.now = now
+        var random = Random(seed: configuration.seed)
+        let writer = Writer(node: configuration.id.short, boot: configuration.boot, shard: 0)
+        let ceiling = configuration.planted == .reuseStamps ? .zero : recovered.stampCeiling
+        clock = HybridClock(writer: writer, recovered: ceiling)
+        skew = SkewJudge(max: configuration.clockSkewMax, now: now)
+        let memory = MetaMemory(recovered.meta)
+        gossip = Gossip(
+            id: configuration.id, address: configuration.peersAddress,
+            incarnation: memory.incarnation(of: configuration.id) + 1, settings: configuration.gossip,
+            seed: random.next())
+        peers = PeerTable(
+            own: configuration.id, name: configuration.name, address: configuration.peersAddress)
+        peers.epochs = memory.epochs
+        formation = Formation(founders: configuration.founders, formed: memory.formed)
+        keyspaces = KeyspaceTable(founded: configuration.keyspaces)
+        replica = Replica(
+            stamps: StampMemory(
+                keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
+                recovered: ceiling))
+        recover(memory)
+        swap(&opening, &effects.effects)
+    }
+
+    /// What goes into the header of each outgoing frame.
+    package var hybridTime: HybridTime { max(clock.last, HybridTime(now.wall)) }
+
+    /// Takes one event and appends what to do, in order.
+    package mutating func handle(_ event: consuming Event, now: Now, into buffer: inout EffectBuffer) {
+        invariant(life != .stopped, "an event came after the node had stopped")
+        invariant(now.monotonic >= self.now.monotonic, "the monotonic clock went back")
+        self.now = now
+        swap(&effects, &buffer)
+        dispatch(event)
+        settle()
+        swap(&effects, &buffer)
+    }
+
+    private mutating func dispatch(_ event: consuming Event) {
+        switch consume event {
+        case .start: start()
+        case .client(let ticket, let request): clientAsked(ticket, request)
+        case .hello(let link, let hello): helloCame(link, hello)
+        case .peer(let link, let id, let time, let message): peerSaid(link, id, time, message)
+        case .datagram(let from, let bytes): tellGossip(.datagram(from: from, bytes))
+        case .storage(let completion): storageCompleted(completion)
+        case .timer: timerFired()
+        case .linkUp(let peer): linkCame(peer)
+        case .linkDown(let peer): linkBroke(peer)
+        case .refusedByPeer(let address, let farewell): refusedByPeer(address, farewell)
+        case .streamFailed(let address): tellGossip(.streamFailed(address))
+        case .shutdown: shutdown()
+        }
+    }
+
+    // MARK: Life
+
+    private mutating func start() {
+        invariant(life == .created, "a node is started once")
+        life = .running
+        effects.effects.append(contentsOf: opening)
+        opening.removeAll()
+        reserveStamps()
+        publishOwn()
+        tellGossip(.start)
+        let others = configuration.founders.map(\.address) + configuration.seeds
+        tellGossip(.join(seeds: others.filter { $0 != configuration.peersAddress }))
+        tryToForm()
+    }
+
+    private mutating func shutdown() {
+        guard life == .running else { return }
+        life = .draining(now.monotonic + configuration.drainTimeout)
+        effects.append(.report(.draining(inFlight: reads.count + writes.count)))
+        tellGossip(.leave)
+    }
+
+    /// After each event: stop when drained, and ask for the next timer.
+    private mutating func settle() {
+        if case .draining(let until) = life {
+            let isIdle =
+                reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
+                && (hasSaidGoodbye || peers.isAlone)
+            if isIdle || now.monotonic >= until {
+                stop(.drained)
+                return
+            }
+        }
+        guard life != .stopped else { return }
+        var next = gossip.nextDeadline
+        if let soonest = deadlines.soonest, soonest < next { next = soonest }
+        if case .draining(let until) = life, until < next { next = until }
+        if next != wakeAt {
+            wakeAt = next
+            effects.append(.wake(next))
+        }
+    }
+
+    mutating func stop(_ reason: StopReason) {
+        guard life != .stopped else { return }
+        life = .stopped
+        effects.append(.stopped(reason))
+    }
+
+    private mutating func timerFired() {
+        wakeAt = .distantFuture
+        if gossip.nextDeadline <= now.monotonic { tellGossip(.timer) }
+        while let due = deadlines.popDue(now.monotonic) {
+            switch (due.number.kind, due.purpose) {
+            case (.write, _): writeExpired(due.number)
+            case (.read, .expire): readExpired(due.number)
+            case (.read, .speculate): speculate(due.number)
+            }
+        }
+        replica.stamps.prune(now: now.monotonic)
+        reserveStamps()
+        judgeClock()
+    }
+
+    // MARK: Time
+
+    /// Asks for a higher stamp ceiling before the present one is reached.
+    mutating func reserveStamps() {
+        guard reserving == nil, let ceiling = clock.wantsReservation(now.wall) else { return }
+        reserving = ceiling
+        effects.append(.storage(.reserveStamps(ceiling: ceiling.bits)))
+    }
+
+    /// Takes a peer's hybrid time over, unless it is so far ahead that it can only come from a broken clock: that would
+    /// carry the broken clock's time into every stamp of the cluster.
+    mutating func observe(_ time: HybridTime) {
+        if time <= HybridTime(now.wall).advanced(by: configuration.clockSkewMax) {
+            clock.observe(time)
+            // What is stamped next lies above it, and needs a ceiling that does.
+            if clock.last > clock.ceiling { reserveStamps() }
+        } else if time > clock.last {
+            metrics.clockPoisonIgnored += 1
+        }
+    }
+
+    /// Whether fresh puts may be stamped. A ring of one node has no clock to differ from.
+    var isClockGood: Bool { ring.entries.count <= 1 || skew.isGood(now) }
+
+    /// Says in the log when the clock became bad or good.
+    mutating func judgeClock() {
+        let isGood = isClockGood
+        guard isGood == wasSkewed else { return }
+        wasSkewed = !isGood
+        effects.append(
+            .report(
+                isGood
+                    ? .skewHealed
+                    : .skewed(
+                        aheadMilliseconds: skew.ahead(now).milliseconds,
+                        maxMilliseconds: configuration.clockSkewMax.milliseconds)))
+    }
+
+    // MARK: Invariants
+
+    /// What must hold between events; the simulator calls it after each.
+    package func checkInvariants() {
+        invariant(
+            reads.count + writes.count <= configuration.inFlightMax,
+            "\(reads.count + writes.count) requests under way, over in_flight_max")
+        invariant(
+            replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax,
+            "too many merges wait")
+        invariant(replica.parked.count <= Limits.parkedMergesMax, "too many merges are parked")
+        invariant(replica.stamps.count <= Limits.rememberedStampsMax, "too many stamps are remembered")
+        invariant(
+            clock.last <= clock.ceiling || reserving != nil || life != .running || !formation.isFormed,
+            "stamps beyond the ceiling without a reservation")
+        gossip.checkInvariants()
+    }
+}

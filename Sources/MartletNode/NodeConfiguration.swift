@@ -1,0 +1,105 @@
+import MartletBase
+import MartletGossip
+import MartletRing
+import MartletVersions
+
+/// What a node is told when it is made. Times and sizes as in cluster.yaml; see docs/CONFIGURATION.md for what raising
+/// and lowering each does.
+package struct NodeConfiguration: Sendable {
+    package struct Founder: Hashable, Sendable {
+        package var name: String
+        package var address: Address
+        package var zone: String
+        package var dataCenter: String
+
+        package init(name: String, address: Address, zone: String = "default", dataCenter: String = "default")
+        {
+            self.name = name
+            self.address = address
+            self.zone = zone
+            self.dataCenter = dataCenter
+        }
+    }
+
+    package enum Speculation: Hashable, Sendable {
+        case off
+        /// After this share of the keyspace's reads is usually answered, 0.5 to 0.99.
+        case percentile(Double)
+        case after(Interval)
+    }
+
+    package var cluster: String
+    package var id: NodeID
+    package var name: String
+    package var address: IPAddress
+    package var ports: NodePorts
+    package var zone: String
+    package var dataCenter: String
+    /// The software's version, for `status`.
+    package var version: String
+    /// The data folder's storage epoch.
+    package var epoch: UInt64
+    /// Counts the starts of the process on this data folder.
+    package var boot: UInt32
+    /// The seed of all the node's randomness.
+    package var seed: UInt64
+
+    package var founders: [Founder]
+    package var seeds: [Address]
+    package var tokensPerNode: Int
+    /// As founded; a gossiped definition with a later stamp replaces them.
+    package var keyspaces: [KeyspaceDefinition]
+    package var gossip: GossipSettings
+
+    package var requestTimeout = Interval.seconds(2)
+    package var speculation = Speculation.percentile(0.99)
+    package var inFlightMax = 10_000
+    package var keyBytesMax = 64 << 10
+    package var valueBytesMax = 16 << 20
+    package var clockSkewMax = Interval.milliseconds(500)
+    /// How long a shutdown waits for what is in flight.
+    package var drainTimeout = Interval.seconds(4)
+    /// Set by the simulator alone.
+    package var planted: PlantedBug?
+
+    package init(
+        cluster: String, id: NodeID, name: String, address: IPAddress, ports: NodePorts,
+        zone: String = "default",
+        dataCenter: String = "default", version: String, epoch: UInt64, boot: UInt32, seed: UInt64,
+        founders: [Founder], seeds: [Address], tokensPerNode: Int = 16, keyspaces: [KeyspaceDefinition],
+        gossip: GossipSettings
+    ) {
+        self.cluster = cluster
+        self.id = id
+        self.name = name
+        self.address = address
+        self.ports = ports
+        self.zone = zone
+        self.dataCenter = dataCenter
+        self.version = version
+        self.epoch = epoch
+        self.boot = boot
+        self.seed = seed
+        self.founders = founders
+        self.seeds = seeds
+        self.tokensPerNode = tokensPerNode
+        self.keyspaces = keyspaces
+        self.gossip = gossip
+    }
+
+    /// The peers' socket of this node.
+    package var peersAddress: Address { Address(ip: address, port: ports.peers) }
+}
+
+/// What the shell read from the data folder before it made the node.
+package struct RecoveredState: Sendable {
+    /// Every stamp of earlier runs is at or below it; zero on a new folder.
+    package var stampCeiling: HybridTime
+    /// The meta entries as `StorageRequest.putMeta` wrote them, in the order of their keys.
+    package var meta: [(key: Blob, value: Blob)]
+
+    package init(stampCeiling: HybridTime = .zero, meta: [(key: Blob, value: Blob)] = []) {
+        self.stampCeiling = stampCeiling
+        self.meta = meta
+    }
+}

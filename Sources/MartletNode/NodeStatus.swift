@@ -1,0 +1,60 @@
+import MartletBase
+import MartletGossip
+import MartletRing
+
+/// What a node knows of its cluster, for `status`, the dashboard and tests. Nodes are sorted by name.
+package struct NodeStatus: Sendable {
+    package struct Member: Sendable {
+        package var entry: RingEntry
+        package var liveness: Liveness
+        /// The share of slots of keyspace 0 that the node holds a copy of, in percent.
+        package var ownsPercent: Double
+        /// Their wall clock minus ours; nil until sampled.
+        package var clockOffset: Interval?
+        /// Whether this node's connection to it is usable; nil for itself.
+        package var isLinked: Bool?
+    }
+
+    package var cluster: String
+    package var asked: String
+    package var isFormed: Bool
+    /// The founding nodes not heard yet, while forming.
+    package var waits: [String]
+    package var ringDigest: UInt64
+    /// Whether every member that is up showed the same ring digest when it was last heard.
+    package var isAgreed: Bool
+    package var members: [Member]
+}
+
+/// Counters and gauges of the core: monotonic unless said otherwise.
+package struct NodeMetrics: Sendable {
+    package var reads: UInt64 = 0
+    package var writes: UInt64 = 0
+    package var readsUnavailable: UInt64 = 0
+    package var writesUnavailable: UInt64 = 0
+    package var readsTimedOut: UInt64 = 0
+    package var writesTimedOut: UInt64 = 0
+    package var overloaded: UInt64 = 0
+    package var skewRefused: UInt64 = 0
+    package var loadingRefused: UInt64 = 0
+    /// `martlet_lww_contended_total`: puts that a replica answered with `dominated`.
+    package var contended: UInt64 = 0
+    package var digestMismatches: UInt64 = 0
+    package var readRepairs: UInt64 = 0
+    package var speculativeReads: UInt64 = 0
+    package var placementRetries: UInt64 = 0
+    package var replicaMerges: UInt64 = 0
+    package var replicaReads: UInt64 = 0
+    package var replicaRefusals: UInt64 = 0
+    package var badPeerBytes: UInt64 = 0
+    package var gossipRefused: UInt64 = 0
+    package var clockPoisonIgnored: UInt64 = 0
+    /// Gauge: requests of clients that are under way.
+    package var inFlight: Int = 0
+    /// Gauge: merges not durable yet.
+    package var unsyncedMerges: Int = 0
+    /// Gauge: stamps remembered for `dominated` answers.
+    package var rememberedStamps: Int = 0
+
+    package init() {}
+}

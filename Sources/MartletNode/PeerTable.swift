@@ -1,0 +1,61 @@
+import MartletBase
+import MartletGossip
+
+/// The nodes that this one knows, in the order in which it met them. Index zero is itself.
+struct PeerTable {
+    enum Link { case untried, up, down }
+
+    struct Peer {
+        let id: NodeID
+        var name: String
+        var address: Address
+        var liveness: Liveness
+        var link: Link = .untried
+        /// Smoothed time to answer a read; zero until it has answered one.
+        var latency: Interval = .zero
+        var downSince: Instant?
+        /// The digest of the ring that was last sent to it as a view, so that one difference isn't answered twice.
+        var viewSent: UInt64?
+
+        /// Whether a request sent now may be answered.
+        var isReachable: Bool { (liveness == .up || liveness == .suspect) && link != .down }
+    }
+
+    static let own = PeerIndex(0)
+
+    private var all: [Peer]
+    private var indexOfShort: [UInt64: PeerIndex]
+    /// The highest storage epoch that each node has shown.
+    var epochs: [NodeID: UInt64] = [:]
+
+    init(own id: NodeID, name: String, address: Address) {
+        all = [Peer(id: id, name: name, address: address, liveness: .up, link: .up)]
+        indexOfShort = [id.short: Self.own]
+    }
+
+    var indices: Range<Int> { all.indices }
+    var count: Int { all.count }
+
+    subscript(index: PeerIndex) -> Peer {
+        @inline(__always) _read { yield all[Int(index.number)] }
+        @inline(__always) _modify { yield &all[Int(index.number)] }
+    }
+
+    func index(of id: NodeID) -> PeerIndex? {
+        guard let index = indexOfShort[id.short], all[Int(index.number)].id == id else { return nil }
+        return index
+    }
+
+    /// Adds a node; nil when the table is full or another id has the same short form.
+    mutating func add(_ id: NodeID, name: String, address: Address, liveness: Liveness) -> PeerIndex? {
+        guard all.count < 4 * Limits.nodesMax, indexOfShort[id.short] == nil else { return nil }
+        let index = PeerIndex(UInt16(all.count))
+        all.append(Peer(id: id, name: name, address: address, liveness: liveness))
+        indexOfShort[id.short] = index
+        return index
+    }
+
+    /// Whether no other node is up.
+    var isAlone: Bool { !all.dropFirst().contains { $0.liveness == .up || $0.liveness == .suspect } }
+
+}

@@ -1,0 +1,24 @@
+/// Deliberate bugs, one at a time, that the simulator must find: the proof that its checkers see. A node in production
+/// has none; each is a single condition at the place of the rule that it breaks.
+package enum PlantedBug: String, CaseIterable, Sendable {
+    /// A replica acknowledges a merge when it is asked, not when it is durable.
+    case acknowledgeBeforeDurable
+    /// A read answers before its repair is on N-R+1 replicas.
+    case skipReadRepairWait
+    /// A restart begins its clock at zero, not above the durable ceiling.
+    case reuseStamps
+    /// An older ring entry replaces a newer one.
+    case acceptStaleIncarnation
+    /// A coordinator takes `dominated` for a plain acknowledgement.
+    case dropDominatedAnswer
+    /// A coordinator counts a replica that was never reached.
+    case countDeadReplica
+    /// A replica shows a merge to readers before it is durable.
+    case answerUnsyncedRead
+    /// A node serves before all founding nodes have met.
+    case serveWhileForming
+    /// A read compares nothing: the first answer wins.
+    case ignoreDigests
+    /// A retry of a timed-out version is stamped anew, and so overtakes later writes.
+    case restampRetries
+}

@@ -1,0 +1,99 @@
+import MartletBase
+import MartletRing
+import MartletVersions
+
+/// A get at its coordinator, in up to three steps:
+///
+///     gathering   a record from the closest replica, digests from the rest, until the level is met
+///     fetching    digests differ: records from all that answered, joined
+///     repairing   the join written back, until N - R + 1 replicas hold it
+struct ReadOperation {
+    enum Step { case gathering, fetching, repairing }
+
+    let ticket: ClientTicket
+    let keyspace: UInt32
+    let keyspaceIndex: Int
+    let level: ConsistencyLevel
+    let key: Blob
+    let token: Token
+    let began: Instant
+    let deadline: Instant
+
+    var replicas: ReplicaSet
+    var requirement: Requirement
+    var step = Step.gathering
+    var attempt: UInt8 = 0
+    var placementRetries = 0
+
+    var asked = Places.none
+    /// What each place was last known to hold is in `digests`.
+    var answered = Places.none
+    /// The places whose record is joined into `record`.
+    var fetched = Places.none
+    var lost = Places.none
+    /// Sent the join, and hold it durably.
+    var repaired = Places.none
+    /// The join of the records that came.
+    var record: Blob?
+    var digest: UInt64 = 0
+    /// The first answer's digest; all the places of `answered` have it unless `digests` says otherwise.
+    var firstDigest: UInt64?
+    /// By place; allocated when two answers differ.
+    var digests: [UInt64] = []
+
+    /// Takes note of what a place holds.
+    mutating func note(_ place: Int, holds digest: UInt64) {
+        if digests.isEmpty {
+            guard let firstDigest else {
+                self.firstDigest = digest
+                answered.insert(place)
+                return
+            }
+            if firstDigest != digest {
+                digests = Array(repeating: firstDigest, count: replicas.peers.count)
+                digests[place] = digest
+            }
+        } else {
+            digests[place] = digest
+        }
+        answered.insert(place)
+    }
+
+    func digest(of place: Int) -> UInt64 { digests.isEmpty ? firstDigest ?? 0 : digests[place] }
+
+    /// Whether all that answered hold the same.
+    var isUnanimous: Bool {
+        if digests.isEmpty { return true }
+        var same = true
+        let first = answered.first.map { digests[$0] }
+        answered.forEach { if digests[$0] != first { same = false } }
+        return same
+    }
+
+    /// The places known to hold the join.
+    var holders: Places {
+        var holders = repaired
+        answered.forEach { if digest(of: $0) == digest { holders.insert($0) } }
+        return holders
+    }
+
+    /// The answers still due.
+    var awaited: Places { asked.subtracting(answered).subtracting(lost) }
+
+    /// Starts again on another placement.
+    mutating func restart(_ replicas: ReplicaSet, _ requirement: Requirement) {
+        self.replicas = replicas
+        self.requirement = requirement
+        step = .gathering
+        attempt += 1
+        asked = .none
+        answered = .none
+        fetched = .none
+        lost = .none
+        repaired = .none
+        record = nil
+        digest = 0
+        firstDigest = nil
+        digests = []
+    }
+}

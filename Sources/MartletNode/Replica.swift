@@ -1,0 +1,69 @@
+import MartletBase
+import MartletRing
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// Who asked a replica for something, and where the answer goes.
+enum Origin: Sendable {
+    /// This node's own coordinator, for a place of a request.
+    case own(RequestNumber, place: Int)
+    case link(LinkID, request: UInt64)
+}
+
+/// A replica's merges and reads that are under way at the storage.
+///
+/// Merges get tickets in order, so the queue's places are tickets: the first one's number is `firstTicket`.
+struct Replica {
+    struct PendingWrite {
+        enum Purpose {
+            case merge(Origin, MergeAnswer.Outcome)
+            /// A fact of the node's own; nobody waits for it.
+            case meta
+            /// Refused by the storage, and answered so; its place waits for its turn.
+            case refused
+        }
+        var purpose: Purpose
+        var key: UInt64
+        /// Reads that have seen this merge and wait until it is durable.
+        var withheld: [WithheldRead] = []
+    }
+
+    struct PendingRead {
+        var origin: Origin
+        var wantsDigest: Bool
+        var key: UInt64
+    }
+
+    struct WithheldRead {
+        var origin: Origin
+        var outcome: ReadAnswer.Outcome
+    }
+
+    struct ParkedMerge {
+        var origin: Origin
+        var keyspace: UInt32
+        var token: Token
+        var key: Blob
+        var record: Blob
+        var isFresh: Bool
+        var ceiling: HybridTime
+    }
+
+    var pending = Queue<PendingWrite>()
+    var firstTicket: UInt64 = 1
+    /// For each key with merges that aren't durable yet, the last one's ticket.
+    var unsynced: [UInt64: UInt64] = [:]
+    var reads = OperationTable<PendingRead>()
+    var parked = Queue<ParkedMerge>()
+    var stamps: StampMemory
+
+    init(stamps: StampMemory) { self.stamps = stamps }
+
+    var nextTicket: WriteTicket { WriteTicket(firstTicket + UInt64(pending.count)) }
+
+    /// A key's hash for the tables of the replica: the token is one already.
+    static func hash(_ token: Token, _ keyspace: UInt32) -> UInt64 {
+        token.value &+ UInt64(keyspace) &* 0x9E37_79B9_7F4A_7C15
+    }
+}

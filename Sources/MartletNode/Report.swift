@@ -1,0 +1,27 @@
+import MartletBase
+import MartletGossip
+import MartletRing
+
+/// A fact for the log and the metrics. The shell chooses words, level and sink; names of log events are in CONTRACTS.
+package enum Report: Sendable {
+    /// Forming: the founding nodes that are not heard yet.
+    case ringForming(waits: [String])
+    case ringFormed(digest: UInt64, nodes: Int)
+    /// The founding nodes don't agree on what the founding list is, or two ids claim one name.
+    case foundingConflict(String)
+    case peerUp(name: String)
+    case peerSuspect(name: String)
+    case peerDown(name: String, after: Interval?)
+    case peerLeft(name: String)
+    /// Two nodes claim one address or one name.
+    case identityConflict(String)
+    case skewed(aheadMilliseconds: Int64, maxMilliseconds: Int64)
+    case skewHealed
+    case placementDiffers(peer: String)
+    /// Bytes from a peer that can't be right; nothing was changed by them.
+    case badPeerBytes(StaticName)
+    case keyspaceDiffers(name: String)
+    case gossip(String)
+    case draining(inFlight: Int)
+    case storageRefused(StaticName)
+}

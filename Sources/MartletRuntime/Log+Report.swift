@@ -1,0 +1,45 @@
+import MartletBase
+import MartletNode
+
+extension Log {
+    /// Puts a fact that the node reported into words.
+    package func write(_ report: Report) {
+        switch report {
+        case .ringForming(let waits):
+            write(
+                .info, .ringForming, [("waits", waits.joined(separator: ","))],
+                "the ring forms when every founding node has been heard")
+        case .ringFormed(let digest, let nodes):
+            write(.info, .ringFormed, [("digest", hex(digest)), ("nodes", "\(nodes)")], "serving")
+        case .foundingConflict(let text):
+            write(.error, .foundingConflict, [], text + ": the ring can't form until this is mended")
+        case .identityConflict(let text): write(.warn, .identityConflict, [], text)
+        case .peerUp(let name): write(.info, .peerUp, [("peer", name)])
+        case .peerSuspect(let name): write(.info, .peerSuspect, [("peer", name)])
+        case .peerDown(let name, let after):
+            var fields = [("peer", name)]
+            if let after { fields.append(("after_ms", "\(after.milliseconds)")) }
+            write(.warn, .peerDown, fields)
+        case .peerLeft(let name): write(.info, .peerLeft, [("peer", name)], "it said goodbye")
+        case .skewed(let ahead, let max):
+            write(
+                .error, .clockSkewed, [("ahead_ms", "\(ahead)"), ("max_ms", "\(max)")],
+                "this node refuses to stamp writes until its wall clock agrees with the others: check its time service"
+            )
+        case .skewHealed: write(.info, .clockHealed, [], "this node stamps writes again")
+        case .placementDiffers(let peer):
+            write(.info, .placementDiffers, [("peer", peer)], "it was shown this node's view of the ring")
+        case .badPeerBytes(let what):
+            write(.warn, .badPeerBytes, [("what", what.description)], "dropped; nothing was changed by them")
+        case .keyspaceDiffers(let name):
+            write(
+                .warn, .keyspaceDiffers, [("keyspace", name)],
+                "cluster.yaml differs from the cluster's own definition, which holds")
+        case .gossip(let text): write(.debug, .gossip, [], text)
+        case .draining(let inFlight):
+            write(.info, .stopping, [("in_flight", "\(inFlight)")], "finishing what is under way")
+        case .storageRefused(let why):
+            write(.warn, .storageRefused, [("limit", why.description)], "a write was answered OVERLOADED")
+        }
+    }
+}

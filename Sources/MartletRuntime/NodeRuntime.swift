@@ -1,0 +1,203 @@
+import Glibc
+import MartletBase
+import MartletLoop
+import MartletNode
+import MartletRing
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// The real world of one node: a loop that turns sockets, timers and disks into events, and carries out effects.
+///
+/// Everything but the storage driver's jobs runs on the loop's thread. Events that effects give rise to at once (a read
+/// answered from memory) are queued and handled in the same turn, after the event in hand.
+package final class NodeRuntime {
+    package let loop: EventLoop
+    private let identity: NodeID
+    private var node: Node
+    private var buffer = EffectBuffer()
+    private var events: [Event] = []
+    private var handled = 0
+    private var isPumping = false
+    private var storage: StorageDriver!
+    private var transport: PeerTransport!
+    private var socket: UDPSocket!
+    private var timer: LoopTimer!
+    private let onReply: (ClientTicket, ClientReply) -> Void
+    private let onReport: (Report) -> Void
+    private let onStop: (StopReason) -> Void
+    private let engine: any StorageEngine & Sendable
+    private var stopped: StopReason?
+    package let started: Instant
+
+    /// What the owner of a runtime hears from it, always on the loop's thread.
+    package struct Listeners {
+        package var onReply: (ClientTicket, ClientReply) -> Void
+        package var onReport: (Report) -> Void
+        package var onStop: (StopReason) -> Void
+
+        package init(
+            onReply: @escaping (ClientTicket, ClientReply) -> Void, onReport: @escaping (Report) -> Void,
+            onStop: @escaping (StopReason) -> Void
+        ) {
+            self.onReply = onReply
+            self.onReport = onReport
+            self.onStop = onStop
+        }
+    }
+
+    /// Binds the peers' sockets and makes the node; it speaks when `start` is called.
+    ///
+    /// - Parameter reserve: makes a stamp ceiling durable, on a worker's thread.
+    package init(
+        _ loop: EventLoop, _ configuration: NodeConfiguration, recovered: RecoveredState,
+        engine: any StorageEngine & Sendable, durability: StorageDriver.Durability,
+        reserve: @escaping @Sendable (UInt64) throws(StorageError) -> Void, listeners: Listeners
+    ) throws(LoopError) {
+        self.loop = loop
+        self.engine = engine
+        identity = configuration.id
+        started = loop.now.monotonic
+        onReply = listeners.onReply
+        onReport = listeners.onReport
+        onStop = listeners.onStop
+        node = Node(configuration, recovered: recovered, now: loop.now)
+        timer = LoopTimer(loop) { [unowned self] in deliver(.timer) }
+        socket = try UDPSocket(loop, configuration.peersAddress) { [unowned self] from, bytes in
+            deliver(.datagram(from: from, Blob(copying: bytes)))
+        }
+        let hello = Hello(
+            cluster: configuration.cluster, id: configuration.id, name: configuration.name,
+            epoch: configuration.epoch)
+        transport = try PeerTransport(
+            loop, listen: configuration.peersAddress, hello: hello, seed: configuration.seed ^ 0x7472_616E,
+            time: { [unowned self] in node.hybridTime },
+            deliver: { [unowned self] in deliver($0) },
+            log: { [unowned self] text, address in onReport(.gossip("peer \(address): \(text)")) })
+        storage = try StorageDriver(
+            loop, engine: engine,
+            durability: durability, dropAfter: configuration.clockSkewMax * 2,
+            reserve: reserve, onCompletion: { [unowned self] in deliver(.storage($0)) })
+        loop.onTurnEnd { [unowned self] in endTurn() }
+    }
+
+    package func start() { deliver(.start) }
+    package func shutDown() { deliver(.shutdown) }
+
+    /// Hands a client's request to the node; the reply comes by `onReply`, perhaps before this returns.
+    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
+        deliver(.client(ticket, request))
+    }
+
+    // MARK: Events and effects
+
+    private func deliver(_ event: Event) {
+        guard stopped == nil else {
+            if case .client(let ticket, _) = event { onReply(ticket, .failed(.stopping)) }
+            return
+        }
+        events.append(event)
+        if !isPumping { pump() }
+    }
+
+    private func pump() {
+        isPumping = true
+        while handled < events.count, stopped == nil {
+            let event = events[handled]
+            handled += 1
+            node.handle(event, now: loop.now, into: &buffer)
+            carryOutEffects()
+            if handled == events.count {
+                events.removeAll(keepingCapacity: true)
+                handled = 0
+            }
+        }
+        isPumping = false
+    }
+
+    private func carryOutEffects() {
+        var done = 0
+        while done < buffer.effects.count {
+            carryOut(buffer.effects[done])
+            done += 1
+        }
+        buffer.effects.removeAll(keepingCapacity: true)
+    }
+
+    private func carryOut(_ effect: Effect) {
+        switch effect {
+        case .reply(let ticket, let reply): onReply(ticket, reply)
+        case .introduce(let peer, let id, let address): transport.introduce(peer, id, address)
+        case .send(let peer, let message): transport.send(peer, message)
+        case .respond(let link, let message): transport.respond(link, message)
+        case .accept(let link, let id): transport.accept(link, id)
+        case .refuse(let link, let farewell): transport.refuse(link, farewell)
+        case .stream(let address, let payload): transport.stream(address, payload)
+        case .datagram(let address, let bytes): _ = socket.send(bytes.bytes, to: address)
+        case .storage(let request): storage.carryOut(request)
+        case .wake(let instant): instant == .distantFuture ? timer.disarm() : timer.arm(at: instant)
+        case .report(let report): onReport(report)
+        case .stopped(let reason):
+            stopped = reason
+            onStop(reason)
+        }
+    }
+
+    private func endTurn() {
+        guard stopped == nil else { return }
+        storage.endTurn()
+    }
+
+    // MARK: What is shown
+
+    package func status() -> NodeStatus { node.status() }
+    package func placement(
+        keyspace: UInt32
+    ) -> (definition: KeyspaceDefinition, placement: Placement)? { node.placement(keyspace: keyspace) }
+    package func nodeMetrics() -> NodeMetrics { node.currentMetrics() }
+    package var keyspaces: [KeyspaceDefinition] { node.keyspaceDefinitions }
+    package func storageStatistics() -> StorageStatistics { engine.statistics() }
+
+    package func metrics() -> RuntimeMetrics {
+        RuntimeMetrics(
+            loop: loop.counters, badFrames: transport.badFrames, refusedHellos: transport.refusedHellos,
+            droppedMessages: transport.dropped, dials: transport.dials, links: transport.connectionCount,
+            coldReads: storage.coldReads, refusedWrites: storage.refusedWrites,
+            syncLatency: storage.syncLatency)
+    }
+
+    /// After `onStop`: closes sockets and threads. The loop's owner then ends the loop.
+    package func close() {
+        transport.shutDown()
+        socket.close()
+        timer.close()
+        storage.shutDown()
+    }
+}
+
+/// Counters of the shell, beside the node's own.
+package struct RuntimeMetrics: Sendable {
+    package var loop: LoopCounters
+    package var badFrames: UInt64
+    package var refusedHellos: UInt64
+    package var droppedMessages: UInt64
+    package var dials: UInt64
+    package var links: Int
+    package var coldReads: UInt64
+    package var refusedWrites: UInt64
+    package var syncLatency: LatencyHistogram
+}
+
+extension NodeRuntime {
+    /// The process's resident memory; nil when the system doesn't say.
+    package func residentBytes() -> Int? {
+        guard let file = fopen("/proc/self/statm", "r") else { return nil }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 128)
+        guard fgets(&line, Int32(line.count), file) != nil else { return nil }
+        let fields = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            .split(separator: " ")
+        guard fields.count > 1, let pages = Int(fields[1]) else { return nil }
+        return pages * sysconf(Int32(_SC_PAGESIZE))
+    }
+}

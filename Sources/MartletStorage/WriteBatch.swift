@@ -1,0 +1,36 @@
+import MartletBase
+
+/// All the writes of one loop turn: applied together, lost together. Its owner reuses it.
+package struct WriteBatch {
+    package enum Write: Sendable {
+        /// Join the record into the one stored under the key.
+        case merge(StorageKey, Blob)
+        /// Overwrite a fact of the node's own.
+        case putMeta(key: Blob, value: Blob)
+    }
+
+    package private(set) var writes: ContiguousArray<Write> = []
+    /// Keys and values, for the owner's bound on a turn's writes.
+    package private(set) var byteCount = 0
+
+    package init() {}
+
+    package var isEmpty: Bool { writes.isEmpty }
+    package var count: Int { writes.count }
+
+    package mutating func merge(_ key: StorageKey, _ record: Blob) {
+        writes.append(.merge(key, record))
+        byteCount += key.bytes.count + record.count
+    }
+
+    package mutating func putMeta(_ key: Blob, _ value: Blob) {
+        writes.append(.putMeta(key: key, value: value))
+        byteCount += key.count + value.count
+    }
+
+    /// Keeps the memory for the next turn.
+    package mutating func removeAll() {
+        writes.removeAll(keepingCapacity: true)
+        byteCount = 0
+    }
+}

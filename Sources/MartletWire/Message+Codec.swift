@@ -1,0 +1,216 @@
+import MartletBase
+import MartletVersions
+
+extension Message {
+    package var kind: Kind {
+        switch self {
+        case .hello: .hello
+        case .farewell: .farewell
+        case .merge: .merge
+        case .mergeAnswer: .mergeAnswer
+        case .read: .read
+        case .readAnswer: .readAnswer
+        case .view: .view
+        case .gossip: .gossip
+        }
+    }
+
+    /// The body without its kind byte.
+    package func write(to writer: inout ByteWriter) {
+        switch self {
+        case .hello(let hello): hello.write(to: &writer)
+        case .farewell(let farewell):
+            writer.u8(farewell.reason.rawValue)
+            writer.string(String(farewell.text.prefix(Farewell.textBytesMax / 4)))
+        case .merge(let merge): merge.write(to: &writer)
+        case .mergeAnswer(let answer): answer.write(to: &writer)
+        case .read(let read): read.write(to: &writer)
+        case .readAnswer(let answer): answer.write(to: &writer)
+        case .view(let view): view.write(to: &writer)
+        case .gossip(let payload): writer.raw(payload)
+        }
+    }
+
+    /// Decodes a body; what must outlive the frame is copied, once.
+    package init(kind: Kind, from body: RawSpan) throws(WireError) {
+        var reader = ByteReader(body)
+        switch kind {
+        case .hello: self = .hello(try Hello(from: &reader))
+        case .farewell:
+            guard let reason = Farewell.Reason(rawValue: try reader.u8()) else { throw .invalid("farewell") }
+            self = .farewell(Farewell(reason, try reader.string(max: Farewell.textBytesMax, "farewell")))
+        case .merge: self = .merge(try MergeRequest(from: &reader))
+        case .mergeAnswer: self = .mergeAnswer(try MergeAnswer(from: &reader))
+        case .read: self = .read(try ReadRequest(from: &reader))
+        case .readAnswer: self = .readAnswer(try ReadAnswer(from: &reader))
+        case .view: self = .view(try View(from: &reader))
+        case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
+        }
+        try reader.expectEnd()
+    }
+}
+
+extension Farewell {
+    static let textBytesMax = 1_024
+}
+
+extension Hello {
+    func write(to writer: inout ByteWriter) {
+        writer.u16(protocolMin)
+        writer.u16(protocolMax)
+        writer.string(cluster)
+        id.write(to: &writer)
+        writer.string(name)
+        writer.u64(epoch)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        protocolMin = try reader.u16()
+        protocolMax = try reader.u16()
+        guard protocolMin <= protocolMax else { throw .invalid("protocol range") }
+        cluster = try reader.string(max: Limits.nameBytesMax, "cluster name")
+        id = try NodeID(from: &reader)
+        name = try reader.string(max: Limits.nameBytesMax, "node name")
+        epoch = try reader.u64()
+    }
+}
+
+extension MergeRequest {
+    func write(to writer: inout ByteWriter) {
+        writer.u64(request)
+        writer.u64(placement)
+        writer.u32(keyspace)
+        writer.u8(isFresh ? 1 : 0)
+        writer.blob(key)
+        writer.raw(record)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        request = try reader.u64()
+        placement = try reader.u64()
+        keyspace = try reader.u32()
+        isFresh = try reader.bool("fresh")
+        key = try reader.blob(max: Limits.keyBytesMax, "key")
+        guard reader.remaining <= Limits.valueBytesMax + Limits.recordOverheadMax else {
+            throw .tooLong(what: "record", count: reader.remaining, max: Limits.valueBytesMax)
+        }
+        record = Blob(copying: try reader.take(reader.remaining))
+        try Record.validate(record.span)
+    }
+}
+
+extension MergeAnswer {
+    func write(to writer: inout ByteWriter) {
+        writer.u64(request)
+        switch outcome {
+        case .merged: writer.u8(0)
+        case .dominated(let stamp):
+            writer.u8(1)
+            stamp.write(to: &writer)
+        case .refused(let refusal):
+            writer.u8(2)
+            writer.u8(refusal.rawValue)
+        }
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        request = try reader.u64()
+        switch try reader.u8() {
+        case 0: outcome = .merged
+        case 1: outcome = .dominated(try Stamp(from: &reader))
+        case 2: outcome = .refused(try ReplicaRefusal(from: &reader))
+        default: throw .invalid("merge answer")
+        }
+    }
+}
+
+extension ReadRequest {
+    func write(to writer: inout ByteWriter) {
+        writer.u64(request)
+        writer.u64(placement)
+        writer.u32(keyspace)
+        writer.u8(wantsDigest ? 1 : 0)
+        writer.blob(key)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        request = try reader.u64()
+        placement = try reader.u64()
+        keyspace = try reader.u32()
+        wantsDigest = try reader.bool("digest")
+        key = try reader.blob(max: Limits.keyBytesMax, "key")
+    }
+}
+
+extension ReadAnswer {
+    func write(to writer: inout ByteWriter) {
+        writer.u64(request)
+        switch outcome {
+        case .record(nil): writer.u8(0)
+        case .record(.some(let record)):
+            writer.u8(1)
+            writer.raw(record)
+        case .digest(let digest):
+            writer.u8(2)
+            writer.u64(digest)
+        case .refused(let refusal):
+            writer.u8(3)
+            writer.u8(refusal.rawValue)
+        }
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        request = try reader.u64()
+        switch try reader.u8() {
+        case 0: outcome = .record(nil)
+        case 1:
+            let record = Blob(copying: try reader.take(reader.remaining))
+            try Record.validate(record.span)
+            outcome = .record(record)
+        case 2: outcome = .digest(try reader.u64())
+        case 3: outcome = .refused(try ReplicaRefusal(from: &reader))
+        default: throw .invalid("read answer")
+        }
+    }
+}
+
+extension View {
+    /// An encoded ring entry or keyspace definition.
+    static let itemBytesMax = 4_096
+
+    func write(to writer: inout ByteWriter) {
+        for list in [entries, keyspaces] {
+            writer.varint(UInt64(list.count))
+            for item in list { writer.blob(item) }
+        }
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        func list(max: Int, _ what: StaticName, _ reader: inout ByteReader) throws(WireError) -> [Blob] {
+            let count = try reader.count(max: max, what)
+            var items: [Blob] = []
+            for _ in 0..<count { items.append(try reader.blob(max: Self.itemBytesMax, what)) }
+            return items
+        }
+        entries = try list(max: Limits.viewEntriesMax, "ring entries", &reader)
+        keyspaces = try list(max: Limits.keyspacesMax, "keyspaces", &reader)
+    }
+}
+
+extension ReplicaRefusal {
+    init(from reader: inout ByteReader) throws(WireError) {
+        guard let refusal = ReplicaRefusal(rawValue: try reader.u8()) else { throw .invalid("refusal") }
+        self = refusal
+    }
+}
+
+extension ByteReader {
+    /// One byte, zero or one.
+    mutating func bool(_ what: StaticName) throws(WireError) -> Bool {
+        switch try u8() {
+        case 0: return false
+        case 1: return true
+        default: throw .invalid(what)
+        }
+    }
+}

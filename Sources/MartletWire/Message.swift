@@ -1,0 +1,180 @@
+import MartletBase
+import MartletVersions
+
+/// What one node says to another over a connection. A request carries a number that its answer repeats; answers come
+/// back on the connection that the request came on.
+package enum Message: Hashable, Sendable {
+    case hello(Hello)
+    case farewell(Farewell)
+    case merge(MergeRequest)
+    case mergeAnswer(MergeAnswer)
+    case read(ReadRequest)
+    case readAnswer(ReadAnswer)
+    case view(View)
+    /// A payload of MartletGossip that is too large or too important for a datagram.
+    case gossip(Blob)
+
+    /// The first byte of a frame's body. Numbers are never reused.
+    package enum Kind: UInt8, Sendable {
+        case hello = 1
+        case farewell = 2
+        case merge = 3
+        case mergeAnswer = 4
+        case read = 5
+        case readAnswer = 6
+        case view = 7
+        case gossip = 8
+    }
+}
+
+/// The first frame in each direction: who speaks, and in which dialects.
+package struct Hello: Hashable, Sendable {
+    package var protocolMin: UInt16
+    package var protocolMax: UInt16
+    package var cluster: String
+    package var id: NodeID
+    package var name: String
+    /// The data folder's storage epoch: lower than a peer remembers means an old copy of the folder.
+    package var epoch: UInt64
+
+    /// The versions of this protocol that this program speaks.
+    package static let protocolVersions: ClosedRange<UInt16> = 1...1
+
+    package init(
+        cluster: String, id: NodeID, name: String, epoch: UInt64,
+        protocolVersions: ClosedRange<UInt16> = Self.protocolVersions
+    ) {
+        protocolMin = protocolVersions.lowerBound
+        protocolMax = protocolVersions.upperBound
+        self.cluster = cluster
+        self.id = id
+        self.name = name
+        self.epoch = epoch
+    }
+
+    /// The dialect that both sides speak; nil when there is none.
+    package func commonProtocol(with other: Hello) -> UInt16? {
+        let highest = min(protocolMax, other.protocolMax)
+        return highest >= max(protocolMin, other.protocolMin) ? highest : nil
+    }
+}
+
+/// The last frame before a node closes a connection that it will not talk on, so that the other side can say why.
+package struct Farewell: Hashable, Sendable {
+    package enum Reason: UInt8, Sendable {
+        case wrongCluster = 1
+        case noCommonProtocol = 2
+        /// The epoch is older than this node remembers: the disk was rolled back or replaced by an old copy.
+        case rolledBack = 3
+        /// The id was removed from the ring.
+        case removed = 4
+        /// The address belongs to a node with another id.
+        case wrongIdentity = 5
+        case leaving = 6
+    }
+
+    package var reason: Reason
+    package var text: String
+
+    package init(_ reason: Reason, _ text: String) {
+        self.reason = reason
+        self.text = text
+    }
+}
+
+/// Asks a replica to merge a record.
+package struct MergeRequest: Hashable, Sendable {
+    package var request: UInt64
+    /// The digest of the sender's placement of the key's slot. A replica that sees another answers `stalePlacement`.
+    package var placement: UInt64
+    package var keyspace: UInt32
+    /// A coordinator's fresh put: the only kind of merge that may be answered `dominated`.
+    package var isFresh: Bool
+    package var key: Blob
+    package var record: Blob
+
+    package init(request: UInt64, placement: UInt64, keyspace: UInt32, isFresh: Bool, key: Blob, record: Blob)
+    {
+        self.request = request
+        self.placement = placement
+        self.keyspace = keyspace
+        self.isFresh = isFresh
+        self.key = key
+        self.record = record
+    }
+}
+
+/// Why a replica did not do what it was asked.
+package enum ReplicaRefusal: UInt8, Hashable, Sendable {
+    /// The placements differ; the replica's view came just before this answer.
+    case stalePlacement = 1
+    /// A limit is reached (stalled writes, full disk, full queues). Nothing was done.
+    case overloaded = 2
+    /// The ring is forming, or the node is stopping or rebuilding.
+    case notServing = 3
+    /// The bytes are no record, or over a limit.
+    case invalid = 4
+}
+
+package struct MergeAnswer: Hashable, Sendable {
+    package enum Outcome: Hashable, Sendable {
+        /// Merged and durable, as far as the replica's durability promises.
+        case merged
+        /// Merged and durable, but below a stamp of another writer that the replica remembers.
+        case dominated(Stamp)
+        case refused(ReplicaRefusal)
+    }
+
+    package var request: UInt64
+    package var outcome: Outcome
+
+    package init(request: UInt64, outcome: Outcome) {
+        self.request = request
+        self.outcome = outcome
+    }
+}
+
+/// Asks a replica for its record, or for the record's digest.
+package struct ReadRequest: Hashable, Sendable {
+    package var request: UInt64
+    package var placement: UInt64
+    package var keyspace: UInt32
+    package var wantsDigest: Bool
+    package var key: Blob
+
+    package init(request: UInt64, placement: UInt64, keyspace: UInt32, wantsDigest: Bool, key: Blob) {
+        self.request = request
+        self.placement = placement
+        self.keyspace = keyspace
+        self.wantsDigest = wantsDigest
+        self.key = key
+    }
+}
+
+package struct ReadAnswer: Hashable, Sendable {
+    package enum Outcome: Hashable, Sendable {
+        /// Nil: the replica holds nothing under the key.
+        case record(Blob?)
+        case digest(UInt64)
+        case refused(ReplicaRefusal)
+    }
+
+    package var request: UInt64
+    package var outcome: Outcome
+
+    package init(request: UInt64, outcome: Outcome) {
+        self.request = request
+        self.outcome = outcome
+    }
+}
+
+/// What a node knows of the ring: the encoded entries and keyspace definitions, for a peer whose view differs.
+package struct View: Hashable, Sendable {
+    package var entries: [Blob]
+    package var keyspaces: [Blob]
+
+    package init(entries: [Blob], keyspaces: [Blob]) {
+        self.entries = entries
+        self.keyspaces = keyspaces
+    }
+}

@@ -1,0 +1,194 @@
+import Glibc
+import MartletBase
+import MartletConfig
+import MartletLoop
+import MartletNode
+import MartletRocksDB
+import MartletRuntime
+import MartletServer
+import MartletStorage
+import MartletVersions
+
+/// One node's process, from its configuration to its clean end.
+final class Daemon {
+    /// What the process's exit statuses mean; see CONTRACTS in docs/OPERATIONS.md.
+    enum Exit {
+        static let drained: Int32 = 0
+        static let usage: Int32 = 2
+        static let configuration: Int32 = 3
+        static let portInUse: Int32 = 4
+        static let storage: Int32 = 5
+    }
+
+    /// Why the process can't go on: a sentence, and the status to exit with.
+    struct Failure: Error {
+        let status: Int32
+        let event: LogEvent
+        let text: String
+    }
+
+    private let log: Log
+    private let configuration: ClusterConfiguration
+    private let own: NodeSettings
+    private let folder: DataFolder
+    private let engine: RocksDBEngine
+    private let loop: EventLoop
+    private var runtime: NodeRuntime!
+    private var server: RedisServer!
+    private var redis: RedisListener?
+    private var reason: StopReason?
+
+    init(_ loaded: LoadedConfiguration, own: NodeSettings, log: Log) throws(Failure) {
+        self.log = log
+        configuration = loaded.configuration
+        self.own = own
+        var random = SystemRandomNumberGenerator()
+        var seed = Random(seed: random.next())
+        do {
+            folder = try DataFolder(
+                opening: loaded.dataFolder(of: own), cluster: configuration.cluster.name, name: own.name,
+                newNode: NodeID(
+                    short: random.next(), middle: random.next(),
+                    low: UInt32(truncatingIfNeeded: random.next())),
+                now: Daemon.wallTime())
+            engine = try RocksDBEngine(
+                opening: folder, settings: configuration.engineSettings, rules: .records)
+        } catch {
+            throw Failure(status: Exit.storage, event: .storage, text: "\(error)")
+        }
+        log.write(
+            .info, .starting,
+            [
+                ("version", Version.text), ("id", folder.identity.node.description), ("data", folder.path),
+                ("epoch", "\(folder.epoch)"), ("start", folder.start.rawValue),
+            ])
+        let recovered: RecoveredState
+        let boot: UInt32
+        do {
+            boot = try Self.countBoot(engine)
+            recovered = RecoveredState(
+                stampCeiling: HybridTime(bits: folder.stampCeiling),
+                meta: try engine.scanMeta(prefix: .empty).map { (key: $0.key, value: $0.value) })
+        } catch {
+            throw Failure(status: Exit.storage, event: .storage, text: "\(error)")
+        }
+        do {
+            loop = try EventLoop()
+            try start(recovered, boot: boot, seed: seed.next())
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    private static func wallTime() -> WallTime {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return WallTime(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1_000)
+    }
+
+    /// Counts this start, durably: the number is part of every stamp that this run issues.
+    private static func countBoot(_ engine: RocksDBEngine) throws(StorageError) -> UInt32 {
+        let key = Blob("boot")
+        var boot: UInt32 = 0
+        if let known = try engine.readMeta(key) {
+            var reader = ByteReader(known.span)
+            boot = (try? reader.u32()) ?? 0
+        }
+        var writer = ByteWriter()
+        writer.u32(boot + 1)
+        var batch = WriteBatch()
+        batch.putMeta(key, Blob(writer.bytes))
+        try engine.write(batch)
+        _ = try engine.sync()
+        return boot + 1
+    }
+
+    private static func failure(_ error: LoopError) -> Failure {
+        let address = error.address.map { "\($0)" } ?? "an address"
+        if error.cause == .addressInUse {
+            return Failure(
+                status: Exit.portInUse, event: .starting,
+                text:
+                    "\(address) is in use: stop what listens there, or give this node other ports in cluster.yaml"
+            )
+        }
+        return Failure(status: Exit.configuration, event: .starting, text: "\(error)")
+    }
+
+    // MARK: Start
+
+    private func start(_ recovered: RecoveredState, boot: UInt32, seed: UInt64) throws(LoopError) {
+        let folder = folder
+        runtime = try NodeRuntime(
+            loop, configuration.nodeConfiguration(own: own, folder: folder, boot: boot, seed: seed),
+            recovered: recovered, engine: engine, durability: configuration.engineDurability,
+            reserve: { ceiling throws(StorageError) in try folder.reserveStamps(ceiling: ceiling) },
+            listeners: NodeRuntime.Listeners(
+                onReply: { [unowned self] in server.complete($0, $1) },
+                onReport: { [log] in log.write($0) },
+                onStop: { [unowned self] in stopped($0) }))
+        server = RedisServer(RuntimeBackend(runtime), redisSettings())
+        let ports = configuration.ports(of: own)
+        if ports.redis != 0 {
+            redis = try RedisListener(loop, Address(ip: own.address, port: ports.redis), server: server)
+        }
+        for signal in [SignalWatcher.Signal.terminate, .interrupt] {
+            _ = try SignalWatcher(loop, signal) { [unowned self] in
+                redis?.drain()
+                runtime.shutDown()
+            }
+        }
+    }
+
+    private func redisSettings() -> RedisSettings {
+        let ports = configuration.ports(of: own)
+        return RedisSettings(
+            nodeID: folder.identity.node, nodeName: own.name, version: Version.text,
+            address: Address(ip: own.address, port: ports.redis),
+            keyBytesMax: configuration.requests.keyBytesMax,
+            valueBytesMax: configuration.requests.valueBytesMax,
+            clientsMax: configuration.requests.clientsMax,
+            clientOutputMax: configuration.requests.clientOutputMax,
+            clockSkewMax: configuration.requests.clockSkewMax,
+            syncsBeforeReply: configuration.storage.durability == .batch,
+            configuration: configuration.settingTexts)
+    }
+
+    /// Runs until the node has stopped; returns the exit status.
+    func run() -> Int32 {
+        runtime.start()
+        log.write(
+            .info, .started,
+            [("address", own.address.description), ("redis", "\(configuration.ports(of: own).redis)")])
+        loop.run()
+        loop.shutDown()
+        return end()
+    }
+
+    // MARK: End
+
+    private func stopped(_ reason: StopReason) {
+        self.reason = reason
+        redis?.drain()
+        runtime.close()
+        loop.stop()
+    }
+
+    private func end() -> Int32 {
+        switch reason {
+        case .drained, nil:
+            do {
+                try engine.close()
+                try folder.markClean()
+            } catch {
+                log.write(.error, .storage, [], "\(error)")
+                return Exit.storage
+            }
+            log.write(.info, .stopped, [], "drained")
+            return Exit.drained
+        case .storage(let text), .identity(let text):
+            log.write(.error, .storage, [], text)
+            return Exit.storage
+        }
+    }
+}

@@ -1,0 +1,32 @@
+import MartletConfig
+
+/// The daemon's command line.
+enum Options {
+    static let specification = CommandSpecification(
+        "martletd", "Runs one node of a Martlet cluster.",
+        options: [
+            OptionSpecification("--config", value: "FILE", "The cluster's file (default cluster.yaml)."),
+            OptionSpecification("--name", value: "NAME", "Which of the file's nodes this is."),
+            OptionSpecification("--address", value: "ADDRESS", "The same by its address."),
+            OptionSpecification("--data", value: "FOLDER", "Where the node folder goes: FOLDER/NAME."),
+            OptionSpecification(
+                "--set", value: "KEY=VALUE", repeats: true, "Overrides a setting: --set requests.timeout=1s."),
+            OptionSpecification(
+                "--insecure",
+                "Serve on an address that isn't loopback, though there is no authentication yet."),
+            OptionSpecification("--version", "Show the version."),
+        ],
+        examples: [
+            ("martletd --config cluster.yaml --name n1", "Runs n1 with its data in data/n1 beside the file."),
+            ("martletd --name n2 --set log.level=debug", "The same for n2, with more to read."),
+        ],
+        notes: """
+            SIGTERM and SIGINT drain: what is in flight is finished and synced, then the node says goodbye.
+
+            Exit status: 0 drained; 2 usage; 3 configuration; 4 a port is in use; 5 data folder or disk; 134 an invariant
+            was broken.
+
+            Environment: MARTLET_CONFIG, MARTLET_NAME, MARTLET_ADDRESS, MARTLET_DATA, and MARTLET_<SECTION>_<KEY> for any
+            scalar of the file. Precedence: flag, environment, file, default.
+            """)
+}

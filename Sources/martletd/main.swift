@@ -1,0 +1,71 @@
+import Glibc
+import MartletBase
+import MartletConfig
+import MartletRuntime
+
+Limits.checkRelations()
+// Swift reports a broken invariant on standard error and then traps. The trap's own signal says nothing to an operator:
+// the contract for a broken invariant is SIGABRT, status 134.
+signal(SIGILL) { _ in abort() }
+signal(SIGTRAP) { _ in abort() }
+
+func fail(_ text: String, _ status: Int32) -> Never {
+    var line = "martletd: \(text)\n"
+    _ = line.withUTF8 { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    exit(status)
+}
+
+func runDaemon() -> Int32 {
+    let options: ParsedCommandLine
+    switch Options.specification.parse(Array(CommandLine.arguments.dropFirst())) {
+    case .run(let parsed): options = parsed
+    case .help(let text):
+        print(text, terminator: "")
+        return 0
+    case .usage(let text):
+        var text = text
+        _ = text.withUTF8 { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        return Daemon.Exit.usage
+    }
+    if options.has("--version") {
+        print("martletd \(Version.text)")
+        return 0
+    }
+    var inputs = ConfigurationInputs()
+    inputs.environment = ConfigurationLoader.environment()
+    inputs.config = options.value("--config")
+    inputs.name = options.value("--name")
+    inputs.address = options.value("--address")
+    inputs.data = options.value("--data")
+    inputs.assignments = options.values("--set")
+    let loaded: LoadedConfiguration
+    let own: OwnNode
+    do throws(ConfigurationError) {
+        loaded = try ConfigurationLoader.load(inputs)
+        own = try loaded.ownNode()
+    } catch {
+        fail("\(error)", Daemon.Exit.configuration)
+    }
+    guard own.isFounding else {
+        fail(
+            "\(own.settings.name) is not among the nodes of \(loaded.path): joining a ring that has formed comes with a "
+                + "later version", Daemon.Exit.configuration)
+    }
+    if let text = loaded.configuration.unsupported { fail(text, Daemon.Exit.configuration) }
+    guard own.settings.address.isLoopback || options.has("--insecure") else {
+        fail(
+            "\(own.settings.address) is not a loopback address, and there is no authentication yet: anyone who reaches it "
+                + "could read and write everything. Say --insecure if the network is closed",
+            Daemon.Exit.configuration)
+    }
+    let log = loaded.configuration.log.log(node: own.settings.name)
+    for warning in loaded.warnings { log.write(.warn, .configuration, [], warning) }
+    do throws(Daemon.Failure) {
+        return try Daemon(loaded, own: own.settings, log: log).run()
+    } catch {
+        log.write(.error, error.event, [], error.text)
+        return error.status
+    }
+}
+
+exit(runDaemon())

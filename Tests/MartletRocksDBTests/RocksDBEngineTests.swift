@@ -1,0 +1,189 @@
+import Glibc
+import MartletBase
+import MartletRocksDB
+import MartletStorage
+import StorageConformance
+import Testing
+
+@Suite struct RocksDBEngineTests {
+    private let scratch = Scratch()
+
+    private func write(_ engine: RocksDBEngine, _ numbers: Range<Int>) throws {
+        for number in numbers {
+            var batch = WriteBatch()
+            batch.merge(StorageConformance.key("k\(number)"), record(number))
+            try engine.write(batch)
+        }
+    }
+
+    private func record(_ number: Int) -> Blob {
+        ToyRecord.register(stamp: UInt64(number + 1), value: String(repeating: "v\(number)", count: 20))
+    }
+
+    private func present(_ engine: RocksDBEngine, _ numbers: Range<Int>) throws -> Int {
+        try numbers.count {
+            try StorageConformance.value(engine, StorageConformance.key("k\($0)")) == record($0)
+        }
+    }
+
+    // MARK: The engine's promises
+
+    @Test(arguments: StorageConformance.cases)
+    func conforms(_ conformanceCase: ConformanceCase) throws {
+        try conformanceCase.run(scratch.engine())
+    }
+
+    /// With neither cache nor hot keys the merge operator does all the work.
+    @Test(arguments: StorageConformance.cases)
+    func conformsWithoutTheRecordCache(_ conformanceCase: ConformanceCase) throws {
+        var settings = Scratch.settings
+        settings.recordCacheBytes = 0
+        try conformanceCase.run(scratch.engine(settings: settings))
+    }
+
+    @Test func whatWasWrittenIsThereAfterACleanEnd() throws {
+        do {
+            let engine = try scratch.engine()
+            try write(engine, 0..<100)
+            try engine.close()
+        }
+        let engine = try scratch.engine()
+        #expect(try present(engine, 0..<100) == 100)
+        #expect(engine.statistics().lastWritten == SequenceNumber(100))
+    }
+
+    @Test func aReadFromMemoryAloneIsColdUntilTheDiskWasRead() throws {
+        var settings = Scratch.settings
+        settings.recordCacheBytes = 0
+        do {
+            let engine = try scratch.engine(settings: settings)
+            try write(engine, 0..<10)
+            try engine.close()
+        }
+        let engine = try scratch.engine(settings: settings)
+        let name = StorageConformance.key("k1")
+        #expect(try engine.read(name, tier: .memoryOnly) == .cold)
+        #expect(try engine.read(name, tier: .any) == .found(record(1)))
+        #expect(try engine.read(name, tier: .memoryOnly) == .found(record(1)))
+        // Bytes in place, without a copy.
+        guard case .found(let count) = try engine.withRecord(name, tier: .memoryOnly, { $0.byteCount }) else {
+            Issue.record("not found")
+            return
+        }
+        #expect(count == record(1).count)
+    }
+
+    @Test func theRecordCacheAnswersAndAMergeThatChangesNothingIsNotWritten() throws {
+        let engine = try scratch.engine()
+        try write(engine, 0..<1)
+        let name = StorageConformance.key("k0")
+        for _ in 0..<3 { #expect(try engine.read(name, tier: .memoryOnly) == .found(record(0))) }
+        #expect(engine.statistics().recordCacheHits == 2)
+        let before = engine.statistics()
+        try write(engine, 0..<1)
+        #expect(engine.statistics().batches == before.batches)
+        #expect(engine.statistics().lastWritten == before.lastWritten)
+    }
+
+    @Test func aHotKeyIsReadFromTheCacheWithoutHavingBeenRead() throws {
+        let engine = try scratch.engine()
+        let name = StorageConformance.key("hot")
+        for round in 0..<40 {
+            try StorageConformance.merge(engine, [(name, ToyRecord.set([UInt8(round)]))])
+        }
+        #expect(try engine.read(name, tier: .memoryOnly) == .found(ToyRecord.set(Set(0..<40))))
+        #expect(engine.statistics().recordCacheHits == 1)
+        #expect(
+            try engine.read(name, tier: .any) == .found(ToyRecord.set(Set(0..<40))), "and so from the engine")
+    }
+
+    @Test func statisticsSaySomething() throws {
+        let engine = try scratch.engine()
+        try write(engine, 0..<1_000)
+        _ = try engine.sync()
+        try engine.checkHealth()
+        let statistics = engine.statistics()
+        #expect(statistics.diskBytes > 0)
+        #expect(statistics.diskFreeBytes > 0)
+        #expect(statistics.memtableBytes > 100_000)
+        #expect(statistics.batches == 1_000)
+        #expect(statistics.syncs == 1)
+        #expect(statistics.backgroundErrors == 0)
+        #expect(!statistics.isWriteStopped)
+        #expect(engine.refusal == nil)
+        try engine.compact()
+        #expect(engine.statistics().levelZeroFiles == 0)
+    }
+
+    @Test func aDiskThatIsNearlyFullRefusesWritesAndStillReads() throws {
+        var settings = Scratch.settings
+        settings.diskFreeMinBytes = .max
+        let engine = try scratch.engine(settings: settings)
+        try write(engine, 0..<1)
+        try engine.checkHealth()
+        #expect(engine.refusal == .diskFull)
+        #expect(throws: StorageError.refused(.diskFull)) { try write(engine, 1..<2) }
+        #expect(try present(engine, 0..<2) == 1)
+        #expect(engine.statistics().refusedDiskFull == 1)
+    }
+
+    @Test func aWriteThatWouldStallIsRefusedAtOnceAndHeals() throws {
+        var settings = Scratch.settings
+        settings.memtableBytes = 64 << 10
+        let engine = try scratch.engine(settings: settings)
+        var refused = 0
+        // Tables in memory fill up a hundred times faster than they are written out.
+        for number in 0..<20_000 {
+            while true {
+                do {
+                    try write(engine, number..<(number + 1))
+                    break
+                } catch let error as StorageError {
+                    guard error == .refused(.stalled) else { throw error }
+                    refused += 1
+                }
+            }
+        }
+        #expect(refused > 0)
+        #expect(engine.statistics().refusedStalled == refused)
+        #expect(try present(engine, 0..<20_000) == 20_000)
+    }
+
+    // MARK: Threads
+
+    @Test func theLoopWritesWhileOthersSyncReadAndLook() async throws {
+        let engine = try scratch.engine()
+        let batches = 2_000
+        async let syncing: Int = Task.detached {
+            var covered = SequenceNumber.zero
+            var syncs = 0
+            while covered < SequenceNumber(UInt64(batches)) {
+                let now = try engine.sync()
+                #expect(now >= covered)
+                covered = now
+                syncs += 1
+            }
+            return syncs
+        }.value
+        async let looking: Void = Task.detached {
+            for round in 0..<300 {
+                _ = try StorageConformance.value(engine, StorageConformance.key("k\(round)"))
+                if round % 50 == 0 {
+                    _ = try engine.scan(from: .empty, until: nil, limit: ScanLimit())
+                    _ = engine.statistics()
+                    try engine.checkHealth()
+                    engine.dropValues(expiredBefore: WallTime(milliseconds: Int64(round)))
+                    try engine.compact()
+                }
+            }
+        }.value
+        for number in 0..<batches {
+            try write(engine, number..<(number + 1))
+            _ = try engine.read(StorageConformance.key("k\(number)"), tier: .memoryOnly)
+        }
+        #expect(try await syncing > 0)
+        try await looking
+        #expect(try present(engine, 0..<batches) == batches)
+        try engine.close()
+    }
+}
