@@ -39,7 +39,8 @@ private struct Growth {
 
     var distinctTokens: Int { Set(ring.entries.flatMap(\.tokens)).count }
 
-    /// The largest share of replicated load as a multiple of the mean: of its zone's when there are enough zones.
+    /// The largest share of replicated load as a multiple of the mean: of its zone's when there are enough
+    /// zones.
     var unevenness: Double {
         let placement = Placement(ring: ring, keyspace: keyspace(.count(replication)))
         let zones = Set(placement.members.map(\.zone)).sorted()
@@ -201,7 +202,8 @@ private struct Growth {
     func foundedRingsAreEven(count: Int, zones: Int) throws {
         let growth = try Growth(founders: (0..<count).map { "z\($0 % zones)" })
         #expect(growth.distinctTokens == count * 16)
-        // Unless a zone has just one copy, zones of different sizes lie differently to each other all around the ring.
+        // Unless a zone has just one copy, zones of different sizes lie differently to each other all around
+        // the ring.
         let isIrregular = zones != 3 && count % zones != 0
         let unevenness = growth.unevenness
         #expect(unevenness <= (isIrregular ? 1.2 : 1.02))
