@@ -14,9 +14,9 @@ extension Command {
                 ("martlet status --check --json > status.json", "for a monitoring script"),
             ],
             notes: """
-                Degraded: the ring is still forming, the nodes hold different rings, or a node is not up or not in
-                its normal state. `owns` is the share of slots that a node holds a copy of; `clock` is its clock
-                against that of the node asked.
+                Degraded: the ring is still forming, the nodes hold different rings, or a node is not up or
+                not in its normal state. `owns` is the share of slots that a node holds a copy of; `clock` is
+                its clock against that of the node asked.
                 """)
     ) { invocation throws(Failure) in
         let session = try Session(invocation)

@@ -121,8 +121,8 @@ struct ClusterRunner {
 
     // MARK: Watching and stopping
 
-    /// Until a signal asks to stop, or no node is left that this process started. A node that ends is told, and the
-    /// others go on.
+    /// Until a signal asks to stop, or no node is left that this process started. A node that ends is told,
+    /// and the others go on.
     mutating func watch() -> Outcome {
         while true {
             for index in nodes.indices where nodes[index].reap() {
@@ -140,8 +140,8 @@ struct ClusterRunner {
         }
     }
 
-    /// Stops the nodes that this process started; the names of those that had to be killed. A second signal kills
-    /// at once.
+    /// Stops the nodes that this process started; the names of those that had to be killed. A second signal
+    /// kills at once.
     mutating func stop() -> [String] {
         for node in nodes {
             if let pid = node.startedProcess { kill(pid, SIGTERM) }
