@@ -53,8 +53,9 @@ simulate: build ## run the simulator over seeds 1 to SEEDS (200)
 	@$(RELEASE)/martlet-sim --seeds 1..$(SEEDS)
 
 .PHONY: bench
-bench: build ## load three nodes on this machine and print rates and latencies
-	@$(RELEASE)/martlet-bench
+bench: build ## the same load on three nodes and on a lone redis-server, in turns
+	@scripts/bootstrap --test
+	@Benchmarks/compare
 
 .PHONY: install
 install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR, UNITDIR)
@@ -62,7 +63,7 @@ install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR
 	@$(PORTABLE)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/martlet
 	install -m 0755 $(addprefix .build/install/release/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
-	sed 's|@PREFIX@|$(PREFIX)|g' packaging/martletd.service > $(DESTDIR)$(UNITDIR)/martletd.service
+	sed 's|@PREFIX@|$(PREFIX)|g' scripts/martletd.service > $(DESTDIR)$(UNITDIR)/martletd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/martletd.service
 	test -e $(DESTDIR)/etc/martlet/cluster.yaml \
 		|| install -m 0644 cluster.yaml $(DESTDIR)/etc/martlet/cluster.yaml

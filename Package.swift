@@ -24,29 +24,38 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-/// What the test targets of several modules share.
-func testHelp(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
-}
-
 let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
-        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program(
             "martletd",
             [
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
-                "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
+                "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
-        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
+        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+
+        // Floor 6: what clients talk to.
+        module(
+            "MartletServer",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletRuntime", "MartletStorage", "MartletVersions",
+            ]),
 
         // Floor 5: the real world, and the simulated one.
         module(
             "MartletRuntime",
             [
                 "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
+            ]),
+        module(
+            "MartletSimulator",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
 
@@ -56,6 +65,12 @@ let package = Package(
             [
                 "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions",
                 "MartletWire",
+            ]),
+        tests(
+            "MartletNodeTests",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
             ]),
 
         // Floor 3: codecs between nodes, the engine, the loop, the configuration.
@@ -81,7 +96,9 @@ let package = Package(
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
         tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
-        testHelp("StorageConformance", ["MartletBase", "MartletStorage"]),
+        .target(
+            name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],
+            path: "Tests/StorageConformance", swiftSettings: settings),
         tests("MartletStorageTests", ["MartletBase", "MartletStorage", "StorageConformance"]),
         tests("MartletVersionsTests", ["MartletBase", "MartletVersions"]),
 

@@ -121,8 +121,8 @@ extension ConfigurationReader {
             let copies = keyspace.replicationFactor.sum
             if copies > configuration.nodes.count {
                 out.append(
-                    "keyspaces.\(keyspace.name).replication_factor is \(copies) and there are "
-                        + "\(configuration.nodes.count) nodes: levels count from \(copies) all the same")
+                    "keyspaces.\(keyspace.name).replication_factor is \(copies), above the number of "
+                        + "nodes (\(configuration.nodes.count)): levels count from \(copies) all the same")
             }
             if case .perDatacenter(let list) = keyspace.replicationFactor {
                 for entry in list where !datacenters.contains(entry.datacenter) {

@@ -36,6 +36,8 @@ package struct Node: ~Copyable {
     /// Both clocks, as of the event in hand.
     var now: Now
     var effects = EffectBuffer()
+    /// What recovery asks for: it comes with the first event, because nothing is carried out before.
+    var opening: ContiguousArray<Effect> = []
 
     var clock: HybridClock
     /// The ceiling whose reservation is under way.
@@ -97,8 +99,9 @@ package struct Node: ~Copyable {
         replica = Replica(
             stamps: StampMemory(
                 keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
-                recovered: ceiling, now: now.monotonic))
+                recovered: ceiling))
         recover(memory)
+        swap(&opening, &effects.effects)
     }
 
     /// What goes into the header of each outgoing frame.
@@ -137,6 +140,8 @@ package struct Node: ~Copyable {
     private mutating func start() {
         invariant(life == .created, "a node is started once")
         life = .running
+        effects.effects.append(contentsOf: opening)
+        opening.removeAll()
         reserveStamps()
         publishOwn()
         tellGossip(.start)
@@ -208,14 +213,19 @@ package struct Node: ~Copyable {
     mutating func observe(_ time: HybridTime) {
         if time <= HybridTime(now.wall).advanced(by: configuration.clockSkewMax) {
             clock.observe(time)
+            // What is stamped next lies above it, and needs a ceiling that does.
+            if clock.last > clock.ceiling { reserveStamps() }
         } else if time > clock.last {
             metrics.clockPoisonIgnored += 1
         }
     }
 
+    /// Whether fresh puts may be stamped. A ring of one node has no clock to differ from.
+    var isClockGood: Bool { ring.entries.count <= 1 || skew.isGood(now) }
+
     /// Says in the log when the clock became bad or good.
     mutating func judgeClock() {
-        let isGood = skew.isGood(now)
+        let isGood = isClockGood
         guard isGood == wasSkewed else { return }
         wasSkewed = !isGood
         effects.append(

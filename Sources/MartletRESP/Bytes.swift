@@ -10,8 +10,8 @@ extension RawSpan {
 }
 
 /// A length line in the form that every client sends: the mark, one to nine digits without a leading zero, a
-/// carriage return and whatever byte follows it. Nil for every other form and for a line that isn't complete: then
-/// the slow path decides.
+/// carriage return and whatever byte follows it. Nil for every other form and for a line that isn't complete:
+/// then the slow path decides.
 @inlinable @inline(__always)
 func plainLength(_ bytes: RawSpan, at start: Int, mark: UInt8) -> (length: Int, end: Int)? {
     let count = bytes.byteCount
@@ -32,8 +32,8 @@ func plainLength(_ bytes: RawSpan, at start: Int, mark: UInt8) -> (length: Int, 
     return nil
 }
 
-/// A decimal number as Redis reads one (`string2ll`): no sign but `-`, no space, no leading zero, no `-0`, and within
-/// 64 bits. Nil for everything else.
+/// A decimal number as Redis reads one (`string2ll`): no sign but `-`, no space, no leading zero, no `-0`,
+/// and within 64 bits. Nil for everything else.
 package func parseInteger(_ text: RawSpan) -> Int64? {
     let count = text.byteCount
     guard count > 0, count <= 20 else { return nil }
@@ -57,7 +57,8 @@ package func parseInteger(_ text: RawSpan) -> Int64? {
     return value == .min ? nil : -value
 }
 
-/// Whether the argument is the word, whatever the case of its ASCII letters. Options and level names are compared so.
+/// Whether the argument is the word, whatever the case of its ASCII letters. Options and level names are
+/// compared so.
 @inlinable
 package func equalsIgnoringCase(_ argument: RawSpan, _ word: StaticString) -> Bool {
     let count = argument.byteCount

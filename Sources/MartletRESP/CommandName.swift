@@ -1,5 +1,6 @@
-/// The name of a command or option as one number: up to 16 ASCII bytes, upper-cased. Made from an argument without an
-/// allocation, so that a dictionary of handlers is found by what the client sent, whatever its case.
+/// The name of a command or option as one number: up to 16 ASCII bytes, upper-cased. Made from an argument
+/// without an allocation, so that a dictionary of handlers is found by what the client sent, whatever its
+/// case.
 package struct CommandName: Hashable, Sendable {
     @usableFromInline let high: UInt64
     @usableFromInline let low: UInt64
@@ -7,8 +8,8 @@ package struct CommandName: Hashable, Sendable {
     /// No command of Redis's or ours is longer.
     package static let bytesMax = 16
 
-    /// Nil when the argument is empty, too long, or holds a byte that no name has (so that two arguments never
-    /// share a name unless they differ in case only).
+    /// Nil when the argument is empty, too long, or holds a byte that no name has (so that two arguments
+    /// never share a name unless they differ in case only).
     @inlinable package init?(_ argument: RawSpan) {
         let count = argument.byteCount
         guard count > 0, count <= 16 else { return nil }

@@ -1,5 +1,5 @@
-/// Bytes of a client that are no request. The connection is answered with `line` and closed: what follows can't be
-/// understood. The texts are Redis 7.0's to the letter, since clients match on them.
+/// Bytes of a client that are no request. The connection is answered with `line` and closed: what follows
+/// can't be understood. The texts are Redis 7.0's to the letter, since clients match on them.
 package enum ProtocolError: Error, Hashable, Sendable {
     case invalidMultibulkLength
     case invalidBulkLength

@@ -1,8 +1,8 @@
 import MartletBase
 
-/// A reply as a client sees it: every type of RESP2 and RESP3. Texts that aren't UTF-8 are repaired with U+FFFD;
-/// payloads are kept as they came.
-package indirect enum RESPValue: Hashable, Sendable {
+/// A reply as a client sees it: every type of RESP2 and RESP3. Texts that aren't UTF-8 are repaired with
+/// U+FFFD; payloads are kept as they came.
+package enum RESPValue: Hashable, Sendable {
     case simpleString(String)
     /// `PREFIX text`; also RESP3's bulk error.
     case error(String)
@@ -22,7 +22,7 @@ package indirect enum RESPValue: Hashable, Sendable {
     /// What answers no request: an invalidation, a message.
     case push([RESPValue])
     /// A value and what the server says about it beside.
-    case attributed(attributes: [Pair], value: RESPValue)
+    indirect case attributed(attributes: [Pair], value: RESPValue)
 
     /// An entry of a map, in the order in which it came.
     package struct Pair: Hashable, Sendable {

@@ -1,9 +1,10 @@
 import MartletBase
 
 extension ReplyParser {
-    /// Reads the line at `position`: a scalar, the header of an aggregate or that of a payload. Nil and no move: more
-    /// bytes are needed. Nil after a move: only a header was read.
-    mutating func readLine(_ bytes: RawSpan, at position: inout Int) throws(WireError) -> RESPValue? {
+    /// Reads the line at `position`: a scalar, the header of an aggregate or that of a payload. Nil and no
+    /// move: more bytes are needed. Nil after a move: only a header was read.
+    mutating func readHeaderOrScalar(_ bytes: RawSpan, at position: inout Int) throws(WireError) -> RESPValue?
+    {
         guard let end = try findLineEnd(bytes, at: position) else { return nil }
         guard end > position else { throw .invalid("reply type") }
         let mark = bytes.byte(position)
@@ -108,7 +109,8 @@ extension ReplyParser {
     }
 }
 
-/// RESP3's doubles: decimal with an optional fraction and exponent, `inf`, `-inf`, `nan`. (Redis can write `-nan`.)
+/// RESP3's doubles: decimal with an optional fraction and exponent, `inf`, `-inf`, `nan`. (Redis can write
+/// `-nan`.)
 private func parseDouble(_ line: RawSpan) -> Double? {
     if equalsIgnoringCase(line, "inf") { return .infinity }
     if equalsIgnoringCase(line, "-inf") { return -.infinity }

@@ -1,6 +1,7 @@
 import MartletBase
 
-/// What a client takes of a server's replies; more is an error, so that a broken or hostile server can't exhaust it.
+/// What a client takes of a server's replies; more is an error, so that a broken or hostile server can't
+/// exhaust it.
 package struct ReplyLimits: Hashable, Sendable {
     /// One payload.
     package var bulkBytesMax = Limits.bulkBytesMax
@@ -18,15 +19,18 @@ package struct ReplyLimits: Hashable, Sendable {
 
 /// Reads replies, RESP2 and RESP3 alike. One a connection.
 ///
-/// **Contract.** `next` is given the connection's unread bytes from the front, and says how many of them are done with
-/// (`consumed`): the caller drops these and, unless the outcome was `.needMore`, calls again at once. After an
-/// error, which every later call repeats, the connection is of no use: it isn't known where the next reply begins.
+/// **Contract.** `next` is given the connection's unread bytes from the front, and says how many of them are
+/// done with (`consumed`): the caller drops these and, unless the outcome was `.needMore`, calls again at
+/// once. After an error, which every later call repeats, the connection is of no use: it isn't known where
+/// the next reply begins.
 ///
-/// **Progress is kept**: the finished elements of an unfinished aggregate are consumed and held as values on a stack
-/// (no recursion: depth costs no call stack), and a payload is waited for without looking at it again.
+/// **Progress is kept**: the finished elements of an unfinished aggregate are consumed and held as values on
+/// a stack (no recursion: depth costs no call stack), and a payload is waited for without looking at it
+/// again.
 ///
-/// Stricter than the request side: lengths are plain decimal numbers, lines and payloads end in both a carriage return
-/// and a line feed. RESP3's streamed strings and aggregates (`$?`, `*?`), which no server sends, are refused.
+/// Stricter than the request side: lengths are plain decimal numbers, lines and payloads end in both a
+/// carriage return and a line feed. RESP3's streamed strings and aggregates (`$?`, `*?`), which no server
+/// sends, are refused.
 package struct ReplyParser: ~Copyable {
     package enum Outcome: Hashable, Sendable {
         case needMore(consumed: Int)
@@ -88,7 +92,7 @@ package struct ReplyParser: ~Copyable {
             if let (kind, length) = payload {
                 value = try readPayload(bytes, kind: kind, length: length, at: &position)
             } else {
-                value = try readLine(bytes, at: &position)
+                value = try readHeaderOrScalar(bytes, at: &position)
             }
             if let value {
                 if let whole = deliver(value) {

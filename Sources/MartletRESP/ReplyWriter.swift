@@ -6,8 +6,8 @@ package enum RESPVersion: UInt8, Hashable, Sendable {
     case three = 3
 }
 
-/// Appends replies to a byte array that its owner reuses. What RESP2 lacks is written as Redis writes it for RESP2
-/// clients, so that a command's code is the same for both.
+/// Appends replies to a byte array that its owner reuses. What RESP2 lacks is written as Redis writes it for
+/// RESP2 clients, so that a command's code is the same for both.
 ///
 /// Aggregates are headers: the caller then writes as many replies as it announced (twice as many for a map).
 package struct ReplyWriter: Sendable {
@@ -29,7 +29,7 @@ package struct ReplyWriter: Sendable {
     /// Line ends within the text become spaces: else the client would read the rest as another reply.
     package mutating func simpleString(_ text: String) { line(UInt8(ascii: "+"), text.utf8) }
 
-    @inlinable package mutating func ok() { simpleString("OK") }
+    @inlinable package mutating func ok() { raw("+OK\r\n") }
 
     /// `PREFIX text`, without a line end in it.
     @inlinable package mutating func error(_ text: StaticString) { line(UInt8(ascii: "-"), text) }
@@ -74,8 +74,8 @@ package struct ReplyWriter: Sendable {
         }
     }
 
-    /// The shortest text that reads back as the value (as Redis writes it from 7.2 on; 7.0 writes 17 digits). RESP2:
-    /// a bulk string.
+    /// The shortest text that reads back as the value (as Redis writes it from 7.2 on; 7.0 writes 17 digits).
+    /// RESP2: a bulk string.
     package mutating func double(_ value: Double) {
         let text = doubleText(value)
         switch version {

@@ -1,7 +1,7 @@
 import MartletBase
 
-/// A parsed request: its arguments in place, the command's name first. Valid until the bytes move or the parser goes
-/// on.
+/// A parsed request: its arguments in place, the command's name first. Valid until the bytes move or the
+/// parser goes on.
 package struct Request: ~Escapable {
     @usableFromInline let bytes: RawSpan
     @usableFromInline let ranges: Span<Range<Int>>
@@ -21,7 +21,8 @@ package struct Request: ~Escapable {
     }
 }
 
-/// A request that was skipped because it, or one of its arguments, was too long to hold. The connection goes on.
+/// A request that was skipped because it, or one of its arguments, was too long to hold. The connection goes
+/// on.
 package struct OversizedRequest: Hashable, Sendable {
     package enum Subject: Hashable, Sendable {
         /// The first argument that was too long; 0 is the command's name.

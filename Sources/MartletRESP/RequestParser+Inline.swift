@@ -13,9 +13,9 @@ extension RequestParser {
         return arguments.isEmpty ? .empty(end: feed + 1) : .request(end: feed + 1)
     }
 
-    /// Splits as Redis's `sdssplitargs` does, quotes and escapes resolved, into `inlineBytes`. False when a quote isn't
-    /// closed, or is followed by anything but a blank. Vertical tabs and form feeds part words only after a blank or
-    /// a quote: within a word they are a part of it.
+    /// Splits as Redis's `sdssplitargs` does, quotes and escapes resolved, into `inlineBytes`. False when a
+    /// quote isn't closed, or is followed by anything but a blank. Vertical tabs and form feeds part words
+    /// only after a blank or a quote: within a word they are a part of it.
     private mutating func splitWords(_ line: RawSpan) -> Bool {
         if inlineBytes.capacity > Limits.keptInlineBytesMax {
             inlineBytes = []
@@ -52,7 +52,8 @@ extension RequestParser {
         return position
     }
 
-    /// Appends what stands from `start` to the closing quote and gives the position after that; nil without one.
+    /// Appends what stands from `start` to the closing quote and gives the position after that; nil without
+    /// one.
     private mutating func appendQuoted(_ line: RawSpan, at start: Int, quote: UInt8) -> Int? {
         let backslash = UInt8(ascii: "\\")
         let isDouble = quote == UInt8(ascii: "\"")

@@ -1,8 +1,8 @@
 import MartletBase
 
 extension RequestParser {
-    /// The position of the terminator of the line at `start`; nil until it has come. The search goes on from where the
-    /// last one stopped, and never passes a NUL. Throws `error` for a line that is too long.
+    /// The position of the terminator of the line at `start`; nil until it has come. The search goes on from
+    /// where the last one stopped, and never passes a NUL. Throws `error` for a line that is too long.
     mutating func findLineEnd(
         _ bytes: RawSpan, at start: Int, terminator: UInt8, otherwise error: ProtocolError
     ) throws(ProtocolError) -> Int? {
@@ -22,8 +22,8 @@ extension RequestParser {
         return nil
     }
 
-    /// The line at `start`: the number after its mark (nil when it is none) and where the next thing begins. Nil
-    /// until the carriage return and the byte after it have come. The caller judges the mark.
+    /// The line at `start`: the number after its mark (nil when it is none) and where the next thing begins.
+    /// Nil until the carriage return and the byte after it have come. The caller judges the mark.
     mutating func lengthLine(
         _ bytes: RawSpan, at start: Int, otherwise error: ProtocolError
     ) throws(ProtocolError) -> (length: Int?, end: Int)? {

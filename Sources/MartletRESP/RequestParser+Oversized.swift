@@ -1,8 +1,8 @@
 import MartletBase
 
 extension RequestParser {
-    /// Goes over to skipping, before the bytes of an argument that is too long or makes the request so. What is known
-    /// of the request is copied, as its bytes are dropped from here on.
+    /// Goes over to skipping, before the bytes of an argument that is too long or makes the request so. What
+    /// is known of the request is copied, as its bytes are dropped from here on.
     mutating func beginSkipping(_ bytes: RawSpan, length: Int, total: Int) {
         let isArgument = length > limits.argumentBytesMax
         var command: Blob?

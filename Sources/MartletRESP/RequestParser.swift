@@ -1,25 +1,27 @@
 import MartletBase
 
-/// Finds the requests in a connection's bytes, in place: RESP multibulk (`*N`, then `$length` and bytes N times) and
-/// inline lines. One a connection.
+/// Finds the requests in a connection's bytes, in place: RESP multibulk (`*N`, then `$length` and bytes N
+/// times) and inline lines. One a connection.
 ///
-/// **Contract.** `next` is given the connection's unread bytes from the front, and says how many of them are done with
-/// (`consumed`): the caller drops these and, unless the outcome was `.needMore`, calls again at once, also with no
-/// bytes left. After `.needMore` it calls again when more have arrived. After `.request` the arguments are ranges of
-/// the bytes that were given: read them through `request(in:)` before dropping anything.
+/// **Contract.** `next` is given the connection's unread bytes from the front, and says how many of them are
+/// done with (`consumed`): the caller drops these and, unless the outcome was `.needMore`, calls again at
+/// once, also with no bytes left. After `.needMore` it calls again when more have arrived. After `.request`
+/// the arguments are ranges of the bytes that were given: read them through `request(in:)` before dropping
+/// anything.
 ///
-/// **Progress is kept.** What was parsed of an incomplete request isn't parsed again: a value that arrives in a
-/// thousand pieces costs a thousand comparisons. The outcome is the same wherever the bytes are split.
+/// **Progress is kept.** What was parsed of an incomplete request isn't parsed again: a value that arrives in
+/// a thousand pieces costs a thousand comparisons. The outcome is the same wherever the bytes are split.
 ///
-/// **Memory is bounded** by `RequestLimits`. Nothing is reserved because a client announced it. A request with an
-/// argument above `argumentBytesMax`, or above `requestBytesMax` in all, is skipped as it arrives (`.needMore` then
-/// consumes) and ends as `.oversized`, which the server answers without closing.
+/// **Memory is bounded** by `RequestLimits`. Nothing is reserved because a client announced it. A request
+/// with an argument above `argumentBytesMax`, or above `requestBytesMax` in all, is skipped as it arrives
+/// (`.needMore` then consumes) and ends as `.oversized`, which the server answers without closing.
 ///
-/// **Redis's behaviour** is kept where a client could see it: empty lines and `*0`, `*-1` are skipped; the byte after a
-/// carriage return and the two after an argument are passed over unread; a NUL hides the rest of a length line or an
-/// inline line (Redis searches with `strchr`), so that such a connection waits until 64 KiB have come and is then
-/// refused; no line may be longer than 64 KiB. Two differences: that limit holds for a line that arrives in one piece
-/// too (in Redis it depends on how the bytes were split), and `argumentCountMax` is Redis 6's.
+/// **Redis's behaviour** is kept where a client could see it: empty lines and `*0`, `*-1` are skipped; the
+/// byte after a carriage return and the two after an argument are passed over unread; a NUL hides the rest of
+/// a length line or an inline line (Redis searches with `strchr`), so that such a connection waits until 64
+/// KiB have come and is then refused; no line may be longer than 64 KiB. Two differences: that limit holds
+/// for a line that arrives in one piece too (in Redis it depends on how the bytes were split), and
+/// `argumentCountMax` is Redis 6's.
 package struct RequestParser: ~Copyable {
     package enum Outcome: Hashable, Sendable {
         case needMore(consumed: Int)

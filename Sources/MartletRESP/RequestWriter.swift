@@ -1,7 +1,7 @@
 import MartletBase
 
-/// Appends requests, as a client sends them, to a byte array that its owner reuses. `begin` announces how many
-/// arguments follow, the command's name included.
+/// Appends requests, as a client sends them, to a byte array that its owner reuses. `begin` announces how
+/// many arguments follow, the command's name included.
 package struct RequestWriter: Sendable {
     package var bytes: [UInt8]
 

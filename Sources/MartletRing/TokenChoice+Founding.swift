@@ -67,27 +67,31 @@ extension TokenChoice {
 
     /// A sequence in which every node stands once a round, and any `window` consecutive nodes, around the end too, are
     /// distinct as far as possible. A round goes through the nodes with a step that has no factor in common with their
-    /// number, each round with another step where it can.
+    /// number. Steps and starts differ from round to round: with one start, and zones of different sizes, a node would
+    /// meet the other zones' tokens in the same pattern in each round, and always lose by it or always win.
     private static func turns(nodes: Int, rounds: Int, window: Int) -> [Int] {
         let steps = (1...max(1, nodes - 1)).filter { greatestCommonDivisor($0, nodes) == 1 }
         let tail = min(window, nodes) - 1
         var turns = Array(0..<nodes)
         for round in 1..<max(1, rounds) {
             let isLast = round == rounds - 1
-            let found = steps.indices.lazy.flatMap { i in
-                (0..<nodes).lazy.map { start in
-                    (start: start, step: steps[(i + round) % steps.count])
-                }
-            }.first { candidate in
-                func node(_ i: Int) -> Int { (candidate.start + i * candidate.step) % nodes }
-                // Seams of two rounds, each whole in itself: only their last and first few nodes can coincide.
+            // Rounds are whole in themselves: only their last and first few nodes can coincide.
+            func fits(_ start: Int, _ step: Int) -> Bool {
+                func node(_ i: Int) -> Int { (start + i * step) % nodes }
                 return (0..<tail).allSatisfy { i in
                     turns.suffix(tail - i).allSatisfy { $0 != node(i) }
                         && (!isLast || (0..<(tail - i)).allSatisfy { turns[$0] != node(nodes - 1 - i) })
                 }
             }
-            let (start, step) = found ?? (0, 1)
-            turns += (0..<nodes).map { (start + $0 * step) % nodes }
+            var chosen = (start: 0, step: 1)
+            search: for i in steps.indices {
+                let step = steps[(i + round) % steps.count]
+                for k in 0..<nodes where fits((k + round) % nodes, step) {
+                    chosen = ((k + round) % nodes, step)
+                    break search
+                }
+            }
+            turns += (0..<nodes).map { (chosen.start + $0 * chosen.step) % nodes }
         }
         return turns
     }

@@ -4,9 +4,10 @@ import MartletBase
 import MartletStorage
 
 /// An open RocksDB database with its three column families; closed when its owner says so, or goes.
+///
+/// Safe: pointers that are only read, and may be used from any thread, as RocksDB documents; `isOpen`
+/// changes once, when nobody uses the database any more.
 final class EngineDatabase: @unchecked Sendable {
-    // Safe: pointers that are only read, and may be used from any thread, as RocksDB documents; `isOpen`
-    // changes once, when nobody uses the database any more.
     let pointer: OpaquePointer
     private let unused: OpaquePointer
     let meta: OpaquePointer

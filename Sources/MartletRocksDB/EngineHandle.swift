@@ -2,8 +2,9 @@ import CRocksDB
 import MartletStorage
 
 /// Owns something that RocksDB's C API made, and destroys it.
+///
+/// Safe: a pointer that is only read; what it points to may be used from any thread, as RocksDB documents.
 struct EngineHandle: ~Copyable, @unchecked Sendable {
-    // Safe: a pointer that is only read; what it points to may be used from any thread, as RocksDB documents.
     let pointer: OpaquePointer
     private let destroy: (OpaquePointer?) -> Void
 

@@ -26,10 +26,11 @@ import Synchronization
 /// of the log that didn't fit. So writes stop while there is still room for the next log, which RocksDB
 /// allocates when it begins one, and for writing out a table. Anything else that RocksDB reports means that a
 /// file can't be trusted: the node stops, and nothing is retried.
+///
+/// Safe: `loop` is touched only by calls that the protocol confines to the loop, `syncer` only by `sync`
+/// and, after all other calls, by `close`; `database` is only read until `close`; the rest is constant,
+/// atomic or behind a mutex.
 package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
-    // Safe: `loop` is touched only by calls that the protocol confines to the loop, `syncer` only by `sync`
-    // and, after all other calls, by `close`; `database` is only read until `close`; the rest is constant,
-    // atomic or behind a mutex.
     let folder: DataFolder
     let settings: RocksDBSettings
     let expiry: ExpiryFilter.Context
@@ -125,11 +126,13 @@ package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
         defer { database.close() }
         try checkUsable()
         _ = try sync()
-        // With the tables written out the next start has no log to replay.
+        // With the tables written out the next start has no log to replay. A disk too full for them is no
+        // failure: the log has everything.
         do {
             try database.flushTables()
         } catch {
-            throw outcome(of: error)
+            let error = outcome(of: error)
+            guard case .refused = error else { throw error }
         }
         try syncMark()
         _ = fail(.failed("the engine is closed"))

@@ -114,24 +114,29 @@ package final class StorageDriver {
     func endTurn() {
         writeBatch()
         beginSync()
+        // What completions have asked for meanwhile is for the next turn, which must come though nothing else happens.
+        if !batchTickets.isEmpty { loop.runAgain() }
     }
 
     private func writeBatch() {
         guard !batchTickets.isEmpty else { return }
-        defer {
-            batch.removeAll()
-            batchTickets.removeAll(keepingCapacity: true)
-            batchKeys.removeAll(keepingCapacity: true)
+        var refused: StorageRefusal?
+        if !hasFailed {
+            do {
+                try engine.write(batch)
+                written = batchTickets[batchTickets.count - 1]
+            } catch {
+                if case .refused(let refusal) = error { refused = refusal } else { fail(error) }
+            }
         }
-        if hasFailed { return }
-        do {
-            try engine.write(batch)
-            written = batchTickets[batchTickets.count - 1]
-        } catch {
-            guard case .refused(let refusal) = error else { return fail(error) }
-            refusedWrites += UInt64(batchTickets.count)
-            for ticket in batchTickets { onCompletion(.refused(ticket, refusal)) }
-        }
+        // Completions may ask for new writes, so the batch must be empty before the first of them.
+        let tickets = refused == nil ? [] : batchTickets
+        batch.removeAll()
+        batchTickets.removeAll(keepingCapacity: true)
+        batchKeys.removeAll(keepingCapacity: true)
+        guard let refused else { return }
+        refusedWrites += UInt64(tickets.count)
+        for ticket in tickets { onCompletion(.refused(ticket, refused)) }
     }
 
     // MARK: Reads

@@ -4,9 +4,10 @@ import MartletVersions
 
 /// What a connection between nodes is a sequence of:
 ///
-///     length 4 | checksum 4 | sender's hybrid time 8 | kind 1 | flags 1 | body
+///     length 4 | its check 4 | checksum 4 | sender's hybrid time 8 | kind 1 | flags 1 | body
 ///
-/// `length` counts what follows it. `checksum` is the low half of XXH3 over what follows it: TCP's own sixteen bits let
+/// `length` counts what follows its check, which is the low half of XXH3 over the length: a damaged length would
+/// otherwise be waited for, and the connection hang. `checksum` is that of all that follows it: TCP's sixteen bits let
 /// through what a faulty card or switch does about once in a hundred million packets. With flag 1 the body is
 /// LZ4-compressed behind its plain length (4 bytes); only bodies of at least `compressionBytesMin` are, and only when
 /// that makes them smaller.
@@ -19,13 +20,16 @@ package struct Frame: Hashable, Sendable {
         self.message = message
     }
 
-    package static let headerBytes = 18
+    package static let headerBytes = 22
+    /// The length and its check.
+    static let prefixBytes = 8
     package static let compressionBytesMin = 4 << 10
     static let compressedFlag: UInt8 = 1
 
     /// Appends the frame to the output of a connection.
     package func write(to writer: inout ByteWriter) {
         let start = writer.count
+        writer.u32(0)
         writer.u32(0)
         writer.u32(0)
         writer.u64(time.bits)
@@ -36,11 +40,16 @@ package struct Frame: Hashable, Sendable {
         if writer.count - bodyStart >= Self.compressionBytesMin {
             Self.compressBody(of: &writer, from: bodyStart)
         }
-        let length = writer.count - start - 4
+        let length = writer.count - start - Self.prefixBytes
         invariant(length <= Limits.frameBytesMax, "a frame of \(length) bytes is over the limit")
         writer.patch(u32: UInt32(length), at: start)
-        let sum = XXH3.hash(writer.bytes.span.bytes.extracting((start + 8)...))
-        writer.patch(u32: UInt32(truncatingIfNeeded: sum), at: start + 4)
+        writer.patch(u32: Self.check(ofLength: length), at: start + 4)
+        let sum = XXH3.hash(writer.bytes.span.bytes.extracting((start + Self.prefixBytes + 4)...))
+        writer.patch(u32: UInt32(truncatingIfNeeded: sum), at: start + Self.prefixBytes)
+    }
+
+    private static func check(ofLength length: Int) -> UInt32 {
+        UInt32(truncatingIfNeeded: XXH3.hash(UInt64(length)))
     }
 
     /// Replaces the body by its compressed form, if that is smaller.
@@ -79,20 +88,22 @@ extension Frame {
     package static func scan(_ bytes: RawSpan, lengthMax: Int = Limits.frameBytesMax) throws(WireError)
         -> FrameScan
     {
-        guard bytes.byteCount >= 4 else { return .needMore(total: headerBytes) }
+        guard bytes.byteCount >= prefixBytes else { return .needMore(total: headerBytes) }
         var reader = ByteReader(bytes)
         let length = Int(try reader.u32())
-        guard length >= headerBytes - 4 else { throw .invalid("frame length") }
+        guard try reader.u32() == check(ofLength: length) else { throw .checksum }
+        guard length >= headerBytes - prefixBytes else { throw .invalid("frame length") }
         guard length <= lengthMax else { throw .tooLong(what: "frame", count: length, max: lengthMax) }
-        guard bytes.byteCount >= 4 + length else { return .needMore(total: 4 + length) }
+        let end = prefixBytes + length
+        guard bytes.byteCount >= end else { return .needMore(total: end) }
         let sum = try reader.u32()
-        let rest = bytes.extracting(8..<(4 + length))
+        let rest = bytes.extracting((prefixBytes + 4)..<end)
         guard sum == UInt32(truncatingIfNeeded: XXH3.hash(rest)) else { throw .checksum }
         let time = HybridTime(bits: try reader.u64())
         guard let kind = Message.Kind(rawValue: try reader.u8()) else { throw .invalid("message kind") }
         let flags = try reader.u8()
         guard flags & ~compressedFlag == 0 else { throw .invalid("frame flags") }
-        let body = bytes.extracting(headerBytes..<(4 + length))
+        let body = bytes.extracting(headerBytes..<end)
         let message: Message
         if flags & compressedFlag != 0 {
             let plain = try decompress(body, lengthMax: lengthMax)
@@ -100,7 +111,7 @@ extension Frame {
         } else {
             message = try Message(kind: kind, from: body)
         }
-        return .frame(Frame(time: time, message: message), consumed: 4 + length)
+        return .frame(Frame(time: time, message: message), consumed: end)
     }
 
     private static func decompress(_ body: RawSpan, lengthMax: Int) throws(WireError) -> [UInt8] {

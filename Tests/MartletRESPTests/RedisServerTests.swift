@@ -18,8 +18,8 @@ import Testing
         }
     }
 
-    /// Whether Redis's replies are what our parser's findings call for. The texts of errors that a command makes
-    /// aren't compared: only that there is a reply.
+    /// Whether Redis's replies are what our parser's findings call for. The texts of errors that a command
+    /// makes aren't compared: only that there is a reply.
     static func agrees(_ items: [Item], _ replies: [Seen]) -> Bool {
         guard items.count == replies.count else { return false }
         return zip(items, replies).allSatisfy { item, reply in

@@ -49,7 +49,8 @@ import Testing
                 parseReplies(input + input) == [.value(value), .value(value)], "\(input.debugDescription)")
             for cut in 0..<input.utf8.count {
                 #expect(
-                    parseReplies(Array(input.utf8.prefix(cut))).seen.isEmpty, "\(input.debugDescription) cut at \(cut)"
+                    parseReplies(Array(input.utf8.prefix(cut))).seen.isEmpty,
+                    "\(input.debugDescription) cut at \(cut)"
                 )
             }
         }

@@ -66,7 +66,8 @@ import Testing
     @Test func doubles() {
         let cases: [(Double, String)] = [
             (0, "0"), (-0.0, "-0"), (1, "1"), (-2.5, "-2.5"), (0.1, "0.1"), (1e16, "10000000000000000"),
-            (1e17, "1e+17"), (1e300, "1e+300"), (.leastNonzeroMagnitude, "5e-324"), (.infinity, "inf"), (-.infinity, "-inf"),
+            (1e17, "1e+17"), (1e300, "1e+300"), (.leastNonzeroMagnitude, "5e-324"), (.infinity, "inf"),
+            (-.infinity, "-inf"),
             (.nan, "nan"), (-123_456, "-123456"), (Double.pi, "3.141592653589793"),
         ]
         for (value, text) in cases {

@@ -100,8 +100,8 @@ func encoded(_ arguments: String...) -> [UInt8] {
     return writer.bytes
 }
 
-/// Inputs of every form, good and bad: the material of the splitting, mutating and comparing tests. The commands are
-/// such that a real server may be asked them too.
+/// Inputs of every form, good and bad: the material of the splitting, mutating and comparing tests. The
+/// commands are such that a real server may be asked them too.
 let requestCorpus: [[UInt8]] =
     [
         "*1\r\n$4\r\nPING\r\n", "*2\r\n$4\r\nECHO\r\n$3\r\nabc\r\n", "PING\r\n", "PING\n", "\r\n\r\nPING\r\n",

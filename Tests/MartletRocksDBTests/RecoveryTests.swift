@@ -9,20 +9,21 @@ import Testing
 @Suite struct RecoveryTests {
     private let scratch = Scratch()
 
-    private func record(_ number: Int) -> Blob {
+    fileprivate static func record(_ number: Int) -> Blob {
         ToyRecord.register(stamp: 1, value: String(repeating: "v", count: 100) + "\(number)")
     }
 
     private func write(_ engine: RocksDBEngine, _ numbers: Range<Int>) throws {
         for number in numbers {
-            try StorageConformance.merge(engine, [(StorageConformance.key("k\(number)"), record(number))])
+            try StorageConformance.merge(
+                engine, [(StorageConformance.key("k\(number)"), Self.record(number))])
         }
     }
 
     /// How many of the records are there, if they are the first ones without a gap.
     private func prefix(_ engine: RocksDBEngine, of count: Int) throws -> Int {
         let isPresent = try (0..<count).map {
-            try StorageConformance.value(engine, StorageConformance.key("k\($0)")) == record($0)
+            try StorageConformance.value(engine, StorageConformance.key("k\($0)")) == Self.record($0)
         }
         let found = isPresent.count { $0 }
         #expect(isPresent.prefix(found).allSatisfy { $0 }, "what is there is a prefix of what was written")
@@ -47,6 +48,24 @@ import Testing
         let engine = try scratch.engine(crashed())
         #expect(try prefix(engine, of: 200) == 200)
         #expect(engine.statistics().lastWritten == SequenceNumber(200))
+    }
+
+    @Test func aKilledProcessLosesNothingThatWasSynced() async throws {
+        await #expect(processExitsWith: .signal(SIGKILL)) { [folder = scratch.node as String] in
+            let engine = try RocksDBEngine(
+                opening: DataFolder(
+                    opening: folder, cluster: "test", name: "n1",
+                    newNode: NodeID(short: 1, middle: 2, low: 3), now: WallTime(milliseconds: 0)),
+                settings: Scratch.settings, rules: ToyRecord.rules)
+            for number in 0..<5_000 {
+                let key = StorageConformance.key("k\(number)")
+                try StorageConformance.merge(engine, [(key, RecoveryTests.record(number))])
+                if number == 3_999 { _ = try engine.sync() }
+            }
+            kill(getpid(), SIGKILL)
+        }
+        #expect(try scratch.open().start == .unclean)
+        #expect((4_000...5_000).contains(try prefix(scratch.engine(), of: 5_000)))
     }
 
     @Test func aTornTailIsAnOrdinaryPowerCut() throws {

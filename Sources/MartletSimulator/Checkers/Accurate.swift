@@ -1,0 +1,40 @@
+import MartletBase
+
+/// Accurate: a node that is alive and reachable isn't held dead for longer than the suspicion bound, and a dead one is
+/// detected by all within the SWIM bound. Looked at once a second.
+struct Accurate {
+    /// Long enough for a probe to come round, an unconfirmed suspicion to time out (6 times 2 s by default) and the news
+    /// to spread; and for a cluster that was torn apart to find together again.
+    static let bound = Interval.seconds(25)
+    private(set) var checked = 0
+
+    init() {}
+
+    /// - Parameters:
+    ///   - disturbed: when anything last hindered messages between machines.
+    ///   - mayDetect: whether nothing in this run keeps the living from noticing the dead.
+    mutating func look(
+        _ processes: [SimulatedProcess], at now: Instant, disturbed: Instant, mayDetect: Bool
+    ) throws(Violation) {
+        guard now - disturbed > Self.bound else { return }
+        for observer in processes where observer.state == .running && observer.intruder == nil {
+            guard now - observer.wellSince > Self.bound else { continue }
+            for other in processes where other !== observer && now - other.wellSince > Self.bound {
+                checked += 1
+                let belief = observer.node?.liveness(of: other.id)
+                if other.state == .running, other.intruder == nil, belief == .down || belief == .left {
+                    throw Violation(
+                        "Accurate",
+                        "\(observer.name) holds \(other.name) for dead, which has been alive and reachable for "
+                            + "\((now - max(disturbed, other.wellSince)).milliseconds) ms")
+                }
+                if other.state == .down, mayDetect, belief == .up || belief == .suspect {
+                    throw Violation(
+                        "Accurate",
+                        "\(observer.name) holds \(other.name) for alive, which has been dead for "
+                            + "\((now - other.wellSince).milliseconds) ms")
+                }
+            }
+        }
+    }
+}

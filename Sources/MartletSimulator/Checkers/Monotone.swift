@@ -1,0 +1,88 @@
+import MartletBase
+import MartletVersions
+
+/// Monotone: with R + W > N no read shows less than an acknowledged write; with 2R > N none shows less than an earlier
+/// read did; for LOCAL levels within the data centre. "Earlier" is by real time: acknowledged, or answered, before the
+/// read began.
+///
+/// Versions are compared in the order of the register's join, so what has expired is no exception: its stamps stay.
+///
+/// And last writer wins by real time too: a write that began after another was acknowledged has the greater stamp, when
+/// their levels meet and both coordinators' clocks were right within the bound.
+struct Monotone {
+    let levels: LevelTable
+    private(set) var checked = 0
+    /// By key, then by class: the greatest version that was acknowledged, or shown.
+    private var acknowledged: [Version]
+    private var shown: [Version]
+    /// The greatest stamp of those whose coordinators' clocks were right.
+    private var stamped: [Stamp]
+
+    init(levels: LevelTable, keys: Int) {
+        self.levels = levels
+        acknowledged = Array(repeating: .none, count: keys * levels.classes)
+        shown = acknowledged
+        stamped = Array(repeating: .zero, count: keys * levels.classes)
+    }
+
+    /// What a read that begins now must show.
+    func readFloor(_ key: Int, _ levelClass: Int) -> Version {
+        var floor = Version.none
+        let base = key * levels.classes
+        for other in 0..<levels.classes {
+            let written = acknowledged[base + other]
+            if written > floor, levels.meet(other, levelClass) { floor = written }
+            let read = shown[base + other]
+            if read > floor, levels.keeps(other, for: levelClass) { floor = read }
+        }
+        return floor
+    }
+
+    /// What a write that begins now must exceed.
+    func stampFloor(_ key: Int, _ levelClass: Int) -> Stamp {
+        var floor = Stamp.zero
+        let base = key * levels.classes
+        for other in 0..<levels.classes where stamped[base + other] > floor {
+            if levels.meet(other, levelClass) { floor = stamped[base + other] }
+        }
+        return floor
+    }
+
+    mutating func wrote(_ operation: Operation, _ version: Version) throws(Violation) {
+        checked += 1
+        let place = operation.key * levels.classes + operation.levelClass
+        if operation.retried == nil, operation.kind != .expire,
+            version.stamp <= operation.stampFloor
+        {
+            throw Violation(
+                "Monotone", key: operation.key,
+                "operation \(operation.number) (\(operation.kind.text) of k\(operation.key) at \(operation.level)) began "
+                    + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)")
+        }
+        acknowledged[place] = max(acknowledged[place], version)
+        if operation.retried == nil {
+            stamped[place] = max(stamped[place], version.stamp)
+        }
+    }
+
+    /// - Parameter holders: by data centre, the owners whose disks surely hold no less than what is shown.
+    mutating func read(
+        _ operation: Operation, _ version: Version, holders: [Int]
+    ) throws(Violation) {
+        checked += 1
+        guard version >= operation.floor else {
+            throw Violation(
+                "Monotone", key: operation.key,
+                "operation \(operation.number) (get of k\(operation.key) at \(operation.level)) shows \(version), though "
+                    + "\(operation.floor) was acknowledged or shown before it began")
+        }
+        guard version == .none || levels.isKept(operation.levelClass, by: holders) else {
+            throw Violation(
+                "Monotone", key: operation.key,
+                "operation \(operation.number) (get of k\(operation.key) at \(operation.level)) shows \(version), which only "
+                    + "\(holders.reduce(0, +)) owners hold durably: a later read may show less")
+        }
+        let place = operation.key * levels.classes + operation.levelClass
+        shown[place] = max(shown[place], version)
+    }
+}

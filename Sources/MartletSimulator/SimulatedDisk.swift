@@ -1,0 +1,222 @@
+import MartletBase
+import MartletStorage
+import MartletVersions
+
+/// One machine's disk: the memory engine behind the latencies, refusals, failures and losses of a real one, and beside
+/// it the small files of a data folder. It outlives the processes that use it.
+///
+/// It stands for the whole of the runtime's storage driver: all the writes of one turn of the node are one batch; one
+/// sync at a time is under way and covers what was written before it began; an acknowledgement follows from a sync.
+final class SimulatedDisk {
+    /// How a disk behaves until told otherwise.
+    struct Conditions {
+        var syncLatency: ClosedRange<Interval> = .microseconds(100)...(.microseconds(600))
+        var coldReadLatency: ClosedRange<Interval> = .microseconds(80)...(.milliseconds(2))
+        /// The share of reads that memory can't answer.
+        var coldReads = 0.0
+        var refusal: StorageRefusal?
+        /// The share of cold reads that find the queue full.
+        var refusedReads = 0.0
+    }
+
+    let rules: RecordJoin
+    private(set) var engine: MemoryEngine
+    var conditions = Conditions()
+    var durability: Durability
+
+    // The small files.
+    var epoch: UInt64 = 1
+    var boot: UInt32 = 0
+    private(set) var stampCeiling: HybridTime = .zero
+    /// On its way to the disk.
+    var pendingCeiling: HybridTime?
+    var wasStoppedCleanly = true
+
+    private var batch = WriteBatch()
+    private var batchTickets: [WriteTicket] = []
+    private var written = WriteTicket(0)
+    private var sync: (mark: MemoryEngine.SyncMark, through: WriteTicket, versions: Int)?
+    /// What the batches that aren't durable hold, oldest first, for the checkers.
+    private var pending: [(batch: Int, key: Int, version: Version)] = []
+    private var batchCount = 0
+    /// By key index: what no crash can take back any more.
+    private(set) var durable: [Version] = []
+
+    init(durability: Durability) {
+        rules = .registers
+        engine = MemoryEngine(rules)
+        self.durability = durability
+    }
+
+    /// What is read from the folder before a node is made.
+    func recovered() -> RecoveredFolder {
+        engine.refusal = nil
+        let pairs = (try? engine.scanMeta(prefix: .empty)) ?? []
+        return RecoveredFolder(stampCeiling: stampCeiling, meta: pairs.map { ($0.key, $0.value) })
+    }
+
+    // MARK: Writing
+
+    func merge(_ ticket: WriteTicket, _ key: StorageKey, _ record: Blob) {
+        batch.merge(key, record)
+        batchTickets.append(ticket)
+    }
+
+    func putMeta(_ ticket: WriteTicket, _ key: Blob, _ value: Blob) {
+        batch.putMeta(key, value)
+        batchTickets.append(ticket)
+    }
+
+    enum Written {
+        case nothing
+        /// The batch is visible, and not durable.
+        case accepted
+        case refused([WriteTicket], StorageRefusal)
+        case failed(String)
+    }
+
+    /// Ends a turn, or makes its writes visible to a read of the same turn.
+    func flush() -> Written {
+        guard !batch.isEmpty else { return .nothing }
+        defer {
+            batch.removeAll()
+            batchTickets.removeAll(keepingCapacity: true)
+        }
+        engine.refusal = conditions.refusal
+        do {
+            try engine.write(batch)
+        } catch {
+            switch error {
+            case .refused(let refusal): return .refused(batchTickets, refusal)
+            case .failed(let text), .failedSync(let text): return .failed(text)
+            }
+        }
+        batchCount += 1
+        for write in batch.writes {
+            guard case .merge(let key, let record) = write, let index = WorkloadKeys.index(of: key.bytes),
+                let version = Version(of: record)
+            else { continue }
+            pending.append((batchCount, index, version))
+        }
+        written = batchTickets[batchTickets.count - 1]
+        return .accepted
+    }
+
+    /// The last write that is visible; in `periodic` it counts as durable at once.
+    var lastWritten: WriteTicket { written }
+
+    // MARK: Syncing
+
+    /// Begins a sync, unless one is under way or there is nothing to sync; tells whether it did.
+    func beginSync() -> Bool {
+        guard sync == nil, engine.unsyncedBatches > 0 else { return false }
+        sync = (engine.beginSync(), written, pending.count)
+        return true
+    }
+
+    enum Synced {
+        case durable(through: WriteTicket)
+        case failed(String)
+    }
+
+    func finishSync() -> Synced {
+        guard let sync else { invariantBroken("a sync ended that had not begun") }
+        self.sync = nil
+        do {
+            _ = try engine.finishSync(sync.mark)
+        } catch {
+            return .failed("input/output error")
+        }
+        settle(sync.versions)
+        return .durable(through: sync.through)
+    }
+
+    private func settle(_ count: Int) {
+        for (_, key, version) in pending[..<count] { raise(key, to: version) }
+        pending.removeSubrange(..<count)
+    }
+
+    private func raise(_ key: Int, to version: Version) {
+        while durable.count <= key { durable.append(.none) }
+        if version > durable[key] { durable[key] = version }
+    }
+
+    /// What the disk is sure to hold under a key of the workload.
+    func durableVersion(_ key: Int) -> Version { key < durable.count ? durable[key] : .none }
+
+    // MARK: Reading
+
+    func read(_ key: StorageKey) -> Blob? {
+        guard case .found(let record) = try? engine.read(key, tier: .any) else { return nil }
+        return record
+    }
+
+    // MARK: Ends
+
+    /// The process died: what was synced stays, and of what wasn't a random prefix.
+    func crash(_ random: inout Random) {
+        let unsynced = engine.unsyncedBatches
+        let kept = unsynced == 0 ? 0 : random.below(unsynced + 1)
+        let isTorn = kept > 0 && random.chance(0.3)
+        let survivors = kept - (isTorn ? 1 : 0)
+        let lastSurvivor = batchCount - unsynced + survivors
+        engine.crash(keeping: kept, tornTail: isTorn)
+        settle(pending.prefix { $0.batch <= lastSurvivor }.count)
+        if random.chance(0.5) { landCeiling() }
+        forgetProcess()
+    }
+
+    /// The process ends of itself: the last of what it wrote is synced. False when the disk fails at that.
+    func close() -> Bool {
+        guard (try? engine.sync()) != nil else { return false }
+        settle(pending.count)
+        forgetProcess()
+        return true
+    }
+
+    private func forgetProcess() {
+        pending.removeAll()
+        batch.removeAll()
+        batchTickets.removeAll()
+        sync = nil
+        written = WriteTicket(0)
+        pendingCeiling = nil
+    }
+
+    /// The file of the stamp ceiling was replaced.
+    func landCeiling() {
+        if let ceiling = pendingCeiling, ceiling > stampCeiling { stampCeiling = ceiling }
+        pendingCeiling = nil
+    }
+
+    var unsyncedBatches: Int { engine.unsyncedBatches }
+    func failNextSync() { engine.syncFault = "input/output error" }
+    func checkInvariants() { engine.checkInvariants() }
+    func forgetFaults() { engine.syncFault = nil }
+}
+
+/// When an acknowledgement is given: CONTRACTS, `storage.durability`.
+package enum Durability: String, Sendable {
+    case batch, periodic
+}
+
+/// What a start finds in the data folder.
+struct RecoveredFolder {
+    var stampCeiling: HybridTime
+    var meta: [(key: Blob, value: Blob)]
+}
+
+extension RecordJoin {
+    /// The join of MartletVersions.
+    static let registers = RecordJoin(
+        join: { first, second, out in
+            switch Record.join(RawSpan(_unsafeBytes: first), RawSpan(_unsafeBytes: second), into: &out) {
+            case .first: .first
+            case .second: .second
+            case .written: .written
+            }
+        },
+        dropExpired: { record, cutoff, out in
+            Record.dropExpired(RawSpan(_unsafeBytes: record), before: cutoff.milliseconds, into: &out)
+        })
+}

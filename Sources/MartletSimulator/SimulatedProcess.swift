@@ -1,0 +1,107 @@
+import MartletBase
+import MartletNode
+import MartletStorage
+
+/// One machine and the process of Martlet on it, with its node while it runs.
+///
+/// A class, because a `Node` can't be copied and an array can't hold what can't be copied.
+final class SimulatedProcess {
+    enum State {
+        case down
+        case running
+        /// SIGSTOP: what happens to it waits.
+        case paused
+    }
+
+    let index: Int
+    let name: String
+    /// Of its data folder.
+    let id: NodeID
+    let address: Address
+    let zone: String
+    let dataCenter: String
+
+    var clock: SimulatedClock
+    let disk: SimulatedDisk
+    var node: Node?
+    var effects = EffectBuffer()
+    var state = State.down
+    /// Counts the starts; what was scheduled for an earlier life doesn't happen.
+    var life: UInt32 = 0
+    /// Nil while it runs on its own folder; else what its start must end with.
+    var intruder: Intruder?
+
+    /// In the order in which they were added.
+    var diallers: [Dialler] = []
+    var diallerOfPeer: [Dialler?] = []
+    /// What happened to it while it was paused.
+    var backlog: [Occurrence] = []
+    var datagramsPutOff = 0
+    static let datagramsPutOffMax = 256
+    /// What the effects of an event gave rise to at once: handled in the same turn, after it.
+    var events: [Event] = []
+    var handled = 0
+
+    /// On the monotonic clock, what the node wants; and, in the simulation's time, the soonest wake that is scheduled.
+    var wakeWanted = Instant.distantFuture
+    var wakeScheduled = Instant.distantFuture
+
+    // What the checkers follow.
+    var isFormed = false
+    var resumedAt = Instant.zero
+    /// Since when it is what it is: running, paused or down.
+    var wellSince = Instant.zero
+    /// Whether the machine is off, and so doesn't even refuse connections.
+    var isPoweredOff = false
+    /// A start that must be refused.
+    struct Intruder {
+        var fault: FaultKind
+        /// The folder it runs on: not the machine's own when it was wiped.
+        var id: NodeID
+        var disk: SimulatedDisk
+        var epoch: UInt64
+    }
+
+    init(
+        index: Int, name: String, id: NodeID, address: Address, zone: String, dataCenter: String, clock: SimulatedClock,
+        disk: SimulatedDisk
+    ) {
+        self.index = index
+        self.name = name
+        self.id = id
+        self.address = address
+        self.zone = zone
+        self.dataCenter = dataCenter
+        self.clock = clock
+        self.disk = disk
+    }
+
+    /// The disk under the node that runs now.
+    var activeDisk: SimulatedDisk { intruder?.disk ?? disk }
+    var isAlive: Bool { state != .down }
+}
+
+/// An address that a process dials: a peer's, or one whose node isn't known yet. It keeps one connection to it.
+final class Dialler {
+    let address: Address
+    var peer: PeerIndex?
+    var expected: NodeID?
+    var connection: ConnectionID?
+    /// Whether the hello was accepted.
+    var isUp = false
+    var failures = 0
+    /// Frames that wait for that.
+    var waiting: [[UInt8]] = []
+    var lastUsed: Instant
+
+    static let redialMin = Interval.milliseconds(20)
+    static let redialMax = Interval.seconds(1)
+    static let waitingMax = 4_096
+    /// A connection to an address whose node never became a peer is closed after this.
+    static let strangerIdleMax = Interval.seconds(30)
+
+    init(_ address: Address, now: Instant) {
+        self.address = address
+        lastUsed = now
+    }
+}

@@ -1,0 +1,267 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletVersions
+
+/// The clients: what they ask, and what the checkers make of the answers.
+extension Simulation {
+    static let requestTimeout = Interval.seconds(2)
+    /// Half of `clock_skew_max`: two clocks that are both within it of the truth are within the bound of each other.
+    static let clockGoodWithin = Interval.milliseconds(250)
+
+    // MARK: Asking
+
+    /// The next client asks something, somewhere; its node may be down, and then the client goes away.
+    mutating func arrive() {
+        guard phase == .forming || phase == .faults || phase == .healing || phase == .calm else { return }
+        let gap = Interval.seconds(1).scaled(by: (0.1 + 1.8 * clients.fraction()) / plan.workload.operationsPerSecond)
+        schedule(.arrival, after: gap)
+        let process = processes[clients.below(processes.count)]
+        guard process.isAlive else { return }
+        ask(process, key: drawKey(), drawKind())
+    }
+
+    mutating func drawKey() -> Int {
+        let workload = plan.workload
+        return clients.chance(workload.hotShare)
+            ? clients.below(workload.hotKeys)
+            : workload.hotKeys + clients.below(workload.keys - workload.hotKeys)
+    }
+
+    private mutating func drawKind() -> Operation.Kind {
+        switch clients.below(100) {
+        case 0..<48: .get
+        case 48..<50: .getLocal
+        case 50..<92: .put
+        default: .delete
+        }
+    }
+
+    /// Makes an operation and sends it to the process.
+    ///
+    /// - Parameters:
+    ///   - source: the operation that this one tries again, with the version that its timeout named.
+    ///   - above: the context of an earlier read.
+    mutating func ask(
+        _ process: SimulatedProcess, key: Int, _ kind: Operation.Kind, level: ConsistencyLevel? = nil,
+        source: Operation? = nil, version: Stamp? = nil, above: Stamp? = nil, record: Blob? = nil,
+        after delay: Interval = .zero
+    ) {
+        let workload = plan.workload
+        let isRead = kind == .get || kind == .getLocal
+        let levels = isRead ? workload.readLevels : workload.writeLevels
+        let level = level ?? levels[clients.below(levels.count)]
+        let number = operations.nextNumber
+        var timeout = Self.requestTimeout
+        if workload.shortTimeouts > 0, clients.chance(workload.shortTimeouts) {
+            timeout = clients.within(.milliseconds(2)...(.milliseconds(800)))
+        }
+        var operation = Operation(
+            number: number, kind: kind, key: key, level: level,
+            levelClass: self.levels.index(level, centre: centreOfProcess[process.index]), process: process.index,
+            life: process.life, began: now + delay, timeout: timeout, source: source?.source ?? number)
+        operation.retried = version
+        operation.record = record
+        operation.above = above
+        if kind == .expire || kind == .put && source == nil && clients.chance(0.1) {
+            operation.expiry = SimulatedClock.epoch.milliseconds + (now - .zero).milliseconds
+                + clients.within(1...20_000)
+        }
+        if let source { operation.expiry = source.expiry }
+        if let expiry = operation.expiry { noPhantom.asked(key, expiry: expiry) }
+        operations.append(operation)
+        counters.operations += 1
+        schedule(.client(process.index, life: process.life, operation: number), after: delay)
+    }
+
+    /// The request reaches its node.
+    mutating func ask(_ process: SimulatedProcess, _ number: UInt64) throws(Violation) {
+        guard var operation = operations[number] else { return }
+        operation.reached = now
+        if operation.kind == .get { operation.floor = monotone.readFloor(operation.key, operation.levelClass) }
+        if !operation.isRead {
+            operation.stampFloor = monotone.stampFloor(operation.key, operation.levelClass)
+        }
+        operations.update(number) { $0 = operation }
+        record(
+            key: operation.key,
+            "client asks \(process.name): \(number) \(operation.kind.text) k\(operation.key) \(operation.level)"
+                + (operation.retried.map { ", again as \($0)" } ?? ""))
+        let request = ClientRequest(
+            keyspace: 0, key: WorkloadKeys.key(operation.key), operation: request(operation),
+            level: operation.level, timeout: operation.timeout)
+        try turn(process, .client(ClientTicket(number), request))
+    }
+
+    private func request(_ operation: Operation) -> ClientRequest.Operation {
+        switch operation.kind {
+        case .get: return .get
+        case .getLocal: return .getLocal
+        case .delete: return .put(Put(.tombstone, version: operation.retried))
+        case .expire: return .put(Put(.expiry(of: operation.record ?? .empty, operation.expiry)))
+        case .put:
+            let isLarge =
+                plan.workload.largeValues > 0
+                && XXH3.hash(operation.source) % 1_000 < UInt64(1_000 * plan.workload.largeValues)
+            let value = WorkloadValues.value(
+                operation: operation.source, byteCount: isLarge ? 6_000 : 8 + Int(operation.source % 57))
+            return .put(
+                Put(.value(value, expiry: operation.expiry), above: operation.above, version: operation.retried))
+        }
+    }
+
+    /// A client whose write timed out sends the same version again, to any node.
+    mutating func retry(_ number: UInt64) {
+        guard phase != .sweeping, phase != .ended, let operation = operations[number], let version = operation.retried
+        else { return }
+        let process = processes[clients.below(processes.count)]
+        guard process.isAlive else { return }
+        ask(process, key: operation.key, operation.kind, source: operation, version: version)
+    }
+
+    // MARK: Answers
+
+    mutating func clientAnswered(
+        _ process: SimulatedProcess, _ number: UInt64, _ reply: ClientReply
+    ) throws(Violation) {
+        guard let operation = operations[number] else {
+            throw Violation("Answered", "\(process.name) answers a request that nobody made")
+        }
+        trace.add(at: now, process: process.index, kind: 30, digest: number ^ Self.digest(of: reply))
+        record(key: operation.key, "\(process.name) answers \(number): \(Self.text(reply))")
+        try answered.answered(operation, at: now, resumedAt: process.resumedAt)
+        if let intruder = process.intruder, intruder.fault == .wipedFolder, !reply.isFailure {
+            throw Violation(
+                "Refused", key: operation.key,
+                "\(process.name) serves with an empty folder in the place of its own")
+        }
+        switch reply {
+        case .read(let record): try readAnswered(process, operation, record)
+        case .written(let stamp): try writeAnswered(operation, stamp)
+        case .failed(let failure): try failed(process, operation, failure)
+        }
+    }
+
+    private mutating func readAnswered(
+        _ process: SimulatedProcess, _ operation: Operation, _ bytes: Blob?
+    ) throws(Violation) {
+        counters.reads += 1
+        operations.update(operation.number) { $0.state = .done }
+        var version = Version.none
+        if let bytes {
+            _ = try noPhantom.met(bytes, key: operation.key, operations: operations)
+            version = Version(of: bytes) ?? .none
+        }
+        guard operation.kind == .get else { return }
+        if plan.durability == .batch {
+            try monotone.read(operation, version, holders: holders(operation.key, version))
+        }
+        guard let bytes, phase != .sweeping, phase != .ended else { return }
+        // Some read in order to write.
+        switch clients.below(20) {
+        case 0:
+            let view = try? RegisterView(bytes.span)
+            if view?.state == .present { ask(process, key: operation.key, .expire, record: bytes) }
+        case 1: ask(process, key: operation.key, .put, above: version.stamp)
+        default: break
+        }
+    }
+
+    private mutating func writeAnswered(_ operation: Operation, _ stamp: Stamp) throws(Violation) {
+        counters.acknowledged += 1
+        operations.update(operation.number) {
+            $0.state = .done
+            $0.wasSent = true
+        }
+        var version = Version(stamp)
+        if let bytes = operation.record, let based = Version(of: bytes) {
+            version = Version(based.stamp, expiryStamp: stamp)
+        }
+        guard plan.durability == .batch else { return }
+        try durable.acknowledged(operation, version, holders: holders(operation.key, version))
+        try monotone.wrote(operation, version)
+    }
+
+    private mutating func failed(
+        _ process: SimulatedProcess, _ operation: Operation, _ failure: RequestFailure
+    ) throws(Violation) {
+        if case .timeout(_, _, _, _, let acked, _, let version, _) = failure {
+            counters.timedOut += 1
+            operations.update(operation.number) { $0.state = .timedOut }
+            if let version, !operation.isRead {
+                try namedAreHolders(operation, version, acked)
+                if operation.kind != .expire, clients.chance(plan.workload.retries) {
+                    operations.update(operation.number) { $0.retried = version }
+                    schedule(
+                        .retry(operation: operation.number),
+                        after: clients.within(.milliseconds(10)...(.seconds(3))))
+                }
+            }
+        } else {
+            counters.refused += 1
+            operations.update(operation.number) { $0.state = .refused }
+            try answered.refused(operation)
+        }
+        let isHealthy = (phase == .calm || phase == .sweeping) && process.intruder == nil
+        let isHurried = operation.timeout < Self.requestTimeout
+        let isRestamping = process.clock.wallError(at: now).magnitude > Self.clockGoodWithin
+        try answered.failed(
+            operation, failure,
+            isExplained: !isHealthy || isHurried || isRestamping || !levels.isPossible(operation.levelClass)
+                || plan.inFlightMax < 1_000)
+    }
+
+    /// A timeout names replicas that acknowledged: each holds the version.
+    private func namedAreHolders(_ operation: Operation, _ stamp: Stamp, _ names: [String]) throws(Violation) {
+        guard plan.durability == .batch else { return }
+        var version = Version(stamp)
+        if let bytes = operation.record, let based = Version(of: bytes) {
+            version = Version(based.stamp, expiryStamp: stamp)
+        }
+        for name in names {
+            guard let holder = processes.first(where: { $0.name == name }),
+                holder.disk.durableVersion(operation.key) >= version
+            else {
+                throw Violation(
+                    "Durable", key: operation.key,
+                    "operation \(operation.number) timed out and names \(name) as having acknowledged \(version), which "
+                        + "it doesn't hold durably")
+            }
+        }
+    }
+
+    /// By data centre: the owners whose disks hold no less than the version, whatever crashes.
+    func holders(_ key: Int, _ version: Version) -> [Int] {
+        var counts = Array(repeating: 0, count: levels.centres)
+        guard !owners.isEmpty else { return counts }
+        for owner in owners[key] where processes[owner].disk.durableVersion(key) >= version {
+            counts[centreOfProcess[owner]] += 1
+        }
+        return counts
+    }
+
+    /// The coordinator died: what it was asked is answered by nobody.
+    mutating func orphan(_ process: SimulatedProcess) {
+        firstPending = operations.firstPending(from: firstPending)
+        var number = firstPending
+        while let operation = operations[number] {
+            if operation.state == .pending, operation.process == process.index, operation.life == process.life {
+                counters.orphaned += 1
+                operations.update(number) { $0.state = .orphaned }
+            }
+            number += 1
+        }
+    }
+
+    private static func digest(of reply: ClientReply) -> UInt64 {
+        switch reply {
+        case .read(let record): Record.digest(record)
+        case .written(let stamp): stamp.time.bits ^ stamp.writer.node
+        case .failed: 1
+        }
+    }
+}
+
+extension ClientReply {
+    var isFailure: Bool { if case .failed = self { true } else { false } }
+}

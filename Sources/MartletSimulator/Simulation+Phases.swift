@@ -1,0 +1,247 @@
+import MartletBase
+import MartletGossip
+import MartletNode
+import MartletRing
+import MartletVersions
+
+/// The course of a run, the lives of its processes, and the looks at the whole state.
+extension Simulation {
+    static let clusterName = "simulated"
+    /// The software's version that nodes show.
+    static let version = "0.0.0"
+
+    // MARK: The course
+
+    mutating func begin() {
+        for process in processes {
+            schedule(.start(process.index), after: seeds.within(.zero...SimulationPlan.startsWithin))
+            if plan.durability == .periodic { schedule(.periodicSync(process.index), after: .seconds(1)) }
+        }
+        schedule(.arrival, after: .zero)
+        schedule(.sample, after: .seconds(1))
+        let forming = plan.disturbsForming ? seeds.within(.zero...plan.formingPhase) : plan.formingPhase
+        schedule(.phase(.faults), after: forming)
+    }
+
+    mutating func enter(_ next: Phase) throws(Violation) {
+        record("phase: \(next.rawValue)")
+        phase = next
+        switch next {
+        case .forming: break
+        case .faults:
+            beginFaults()
+            schedule(.phase(.healing), after: plan.faultPhase)
+        case .healing:
+            endFaults()
+            schedule(.phase(.calm), after: plan.healingPhase)
+        case .calm:
+            try checkHealed()
+            schedule(.phase(.sweeping), after: plan.calmPhase)
+        case .sweeping: sweep()
+        case .ended: try checkWholeState()
+        }
+    }
+
+    /// Reads every key once more, at every level that runs use most.
+    private mutating func sweep() {
+        let gap = Interval.milliseconds(5)
+        for key in 0..<plan.workload.keys {
+            let process = processes[clients.below(processes.count)]
+            ask(process, key: key, .get, after: gap * Int64(key))
+        }
+        schedule(.phase(.ended), after: gap * Int64(plan.workload.keys) + Self.requestTimeout + .seconds(1))
+    }
+
+    // MARK: Lives
+
+    mutating func start(_ process: SimulatedProcess) throws(Violation) {
+        guard process.state == .down else { return }
+        let disk = process.activeDisk
+        process.life += 1
+        disk.boot += 1
+        if !disk.wasStoppedCleanly, process.intruder == nil { disk.epoch += 1 }
+        disk.wasStoppedCleanly = false
+        process.state = .running
+        process.isPoweredOff = false
+        process.wellSince = now
+        process.resumedAt = .zero
+        process.isFormed = false
+        process.wakeWanted = .distantFuture
+        process.wakeScheduled = .distantFuture
+        record("\(process.name) starts, epoch \(process.intruder?.epoch ?? disk.epoch), boot \(disk.boot)")
+        let folder = disk.recovered()
+        let state = RecoveredState(stampCeiling: folder.stampCeiling, meta: folder.meta)
+        process.node = Node(configuration(process), recovered: state, now: process.clock.now(at: now))
+        if process.node?.isFormed == true { formed(process) }
+        try turn(process, .start)
+    }
+
+    private mutating func configuration(_ process: SimulatedProcess) -> NodeConfiguration {
+        let founders = processes.map { other in
+            NodeConfiguration.Founder(
+                name: other.name, address: other.address, zone: other.zone, dataCenter: other.dataCenter)
+        }
+        let levels = (plan.workload.readLevels[0], plan.workload.writeLevels[0])
+        var configuration = NodeConfiguration(
+            cluster: Self.clusterName, id: process.intruder?.id ?? process.id, name: process.name,
+            address: process.address.ip,
+            ports: NodePorts(peers: process.address.port, redis: 7_379, redisCluster: 7_380, http: 7_680),
+            zone: process.zone, dataCenter: process.dataCenter, version: Self.version,
+            epoch: process.intruder?.epoch ?? process.disk.epoch, boot: process.activeDisk.boot, seed: seeds.next(),
+            founders: founders, seeds: [],
+            keyspaces: [
+                KeyspaceDefinition(
+                    id: 0, name: "default", stamp: 0, replication: plan.replication, read: levels.0, write: levels.1)
+            ],
+            gossip: GossipSettings(clusterName: Self.clusterName))
+        configuration.requestTimeout = Self.requestTimeout
+        configuration.inFlightMax = plan.inFlightMax
+        configuration.planted = options.plant
+        return configuration
+    }
+
+    /// How a life ends.
+    enum LifeEnd {
+        /// Killed, or stopped by itself for a reason that leaves its disk as a crash would.
+        case killed
+        case drained
+    }
+
+    mutating func ended(_ process: SimulatedProcess, _ end: LifeEnd) throws(Violation) {
+        let disk = process.activeDisk
+        process.node = nil
+        closeAll(of: process, isSilent: process.isPoweredOff)
+        orphan(process)
+        process.state = .down
+        process.life += 1
+        process.wellSince = now
+        process.backlog.removeAll()
+        process.datagramsPutOff = 0
+        process.effects.effects.removeAll(keepingCapacity: true)
+        process.events.removeAll(keepingCapacity: true)
+        process.handled = 0
+        if end == .drained, disk.close() {
+            disk.wasStoppedCleanly = true
+        } else {
+            disk.crash(&disks)
+        }
+        try checkDisk(process)
+    }
+
+    /// The node has stopped of itself.
+    mutating func stopped(_ process: SimulatedProcess, _ reason: StopReason) throws(Violation) {
+        record("\(process.name) has stopped: \(reason)")
+        switch reason {
+        case .drained:
+            try ended(process, .drained)
+            scheduleStart(process, .milliseconds(50)...(.seconds(5)))
+        case .storage:
+            try ended(process, .killed)
+            scheduleStart(process, .milliseconds(500)...(.seconds(5)))
+        case .identity(let text):
+            guard process.intruder != nil else {
+                throw Violation("Refused", "\(process.name) was refused on its own folder: \(text)")
+            }
+            // The operator understands, and puts the right folder back.
+            try ended(process, .killed)
+            process.intruder = nil
+            scheduleStart(process, .milliseconds(500)...(.seconds(5)))
+        }
+    }
+
+    /// A ring has formed, or was remembered: from now on every key has its owners.
+    mutating func formed(_ process: SimulatedProcess) {
+        process.isFormed = true
+        if owners.isEmpty { owners = ownersOfKeys(process) ?? [] }
+        if counters.formedAt == nil, processes.allSatisfy(\.isFormed) { counters.formedAt = now }
+    }
+
+    private func ownersOfKeys(_ process: SimulatedProcess) -> [[Int]]? {
+        guard let (_, placement) = process.node?.placement(keyspace: 0) else { return nil }
+        return (0..<plan.workload.keys).map { index in
+            placement.owners(of: Token(key: WorkloadKeys.key(index)).slot).array.map { member in
+                processes.firstIndex { $0.id == placement.members[member].id } ?? -1
+            }
+        }
+    }
+
+    // MARK: Looks at the whole state
+
+    /// Once a second.
+    mutating func sample() throws(Violation) {
+        schedule(.sample, after: .seconds(1))
+        if network.isDisturbed { disturbedAt = now }
+        try accurate.look(processes, at: now, disturbed: disturbedAt, mayDetect: mayDetect)
+        firstPending = operations.firstPending(from: firstPending)
+        var number = firstPending
+        while let operation = operations[number] {
+            number += 1
+            guard operation.state == .pending else { continue }
+            let process = processes[operation.process]
+            guard process.state == .running, process.life == operation.life else { continue }
+            guard let reached = operation.reached else { continue }
+            let due = max(reached + operation.timeout, process.resumedAt)
+            if now > due + .milliseconds(100) { throw answered.overdue(operation) }
+        }
+        for process in processes where process.node != nil {
+            try Bounded.check(
+                process.node!.currentMetrics(), inFlightMax: plan.inFlightMax, name: process.name)
+        }
+    }
+
+    /// Whether nothing in this run keeps the living from noticing the dead.
+    private var mayDetect: Bool {
+        phase == .healing || phase == .calm
+            || plan.faults.allSatisfy { kind in
+                switch kind {
+                case .crash, .powerCut, .gracefulRestart, .slowDisk, .coldReads, .diskStall, .diskFull, .syncFailure,
+                    .burst, .clockJump, .clockSkew:
+                    true
+                default: false
+                }
+            }
+    }
+
+    /// The cluster has had its time: every process runs on its own folder, and belongs to the ring.
+    private func checkHealed() throws(Violation) {
+        for process in processes {
+            if let intruder = process.intruder {
+                throw Violation("Refused", "\(process.name) was started by \(intruder.fault.rawValue), and nobody refused it")
+            }
+            guard process.state == .running else {
+                throw Violation("Accurate", "\(process.name) isn't running though all faults are over")
+            }
+            guard process.isFormed else {
+                throw Violation("Agreed", "\(process.name) has no ring though all nodes have long been there")
+            }
+        }
+    }
+
+    /// What is on a disk after a crash, or at the end, is no less than what it was sure to hold.
+    private mutating func checkDisk(_ process: SimulatedProcess) throws(Violation) {
+        guard plan.durability == .batch, process.intruder == nil else { return }
+        for key in 0..<plan.workload.keys {
+            let expected = process.disk.durableVersion(key)
+            guard expected > .none else { continue }
+            let record = process.disk.read(WorkloadKeys.stored(key))
+            let found = record.flatMap { Version(of: $0) } ?? .none
+            try durable.stays(key, onDiskOf: process.name, atLeast: expected, found: found)
+        }
+    }
+
+    private mutating func checkWholeState() throws(Violation) {
+        for operation in operations.all where operation.state == .pending && operation.reached != nil { throw answered.overdue(operation) }
+        var views: [Agreed.View] = []
+        for process in processes {
+            try checkDisk(process)
+            process.disk.checkInvariants()
+            guard process.node != nil else { continue }
+            let status = process.node!.status()
+            views.append(
+                Agreed.View(
+                    name: process.name, ringDigest: status.ringDigest, isAgreed: status.isAgreed,
+                    owners: (ownersOfKeys(process) ?? []).map { $0.map { processes[$0].id } }))
+        }
+        try Agreed.check(views)
+    }
+}

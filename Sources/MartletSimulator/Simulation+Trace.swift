@@ -1,0 +1,107 @@
+import MartletBase
+import MartletNode
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// The words of a readable trace.
+extension Simulation {
+    mutating func recordEvent(_ process: SimulatedProcess, _ event: borrowing Event) {
+        switch event {
+        case .peer(_, let id, _, let message):
+            let sender = processes.first { $0.id == id }
+            let asker = messageAsker(message, sender: sender?.index ?? 0, receiver: process.index)
+            guard let (key, text) = describe(message, asker: asker) else { return }
+            record(key: key, "\(process.name) hears from \(sender?.name ?? "a stranger"): \(text)")
+        case .storage(.durable(let ticket)):
+            // Of no key: said only where the key's own lines need it, and they name the ticket.
+            record(key: -1, "\(process.name) has synced up to \(ticket.number)")
+        case .storage(.refused(let ticket, let refusal)):
+            record("\(process.name) can't write \(ticket.number): \(refusal)")
+        case .linkUp(let peer): record("\(process.name) is connected to peer \(peer.number)")
+        case .linkDown(let peer): record("\(process.name) has lost peer \(peer.number)")
+        case .refusedByPeer(let address, let farewell):
+            record("\(process.name) is refused by \(address): \(farewell.text)")
+        default: break
+        }
+    }
+
+    mutating func recordSend(_ process: SimulatedProcess, to address: Address, _ message: Message) {
+        switch message {
+        case .merge(let request):
+            if let key = WorkloadKeys.index(of: request.key) {
+                recorder?.remember(request.request, by: process.index, isAbout: key)
+            }
+        case .read(let request):
+            if let key = WorkloadKeys.index(of: request.key) {
+                recorder?.remember(request.request, by: process.index, isAbout: key)
+            }
+        default: break
+        }
+        guard let machine = machineOfAddress[address] else { return }
+        let asker = messageAsker(message, sender: process.index, receiver: machine)
+        guard let (key, text) = describe(message, asker: asker) else { return }
+        let receiver = processes[machine].name
+        record(key: key, "\(process.name) sends to \(receiver): \(text)")
+    }
+
+    /// Whose request the message is, or answers.
+    private func messageAsker(_ message: Message, sender: Int, receiver: Int) -> Int {
+        switch message {
+        case .mergeAnswer, .readAnswer: receiver
+        default: sender
+        }
+    }
+
+    private func describe(_ message: Message, asker: Int) -> (key: Int?, text: String)? {
+        switch message {
+        case .merge(let request):
+            return (
+                WorkloadKeys.index(of: request.key),
+                "merge #\(hex(request.request)) \(request.isFresh ? "fresh " : "")\(Self.text(request.record))"
+            )
+        case .mergeAnswer(let answer):
+            return (recorder?.key(of: answer.request, by: asker), "answer #\(hex(answer.request)) \(answer.outcome)")
+        case .read(let request):
+            return (
+                WorkloadKeys.index(of: request.key),
+                "read #\(hex(request.request))\(request.wantsDigest ? " digest" : "")"
+            )
+        case .readAnswer(let answer):
+            let key = recorder?.key(of: answer.request, by: asker)
+            let text =
+                switch answer.outcome {
+                case .record(let record): Self.text(record)
+                case .digest(let digest): "digest \(hex(digest))"
+                case .refused(let refusal): "refused: \(refusal)"
+                }
+            return (key, "answer #\(hex(answer.request)) \(text)")
+        case .view: return (nil, "its view of the ring")
+        case .hello, .farewell, .gossip: return nil
+        }
+    }
+
+    static func text(_ record: Blob?) -> String {
+        guard let record else { return "nothing" }
+        guard let view = try? RegisterView(record.span), let version = Version(of: record) else {
+            return "bytes that are no record"
+        }
+        let expiry = view.expiry.map { ", expires at \($0)" } ?? ""
+        switch view.state {
+        case .tombstone: return "tombstone [\(version)\(expiry)]"
+        case .dropped: return "dropped [\(version)\(expiry)]"
+        case .present:
+            let source = WorkloadValues.operation(
+                of: record.span.extracting(view.valueOffset..<record.count))
+            return "value of \(source.map(String.init) ?? "?") [\(version)\(expiry)]"
+        }
+    }
+
+    static func text(_ reply: ClientReply) -> String {
+        switch reply {
+        case .read(let record): "read \(text(record))"
+        case .written(let stamp): "written as \(stamp)"
+        case .failed(let failure): "\(failure)"
+        }
+    }
+}

@@ -1,0 +1,233 @@
+import MartletBase
+import MartletNode
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// A process's turns: events into its node, effects out of it.
+extension Simulation {
+    /// One event, all that follows from it at once, and the end of the turn.
+    mutating func turn(_ process: SimulatedProcess, _ event: consuming Event) throws(Violation) {
+        process.events.append(event)
+        try finishTurn(process)
+    }
+
+    /// Handles the events that wait, then writes what they wrote. A refused write is an event of the same turn.
+    mutating func finishTurn(_ process: SimulatedProcess) throws(Violation) {
+        repeat {
+            try pump(process)
+            if process.node != nil { writeBatch(process) }
+        } while process.handled < process.events.count && process.node != nil
+        process.events.removeAll(keepingCapacity: true)
+        process.handled = 0
+    }
+
+    mutating func pump(_ process: SimulatedProcess) throws(Violation) {
+        while process.handled < process.events.count, process.node != nil {
+            guard process.handled < Bounded.eventsOfTurnMax else {
+                throw Violation("Bounded", "a turn of \(process.name) has no end")
+            }
+            let event = process.events[process.handled]
+            process.handled += 1
+            counters.events += 1
+            let (kind, digest) = Self.digest(of: event)
+            trace.add(at: now, process: process.index, kind: kind, digest: digest)
+            if recorder != nil { recordEvent(process, event) }
+            process.node!.handle(event, now: process.clock.now(at: now), into: &process.effects)
+            try carryOutEffects(process)
+            process.node?.checkInvariants()
+        }
+    }
+
+    private mutating func carryOutEffects(_ process: SimulatedProcess) throws(Violation) {
+        var done = 0
+        while done < process.effects.effects.count {
+            let effect = process.effects.effects[done]
+            done += 1
+            try carryOut(effect, process)
+        }
+        process.effects.effects.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func carryOut(_ effect: Effect, _ process: SimulatedProcess) throws(Violation) {
+        switch effect {
+        case .reply(let ticket, let reply): try clientAnswered(process, ticket.number, reply)
+        case .introduce(let peer, let id, let address): introduce(process, peer, id, address)
+        case .send(let peer, let message):
+            if case .merge(let request) = message { noteSent(request.record) }
+            send(process, peer, message)
+        case .respond(let link, let message): respond(process, link, message)
+        case .accept(let link, let id): accept(process, link, id)
+        case .refuse(let link, let farewell): refuse(process, link, farewell)
+        case .stream(let address, let payload): stream(process, address, payload)
+        case .datagram(let address, let bytes): sendDatagram(process, address, bytes)
+        case .storage(let request): try carryOut(request, process)
+        case .wake(let instant): wakeAsked(process, instant)
+        case .report(let report): reported(process, report)
+        case .stopped(let reason): try stopped(process, reason)
+        }
+    }
+
+    /// A value is on its way to a replica.
+    private mutating func noteSent(_ record: Blob) {
+        guard let view = try? RegisterView(record.span), view.state == .present,
+            let source = WorkloadValues.operation(of: record.span.extracting(view.valueOffset..<record.count)),
+            operations[source] != nil
+        else { return }
+        operations.update(source) { $0.wasSent = true }
+    }
+
+    /// What of an event goes into the trace's hash. The bytes of frames are hashed where they come in.
+    private static func digest(of event: borrowing Event) -> (kind: UInt8, digest: UInt64) {
+        switch event {
+        case .start: (1, 0)
+        case .client(let ticket, _): (2, ticket.number)
+        case .hello(let link, let hello): (3, link.number &+ hello.epoch)
+        case .peer(let link, _, let time, _): (4, link.number ^ time.bits)
+        case .datagram(_, let bytes): (5, XXH3.hash(bytes))
+        case .storage(let completion): (6, digest(of: completion))
+        case .timer: (7, 0)
+        case .linkUp(let peer): (8, UInt64(peer.number))
+        case .linkDown(let peer): (9, UInt64(peer.number))
+        case .refusedByPeer(_, let farewell): (10, UInt64(farewell.reason.rawValue))
+        case .streamFailed(let address): (11, address.ip.low)
+        case .shutdown: (12, 0)
+        }
+    }
+
+    private static func digest(of completion: StorageCompletion) -> UInt64 {
+        switch completion {
+        case .durable(let ticket): ticket.number << 3
+        case .refused(let ticket, _): ticket.number << 3 | 1
+        case .read(let ticket, let record): (ticket.number ^ Record.digest(record)) << 3 | 2
+        case .readRefused(let ticket, _): ticket.number << 3 | 3
+        case .stampsReserved(let ceiling): ceiling << 3 | 4
+        case .failed: 5
+        }
+    }
+
+    // MARK: Time
+
+    private mutating func wakeAsked(_ process: SimulatedProcess, _ local: Instant) {
+        process.wakeWanted = local
+        guard local != .distantFuture else { return }
+        let instant = max(now, process.clock.instant(ofMonotonic: local))
+        // A wake that is scheduled sooner looks again when it comes: most deadlines are moved later all the time.
+        guard instant < process.wakeScheduled else { return }
+        process.wakeScheduled = instant
+        heap.push(.wake(process.index, life: process.life), at: instant)
+    }
+
+    mutating func wake(_ process: SimulatedProcess) throws(Violation) {
+        if process.wakeScheduled <= now { process.wakeScheduled = .distantFuture }
+        guard process.wakeWanted != .distantFuture else { return }
+        if process.clock.monotonic(at: now) >= process.wakeWanted {
+            process.wakeWanted = .distantFuture
+            try turn(process, .timer)
+        } else {
+            wakeAsked(process, process.wakeWanted)
+        }
+    }
+
+    // MARK: Storage
+
+    private mutating func carryOut(_ request: StorageRequest, _ process: SimulatedProcess) throws(Violation) {
+        let disk = process.activeDisk
+        switch request {
+        case .merge(let ticket, let key, let record):
+            if let index = WorkloadKeys.index(of: key.bytes) {
+                let source = try noPhantom.met(record, key: index, operations: operations)
+                if let source { operations.update(source) { $0.wasSent = true } }
+                self.record(key: index, "\(process.name) writes \(Self.text(record)) as \(ticket.number)")
+            }
+            disk.merge(ticket, key, record)
+        case .putMeta(let ticket, let key, let value): disk.putMeta(ticket, key, value)
+        case .read(let ticket, let key): read(process, ticket, key)
+        case .reserveStamps(let ceiling):
+            disk.pendingCeiling = HybridTime(bits: ceiling)
+            schedule(
+                .stampsReserved(process.index, life: process.life, ceiling: ceiling),
+                after: disks.within(disk.conditions.syncLatency))
+        }
+    }
+
+    /// Memory answers in the same turn; what is cold comes later, as it was when asked for or as it is then.
+    private mutating func read(_ process: SimulatedProcess, _ ticket: ReadTicket, _ key: StorageKey) {
+        let disk = process.activeDisk
+        writeBatch(process)
+        let record = disk.read(key)
+        guard disk.conditions.coldReads > 0, disks.chance(disk.conditions.coldReads) else {
+            process.events.append(.storage(.read(ticket, record)))
+            return
+        }
+        if disk.conditions.refusedReads > 0, disks.chance(disk.conditions.refusedReads) {
+            process.events.append(.storage(.readRefused(ticket, .readQueueFull)))
+            return
+        }
+        let cold = ColdRead(ticket: ticket, key: key, asAsked: record, isLate: disks.chance(0.5))
+        schedule(
+            .read(process.index, life: process.life, cold), after: disks.within(disk.conditions.coldReadLatency))
+    }
+
+    /// Hands the turn's writes to the engine, and begins a sync if none is under way.
+    private mutating func writeBatch(_ process: SimulatedProcess) {
+        let disk = process.activeDisk
+        switch disk.flush() {
+        case .nothing: return
+        case .accepted:
+            switch disk.durability {
+            case .batch: beginSync(process)
+            case .periodic: process.events.append(.storage(.durable(through: disk.lastWritten)))
+            }
+        case .refused(let tickets, let refusal):
+            for ticket in tickets { process.events.append(.storage(.refused(ticket, refusal))) }
+        case .failed(let text): process.events.append(.storage(.failed(text)))
+        }
+    }
+
+    mutating func beginSync(_ process: SimulatedProcess) {
+        let disk = process.activeDisk
+        guard disk.beginSync() else { return }
+        schedule(.synced(process.index, life: process.life), after: disks.within(disk.conditions.syncLatency))
+    }
+
+    mutating func synced(_ process: SimulatedProcess) throws(Violation) {
+        let disk = process.activeDisk
+        switch disk.finishSync() {
+        case .durable(let ticket):
+            if disk.durability == .batch {
+                beginSync(process)
+                try turn(process, .storage(.durable(through: ticket)))
+            }
+        case .failed(let text):
+            try turn(process, .storage(.failed(text)))
+            guard process.node == nil else {
+                throw Violation("Durable", "\(process.name) goes on though a sync has failed")
+            }
+        }
+    }
+
+    mutating func periodicSync(_ process: SimulatedProcess) {
+        if process.state == .running { beginSync(process) }
+        schedule(.periodicSync(process.index), after: .seconds(1))
+    }
+
+    mutating func stampsReserved(_ process: SimulatedProcess, _ ceiling: UInt64) throws(Violation) {
+        let disk = process.activeDisk
+        if disk.conditions.refusal == .diskFull {
+            // The shell tries again until there is room.
+            schedule(
+                .stampsReserved(process.index, life: process.life, ceiling: ceiling), after: .milliseconds(250))
+            return
+        }
+        disk.landCeiling()
+        try turn(process, .storage(.stampsReserved(ceiling: ceiling)))
+    }
+
+    // MARK: Reports
+
+    private mutating func reported(_ process: SimulatedProcess, _ report: Report) {
+        if case .ringFormed = report { formed(process) }
+        record("\(process.name) reports \(report)")
+    }
+}

@@ -1,0 +1,252 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletVersions
+
+/// A cluster of real `Node`s in a simulated world, run from one seed.
+///
+/// **World.** One heap holds all that will happen, in the order of time; nothing else moves time on. The network
+/// (`SimulatedNetwork`, `Connection`), the disks (`SimulatedDisk`), the clocks (`SimulatedClock`) and the processes
+/// (`SimulatedProcess`) stand for what `MartletRuntime` has of them, and break as those do. Every frame between nodes is
+/// written to bytes and scanned again, so that damaged bytes meet the real checksums. There is no other source of time or
+/// randomness, no thread and no hash order: the same seed gives the same run, which `TraceHash` sums up.
+///
+/// **Run.** Forming, a fault phase (FoundationDB's and TigerBeetle's way: a random swarm of faults), a healing phase, a
+/// calm phase in which nothing may fail any more, and a sweep over all keys and disks (`Phase`).
+///
+/// **Checkers** (Checkers/) look at each acknowledgement, each read, each record on its way to a disk, and at the whole
+/// state at the end. They share no code with the node. The first broken promise ends the run.
+///
+/// Deviations from the real shell, and why they're harmless: TCP is frames in order, not segments, with losses as delays;
+/// a turn of the loop handles what one packet brought, or all that waited while the process was paused.
+package struct Simulation: ~Copyable {
+    package let plan: SimulationPlan
+    let options: SimulationOptions
+
+    var heap = EventHeap<Occurrence>()
+    package internal(set) var now = Instant.zero
+    var trace = TraceHash()
+    var phase = Phase.forming
+
+    var processes: [SimulatedProcess] = []
+    var machineOfAddress: [Address: Int] = [:]
+    var network: SimulatedNetwork
+    var connections = ConnectionTable()
+    /// When anything last hindered messages between machines.
+    var disturbedAt = Instant.zero
+    /// Counts the times that all faults were ended at once: what was to end an earlier fault has nothing to end then.
+    var faultRound = 0
+
+    // One source of randomness each, so that one part's draws don't shift another's.
+    var seeds: Random
+    var disks: Random
+    var clients: Random
+    var faults: Random
+    var links: Random
+
+    // What the checkers know.
+    let levels: LevelTable
+    var operations = OperationLog()
+    /// By key: the processes that own it; empty until a ring has formed.
+    var owners: [[Int]] = []
+    let centreOfProcess: [Int]
+    var durable: Durable
+    var monotone: Monotone
+    var noPhantom: NoPhantom
+    var answered = Answered()
+    var accurate = Accurate()
+    var firstPending: UInt64 = 1
+    package internal(set) var counters = Counters()
+    var recorder: TraceRecorder?
+
+    /// What a run did, for people.
+    package struct Counters: Sendable {
+        package var occurrences = 0
+        package var events = 0
+        package var operations = 0
+        package var acknowledged = 0
+        package var reads = 0
+        package var refused = 0
+        package var timedOut = 0
+        package var orphaned = 0
+        package var faults = 0
+        package var badFrames = 0
+        package var datagramBytes = 0
+        package var formedAt: Instant?
+
+        package init() {}
+
+        package mutating func add(_ other: Counters) {
+            occurrences += other.occurrences
+            events += other.events
+            operations += other.operations
+            acknowledged += other.acknowledged
+            reads += other.reads
+            refused += other.refused
+            timedOut += other.timedOut
+            orphaned += other.orphaned
+            faults += other.faults
+            badFrames += other.badFrames
+            datagramBytes += other.datagramBytes
+        }
+    }
+
+    package init(seed: UInt64, _ options: SimulationOptions) {
+        self.init(SimulationPlan(seed: seed, options), options)
+    }
+
+    /// With a plan that was changed by hand: for scenarios.
+    package init(_ plan: SimulationPlan, _ options: SimulationOptions) {
+        self.plan = plan
+        self.options = options
+        var root = Random(seed: plan.seed)
+        seeds = root.fork()
+        disks = root.fork()
+        clients = root.fork()
+        faults = root.fork()
+        links = root.fork()
+        let networkSource = root.fork()
+        var world = root.fork()
+        network = SimulatedNetwork(
+            random: networkSource, machines: plan.machines.count,
+            latencyMin: Self.latencies(plan.machines, &world))
+        let centres = plan.centres
+        levels = LevelTable(
+            plan.replication, centres: centres,
+            machines: centres.map { name in plan.machines.count { $0.dataCenter == name } })
+        durable = Durable(levels: levels)
+        monotone = Monotone(levels: levels, keys: plan.workload.keys)
+        noPhantom = NoPhantom(keys: plan.workload.keys)
+        // A replication factor for all data centres leaves open where the copies are.
+        let isPerCentre = if case .perDataCenter = plan.replication { true } else { false }
+        centreOfProcess = plan.machines.map { isPerCentre ? centres.firstIndex(of: $0.dataCenter)! : 0 }
+        recorder = options.isTraced ? TraceRecorder(sink: options.traceSink) : nil
+        for (index, machine) in plan.machines.enumerated() {
+            let process = SimulatedProcess(
+                index: index, name: "n\(index + 1)", id: NodeID(random: &seeds),
+                address: Address(ip: IPAddress(v4: 10, 0, 0, 1).advanced(by: index), port: 7_600),
+                zone: machine.zone, dataCenter: machine.dataCenter,
+                clock: SimulatedClock(
+                    monotonicBase: world.within(.seconds(1)...(.hours(1_000))),
+                    wallOffset: world.within(-Self.clockErrorMax...Self.clockErrorMax)),
+                disk: SimulatedDisk(durability: plan.durability))
+            processes.append(process)
+            machineOfAddress[process.address] = index
+        }
+    }
+
+    /// How wrong a wall clock is that nobody has tampered with.
+    static let clockErrorMax = Interval.milliseconds(5)
+
+    /// Within a zone a fraction of a millisecond, between zones a few of them, between data centres up to forty.
+    private static func latencies(_ machines: [SimulationPlan.Machine], _ random: inout Random) -> [Interval] {
+        let betweenZones = random.within(.microseconds(300)...(.milliseconds(3)))
+        let betweenCentres = random.within(.milliseconds(5)...(.milliseconds(40)))
+        return machines.flatMap { from in
+            machines.map { to -> Interval in
+                if from.dataCenter != to.dataCenter { return betweenCentres }
+                return from.zone == to.zone ? .microseconds(100) : betweenZones
+            }
+        }
+    }
+
+    // MARK: Running
+
+    /// Runs to the end, or to the first broken promise.
+    package mutating func run() throws(Violation) {
+        begin()
+        while phase != .ended, let (at, occurrence) = heap.pop() {
+            now = at
+            counters.occurrences += 1
+            try happen(occurrence)
+        }
+    }
+
+    /// Runs on for an interval; for scenarios.
+    package mutating func run(for interval: Interval) throws(Violation) {
+        let end = now + interval
+        while let next = heap.soonest, next <= end, let (at, occurrence) = heap.pop() {
+            now = at
+            counters.occurrences += 1
+            try happen(occurrence)
+        }
+        now = end
+    }
+
+    /// Sums up everything that was delivered, in order.
+    package var traceHash: UInt64 { trace.value }
+
+    mutating func schedule(_ occurrence: consuming Occurrence, after interval: Interval) {
+        heap.push(occurrence, at: now + interval)
+    }
+
+    mutating func record(key: Int? = nil, _ text: @autoclosure () -> String) {
+        if recorder != nil { recorder?.note(at: now, key: key, text()) }
+    }
+
+    /// The process, when what was scheduled for it may happen now. Puts it off while the process is paused.
+    mutating func target(_ index: Int, life: UInt32?, _ occurrence: Occurrence) -> SimulatedProcess? {
+        let process = processes[index]
+        guard process.isAlive, life == nil || life == process.life else { return nil }
+        guard process.state == .running else {
+            putOff(occurrence, process)
+            return nil
+        }
+        return process
+    }
+
+    /// What happens to a paused process waits in its sockets' buffers; those of datagrams overflow.
+    private mutating func putOff(_ occurrence: Occurrence, _ process: SimulatedProcess) {
+        if case .datagram = occurrence {
+            guard process.datagramsPutOff < SimulatedProcess.datagramsPutOffMax else { return }
+            process.datagramsPutOff += 1
+        }
+        process.backlog.append(occurrence)
+    }
+
+    mutating func happen(_ occurrence: Occurrence) throws(Violation) {
+        switch occurrence {
+        case .wake(let index, let life):
+            if let process = target(index, life: life, occurrence) { try wake(process) }
+        case .client(let index, let life, let number):
+            if let process = target(index, life: life, occurrence) { try ask(process, number) }
+        case .datagram(let index, let from, let bytes):
+            if let process = target(index, life: nil, occurrence) {
+                try turn(process, .datagram(from: processes[from].address, bytes))
+            }
+        case .synced(let index, let life):
+            if let process = target(index, life: life, occurrence) { try synced(process) }
+        case .read(let index, let life, let cold):
+            if let process = target(index, life: life, occurrence) {
+                let record = cold.isLate ? process.activeDisk.read(cold.key) : cold.asAsked
+                try turn(process, .storage(.read(cold.ticket, record)))
+            }
+        case .stampsReserved(let index, let life, let ceiling):
+            if let process = target(index, life: life, occurrence) { try stampsReserved(process, ceiling) }
+        case .shutdown(let index, let life):
+            if let process = target(index, life: life, occurrence) { try turn(process, .shutdown) }
+        case .redial(let index, let life, let dialler):
+            if let process = target(index, life: life, occurrence) {
+                dial(process, dialler)
+                try finishTurn(process)
+            }
+        case .dialArrived(let id): dialArrived(id)
+        case .dialAnswered(let id): try dialAnswered(id, occurrence)
+        case .dialFailed(let id): try dialFailed(id, occurrence)
+        case .bytes(let id, let end, let bytes): try bytesCame(id, end, bytes, occurrence)
+        case .resent(let id, let end): try resent(id, end)
+        case .closed(let id, let end): try peerClosed(id, end, occurrence)
+        case .stuck(let id, let end): try timedOut(id, end, occurrence)
+        case .impatient(let id): try impatient(id)
+        case .start(let index): try start(processes[index])
+        case .resume(let index, let life): try resume(processes[index], life)
+        case .arrival: arrive()
+        case .retry(let number): retry(number)
+        case .fault(let kind): try strike(kind)
+        case .faultEnds(let disturbance, let round): end(disturbance, round)
+        case .periodicSync(let index): periodicSync(processes[index])
+        case .phase(let next): try enter(next)
+        case .sample: try sample()
+        }
+    }
+}

@@ -1,0 +1,28 @@
+import MartletBase
+import MartletNode
+
+/// What a user fixes of a run; the seed draws the rest.
+package struct SimulationOptions: Sendable {
+    package var nodes: Int?
+    /// How long faults last.
+    package var faultPhase: Interval?
+    /// A deliberate bug, to be found.
+    package var plant: PlantedBug?
+    /// Whether a readable trace is kept.
+    package var isTraced = false
+    /// Takes each line of the trace as it is made: a run that traps has no end at which to ask for them.
+    package var traceSink: (@Sendable (String) -> Void)?
+
+    package static let nodesMax = 128
+
+    package init() {}
+
+    /// What replays a run with a seed.
+    package func command(seed: UInt64) -> String {
+        var command = "martlet-sim --seed \(seed)"
+        if let nodes { command += " --nodes \(nodes)" }
+        if let faultPhase { command += " --duration \(faultPhase.nanoseconds / 1_000_000_000)" }
+        if let plant { command += " --plant \(plant.rawValue)" }
+        return command
+    }
+}

@@ -1,0 +1,144 @@
+import MartletBase
+import MartletRing
+
+/// All that a seed decides before a run starts: the cluster, its clients, and which faults there will be.
+package struct SimulationPlan: Sendable {
+    package struct Machine: Sendable {
+        package var zone: String
+        package var dataCenter: String
+    }
+
+    let seed: UInt64
+    package var machines: [Machine]
+    package var replication: ReplicationFactor
+    package var durability: Durability
+    var inFlightMax: Int
+    var workload: WorkloadPlan
+    /// Sorted as `FaultKind` lists them.
+    package var faults: [FaultKind]
+    /// Scales how often and how much: 0 is hardly, 1 is badly.
+    var intensity: Double
+    /// Whether faults begin before the ring has formed.
+    var disturbsForming: Bool
+
+    /// How long the ring may take to form undisturbed, starts of its nodes included.
+    package var formingPhase: Interval
+    package var faultPhase: Interval
+    /// From the end of the faults until everything must be as new.
+    package var healingPhase: Interval
+    package var calmPhase: Interval
+
+    static let startsWithin = Interval.seconds(2)
+
+    package init(seed: UInt64, _ options: SimulationOptions) {
+        self.seed = seed
+        var random = Random(seed: seed ^ 0x706C_616E)
+        let nodes = options.nodes ?? Self.drawNodes(&random)
+        let centres = nodes >= 4 && random.chance(0.25) ? 2 : 1
+        let zones = 1 + random.below(3)
+        machines = (0..<nodes).map { index in
+            let centre = index % centres
+            return Machine(zone: "z\(centre)\(index / centres % zones)", dataCenter: "d\(centre)")
+        }
+        replication = Self.drawReplication(&random, nodes: nodes, centres: centres)
+        durability = random.chance(0.1) ? .periodic : .batch
+        inFlightMax = random.chance(0.2) ? 4 + random.below(28) : 10_000
+        workload = WorkloadPlan(&random, centres: centres)
+        intensity = random.fraction()
+        // A run in ten has no faults: then everything must be perfect.
+        let share = random.chance(0.1) ? 0 : 0.1 + 0.4 * random.fraction()
+        faults = FaultKind.allCases.filter { _ in random.chance(share) }
+        disturbsForming = random.chance(0.3)
+        formingPhase = .seconds(6)
+        faultPhase = options.faultPhase ?? random.within(.seconds(20)...(.seconds(60)))
+        healingPhase = .seconds(30)
+        calmPhase = .seconds(8)
+    }
+
+    private static func drawNodes(_ random: inout Random) -> Int {
+        // Three and five are what users run, and where quorums are most interesting.
+        [1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7][random.below(12)]
+    }
+
+    private static func drawReplication(
+        _ random: inout Random, nodes: Int, centres: Int
+    ) -> ReplicationFactor {
+        if centres > 1 {
+            return .perDataCenter(
+                (0..<centres).map { centre in
+                    let here = (nodes - centre + centres - 1) / centres
+                    return .init(name: "d\(centre)", count: 1 + random.below(min(3, here)))
+                })
+        }
+        // Rarely more copies than nodes: then what needs them all is never available.
+        let most = min(5, nodes + (random.chance(0.05) ? 1 : 0))
+        return .count(nodes >= 3 && random.chance(0.6) ? 3 : 1 + random.below(most))
+    }
+
+    /// The data centres by name.
+    var centres: [String] {
+        var names: [String] = []
+        for machine in machines where !names.contains(machine.dataCenter) { names.append(machine.dataCenter) }
+        return names.sorted()
+    }
+
+    /// One line for people.
+    package var summary: String {
+        let names = faults.map(\.rawValue).joined(separator: " ")
+        return "nodes=\(machines.count) replication=\(replicationText) durability=\(durability.rawValue) "
+            + "levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
+            + "faults: \(names.isEmpty ? "none" : names)"
+    }
+
+    private var replicationText: String {
+        switch replication {
+        case .count(let count): "\(count)"
+        case .perDataCenter(let list): list.map { "\($0.name):\($0.count)" }.joined(separator: ",")
+        }
+    }
+}
+
+/// What the clients of a run do.
+struct WorkloadPlan: Sendable {
+    /// Keys 0 ..< hotKeys are asked for most of the time.
+    var hotKeys: Int
+    var keys: Int
+    var hotShare: Double
+    var operationsPerSecond: Double
+    /// The levels of all operations, or those from which each draws its own.
+    var readLevels: [ConsistencyLevel]
+    var writeLevels: [ConsistencyLevel]
+    var largeValues: Double
+    /// The share of operations with a deadline of their own.
+    var shortTimeouts: Double
+    var retries: Double
+
+    init(_ random: inout Random, centres: Int) {
+        hotKeys = 1 + random.below(4)
+        keys = hotKeys + 8 + random.below(120)
+        hotShare = 0.5 + 0.5 * random.fraction()
+        operationsPerSecond = 10
+        largeValues = random.chance(0.3) ? 0.1 : 0
+        shortTimeouts = random.chance(0.5) ? 0.2 : 0
+        retries = random.fraction()
+        var reads: [ConsistencyLevel] = [.one, .two, .three, .quorum, .all]
+        if centres > 1 { reads += [.localOne, .localQuorum, .eachQuorum] }
+        let writes = reads + [.any]
+        switch random.below(4) {
+        case 0, 1:
+            readLevels = [.quorum]
+            writeLevels = [.quorum]
+        case 2:
+            readLevels = [reads[random.below(reads.count)]]
+            writeLevels = [writes[random.below(writes.count)]]
+        default:
+            readLevels = reads
+            writeLevels = writes
+        }
+    }
+
+    var levelsText: String {
+        func text(_ levels: [ConsistencyLevel]) -> String { levels.map(\.description).joined(separator: ",") }
+        return "\(text(readLevels))/\(text(writeLevels))"
+    }
+}

@@ -1,0 +1,267 @@
+import MartletBase
+import MartletGossip
+import MartletNode
+import MartletRing
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// A few nodes in one process, for tests that read like scripts: every message arrives at once and in order unless the
+/// script holds it back, disks are dictionaries, and time stands still until the script moves it.
+final class ScriptedCluster {
+    final class Member {
+        var node: Node
+        let configuration: NodeConfiguration
+        var disk: [StorageKey: Blob] = [:]
+        var meta: [Blob: Blob] = [:]
+        var isUp = true
+        /// Merges stay undurable while it is set.
+        var holdsSync = false
+        var lastTicket = WriteTicket(0)
+        var wallOffset = Interval.zero
+        var wakeAt = Instant.distantFuture
+        var peers: [PeerIndex: Int] = [:]
+        var replies: [UInt64: ClientReply] = [:]
+        var stopped: StopReason?
+        var reports: [Report] = []
+
+        init(_ configuration: NodeConfiguration, now: Now) {
+            self.configuration = configuration
+            node = Node(configuration, recovered: RecoveredState(), now: now)
+        }
+    }
+
+    private(set) var members: [Member] = []
+    private var queue: [(to: Int, event: Event)] = []
+    private var monotonic = Instant(nanoseconds: 1_000_000_000)
+    private var nextTicket: UInt64 = 1
+    /// Drops what it answers true for: sender, receiver, message.
+    var drops: (Int, Int, Message) -> Bool = { _, _, _ in false }
+
+    static let keyspace = KeyspaceDefinition(id: 0, name: "default", stamp: 0, replication: .count(3))
+
+    init(
+        nodes count: Int, keyspace: KeyspaceDefinition = ScriptedCluster.keyspace,
+        change: (inout NodeConfiguration) -> Void = { _ in }
+    ) {
+        var random = Random(seed: 7)
+        let founders = (0..<count).map { i in
+            NodeConfiguration.Founder(name: "n\(i + 1)", address: Self.address(i))
+        }
+        for (i, founder) in founders.enumerated() {
+            var configuration = NodeConfiguration(
+                cluster: "test", id: NodeID(random: &random), name: founder.name, address: founder.address.ip,
+                ports: NodePorts(peers: 7600, redis: 7379, redisCluster: 7380, http: 7680), version: "0.0.0",
+                epoch: 1, boot: 1, seed: UInt64(i), founders: founders, seeds: [], keyspaces: [keyspace],
+                gossip: GossipSettings(clusterName: "test"))
+            change(&configuration)
+            members.append(Member(configuration, now: now(Interval.zero)))
+        }
+    }
+
+    static func address(_ i: Int) -> Address {
+        Address(ip: IPAddress(v4: 127, 0, 0, UInt8(i + 1)), port: 7600)
+    }
+
+    private func now(_ offset: Interval) -> Now {
+        Now(
+            monotonic: monotonic,
+            wall: WallTime(microseconds: 1_700_000_000_000_000 + monotonic.nanoseconds / 1_000) + offset)
+    }
+
+    // MARK: The script's verbs
+
+    func start(_ nodes: [Int]? = nil) {
+        for i in nodes ?? Array(members.indices) { queue.append((i, .start)) }
+        settle()
+    }
+
+    /// Sends a request to a node; the reply is there when everything has settled, if nothing was held back.
+    @discardableResult
+    func ask(_ i: Int, _ request: ClientRequest) -> UInt64 {
+        let ticket = nextTicket
+        nextTicket += 1
+        queue.append((i, .client(ClientTicket(ticket), request)))
+        settle()
+        return ticket
+    }
+
+    func reply(_ i: Int, _ ticket: UInt64) -> ClientReply? { members[i].replies[ticket] }
+
+    func put(
+        _ i: Int, _ key: String, _ value: String, _ level: ConsistencyLevel = .quorum, above: Stamp? = nil,
+        version: Stamp? = nil
+    ) -> ClientReply? {
+        let put = Put(.value(Blob(value), expiry: nil), above: above, version: version)
+        return reply(
+            i, ask(i, ClientRequest(keyspace: 0, key: Blob(key), operation: .put(put), level: level)))
+    }
+
+    func get(_ i: Int, _ key: String, _ level: ConsistencyLevel = .quorum) -> ClientReply? {
+        reply(i, ask(i, ClientRequest(keyspace: 0, key: Blob(key), operation: .get, level: level)))
+    }
+
+    /// Moves time on, firing what falls due, in steps of at most `step`.
+    func advance(_ interval: Interval, step: Interval = .milliseconds(10)) {
+        let until = monotonic + interval
+        while monotonic < until {
+            monotonic = min(until, monotonic + step)
+            for i in members.indices where members[i].isUp && members[i].wakeAt <= monotonic {
+                members[i].wakeAt = .distantFuture
+                queue.append((i, .timer))
+            }
+            settle()
+        }
+    }
+
+    /// The process is gone, and its connections with it.
+    func kill(_ i: Int) {
+        members[i].isUp = false
+        for (j, member) in members.enumerated() where member.isUp {
+            for (peer, target) in member.peers where target == i { queue.append((j, .linkDown(peer))) }
+        }
+        settle()
+    }
+
+    func shutDown(_ i: Int) {
+        queue.append((i, .shutdown))
+        settle()
+    }
+
+    /// Starts a dead node again under its name and address, with nothing of what it was.
+    func replaceWithEmptyFolder(_ i: Int) {
+        var configuration = members[i].configuration
+        var random = Random(seed: 99)
+        configuration.id = NodeID(random: &random)
+        members[i] = Member(configuration, now: now(.zero))
+        start([i])
+    }
+
+    /// Makes what was held back durable.
+    func sync(_ i: Int) {
+        members[i].holdsSync = false
+        queue.append((i, .storage(.durable(through: members[i].lastTicket))))
+        settle()
+    }
+
+    /// What a node has stored under the key: the value and its stamp.
+    func stored(_ i: Int, _ key: String) -> Register? {
+        let token = Token(key: Blob(key))
+        return members[i].disk[StorageKey(keyspace: 0, token: token.value, key: Blob(key))]
+            .map(Register.init(decoding:))
+    }
+
+    // MARK: The world
+
+    private func settle() {
+        var steps = 0
+        while !queue.isEmpty {
+            steps += 1
+            invariant(steps < 200_000, "the nodes never come to rest")
+            let (i, event) = queue.removeFirst()
+            let member = members[i]
+            guard member.isUp, member.stopped == nil else { continue }
+            var buffer = EffectBuffer()
+            member.node.handle(event, now: now(member.wallOffset), into: &buffer)
+            for effect in buffer.effects { carryOut(i, effect) }
+            member.node.checkInvariants()
+        }
+    }
+
+    private func index(of address: Address) -> Int? {
+        members.firstIndex { $0.configuration.peersAddress == address && $0.isUp }
+    }
+
+    private func link(from: Int, to: Int) -> LinkID { LinkID(UInt64(from * 100 + to)) }
+
+    private func hello(_ i: Int) -> Hello {
+        let it = members[i].configuration
+        return Hello(cluster: it.cluster, id: it.id, name: it.name, epoch: it.epoch)
+    }
+
+    private func deliver(from i: Int, to j: Int, over link: LinkID, _ message: Message) {
+        guard !drops(i, j, message) else { return }
+        var writer = ByteWriter()
+        Frame(time: members[i].node.hybridTime, message: message).write(to: &writer)
+        guard case .frame(let frame, _)? = try? Frame.scan(writer.bytes.span.bytes) else {
+            invariantBroken("a frame that was just written can't be read")
+        }
+        queue.append((j, .peer(link, members[i].configuration.id, frame.time, frame.message)))
+    }
+
+    private func carryOut(_ i: Int, _ effect: Effect) {
+        let member = members[i]
+        switch effect {
+        case .reply(let ticket, let reply):
+            invariant(member.replies[ticket.number] == nil, "ticket \(ticket.number) was answered twice")
+            member.replies[ticket.number] = reply
+        case .introduce(let peer, _, let address):
+            guard let j = index(of: address) else { return }
+            member.peers[peer] = j
+            queue.append((j, .hello(link(from: i, to: j), hello(i))))
+            queue.append((i, .hello(link(from: i, to: j), hello(j))))
+            queue.append((i, .linkUp(peer)))
+        case .send(let peer, let message):
+            guard let j = member.peers[peer], members[j].isUp else { return }
+            deliver(from: i, to: j, over: link(from: i, to: j), message)
+        case .respond(let link, let message):
+            let (from, to) = (Int(link.number / 100), Int(link.number % 100))
+            deliver(from: i, to: i == from ? to : from, over: link, message)
+        case .accept, .refuse: break
+        case .stream(let address, let payload):
+            guard let j = index(of: address) else {
+                queue.append((i, .streamFailed(address)))
+                return
+            }
+            deliver(from: i, to: j, over: link(from: i, to: j), .gossip(payload))
+        case .datagram(let address, let bytes):
+            if let j = index(of: address), !drops(i, j, .gossip(bytes)) {
+                queue.append((j, .datagram(from: member.configuration.peersAddress, bytes)))
+            }
+        case .storage(let request): store(i, request)
+        case .wake(let instant): member.wakeAt = instant
+        case .report(let report): member.reports.append(report)
+        case .stopped(let reason): member.stopped = reason
+        }
+    }
+
+    private func store(_ i: Int, _ request: StorageRequest) {
+        let member = members[i]
+        switch request {
+        case .merge(let ticket, let key, let record):
+            member.disk[key] = member.disk[key].map { Record.join($0, record) } ?? record
+            becomeDurable(i, ticket)
+        case .putMeta(let ticket, let key, let value):
+            member.meta[key] = value
+            becomeDurable(i, ticket)
+        case .read(let ticket, let key): queue.append((i, .storage(.read(ticket, member.disk[key]))))
+        case .reserveStamps(let ceiling): queue.append((i, .storage(.stampsReserved(ceiling: ceiling))))
+        }
+    }
+
+    private func becomeDurable(_ i: Int, _ ticket: WriteTicket) {
+        members[i].lastTicket = ticket
+        if !members[i].holdsSync { queue.append((i, .storage(.durable(through: ticket)))) }
+    }
+}
+
+extension ClientReply {
+    /// The value read, "-" for none or a tombstone; nil when this is no read that succeeded.
+    var value: String? {
+        guard case .read(let record) = self else { return nil }
+        guard let record, case .present(let value) = Register(decoding: record).value else { return "-" }
+        return value.text
+    }
+
+    var stamp: Stamp? {
+        switch self {
+        case .written(let stamp): stamp
+        case .read(.some(let record)): Register(decoding: record).stamp
+        case .read(.none), .failed: nil
+        }
+    }
+
+    var failure: RequestFailure? {
+        if case .failed(let failure) = self { failure } else { nil }
+    }
+}
