@@ -56,6 +56,36 @@ import martlet
         #expect(text == expected)
     }
 
+    @Test func whatOneNodeDoesNotKnowAnotherTells() {
+        func node(_ id: String, bytes: JSONValue, clock: JSONValue) -> JSONValue {
+            .object([("id", .string(id)), ("bytes", bytes), ("clock_offset_ms", clock)])
+        }
+        let status = JSONValue.object([
+            ("asked", .string("n1")),
+            (
+                "nodes",
+                .array([
+                    node("a", bytes: .integer(1), clock: .integer(0)), node("b", bytes: .null, clock: .null),
+                    node("c", bytes: .null, clock: .null),
+                ])
+            ),
+        ])
+        let filled = StatusReport.filled(
+            status,
+            from: [
+                node("b", bytes: .integer(2), clock: .integer(0)),
+                node("a", bytes: .integer(9), clock: .null),
+            ])
+        #expect(filled["asked"]?.text == "n1")
+        // Its own clock is no offset, and what is known stays.
+        #expect(
+            filled["nodes"]?.elements == [
+                node("a", bytes: .integer(1), clock: .integer(0)),
+                node("b", bytes: .integer(2), clock: .null), node("c", bytes: .null, clock: .null),
+            ])
+        #expect(StatusReport.filled(.null, from: []) == .null)
+    }
+
     @Test func sharesOfTheRing() {
         let ring = JSONValue.object([
             ("keyspace", .string("default")), ("replication_factor", .integer(2)),

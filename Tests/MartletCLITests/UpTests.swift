@@ -86,8 +86,11 @@ import martlet
                     })
             ),
         ])
-        #expect(NodeView(status, of: "n1") == .serving(up: ["n1"]))
+        #expect(NodeView(status, of: "n1") == .serving(up: ["n1"], isAgreed: false))
         #expect(!NodeView(status, of: "n2").isServing)
+        #expect(NodeView.serving(up: ["n1", "n2"], isAgreed: true).hasSettled(with: ["n1"]))
+        #expect(!NodeView.serving(up: ["n1"], isAgreed: true).hasSettled(with: ["n1", "n2"]))
+        #expect(!NodeView.serving(up: ["n1"], isAgreed: false).hasSettled(with: ["n1"]))
         let forming = JSONValue.object([
             ("asked", .string("n1")), ("ring", .string("forming")), ("waits", .strings(["n3"])),
         ])

@@ -81,7 +81,7 @@ private struct UpCommand {
         if case .interrupted(let number) = outcome { return stop(&runner, number) }
         // When some serve and others don't, those that do may hold all data between them: they are worth more
         // than a tidy end.
-        guard runner.isAnyServing else {
+        guard !runner.serving.isEmpty else {
             _ = runner.stop()
             throw .refused("the cluster didn't start; logs: \(plan.dataFolder)/<node>/martletd.log")
         }
@@ -148,18 +148,20 @@ private struct UpCommand {
     // MARK: What is told
 
     private func tellReady(_ runner: ClusterRunner, _ file: ClusterFile) {
-        let running = runner.nodes.filter { $0.process != nil }
         if invocation.isJSON {
             Output.write(readyJSON(runner, file))
             return
         }
         let width = runner.nodes.map(\.name.count).max() ?? 0
         let name = file.configuration.cluster.name
-        var out = "ready: \(running.count) of \(runner.nodes.count) nodes of cluster \(name) serve\n"
+        var out = "ready: \(runner.serving.count) of \(runner.nodes.count) nodes of cluster \(name) serve\n"
         for node in runner.nodes {
             let gap = String(repeating: " ", count: width - node.name.count)
-            let place = "redis-cli -h \(node.endpoint.host) -p \(node.endpoint.port)"
-            out += "  \(node.name)\(gap)  " + (node.process == nil ? "doesn't run" : place) + "\n"
+            let place =
+                runner.serving.contains(node.name)
+                ? "redis-cli -h \(node.endpoint.host) -p \(node.endpoint.port)"
+                : node.process == nil ? "doesn't run" : "doesn't serve"
+            out += "  \(node.name)\(gap)  \(place)\n"
         }
         let isDefault = source == ConfigurationLoader.defaultPath && plan.dataFolder == "data"
         let config = isDefault ? "" : " --config \(plan.dataFolder)/cluster.yaml"
@@ -174,6 +176,7 @@ private struct UpCommand {
         let nodes = runner.nodes.map { node -> JSONValue in
             let state =
                 switch node.state {
+                case _ where !runner.serving.contains(node.name): "failed"
                 case .found: "left_alone"
                 case .started: "started"
                 case .idle, .ended: "failed"

@@ -25,7 +25,11 @@ struct Session {
     init(_ invocation: Invocation) throws(Failure) {
         try self.init(asking: try Self.candidates(invocation))
         if let keyspace = invocation.line.value("--keyspace") {
-            _ = try call(["SELECT", keyspace])
+            do {
+                _ = try call(["SELECT", keyspace])
+            } catch {
+                throw Failure(error.status, error.code, "\(error.text) (--keyspace \(quoted(keyspace)))")
+            }
         }
     }
 
