@@ -36,6 +36,7 @@ let package = Package(
             ]),
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
 
         // Floor 6: what clients talk to.
         module(
