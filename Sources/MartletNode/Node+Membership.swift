@@ -400,6 +400,7 @@ extension Node {
     /// Computes every keyspace's placement anew, in the form that the coordinator uses.
     mutating func placeSlots() {
         guard formation.isFormed else { return }
+        skew.isAlone = ring.entries.count == 1
         for index in keyspaces.indices {
             let definition = keyspaces[index].definition
             let placement = Placement(ring: ring, keyspace: definition)
