@@ -196,8 +196,9 @@ extension Simulation {
             guard process.state == .running, process.intruder == nil, now - process.wellSince > .seconds(5) else {
                 return false
             }
-            // Only of a formed ring can the others know better, and only of who has shown its epoch to them.
-            return processes.allSatisfy(\.isFormed) && processes.count > 1
+            // Only of a formed ring can the others know better, and only of who has shown its epoch to them. When every
+            // folder is empty, that is a new cluster.
+            return processes.allSatisfy { $0.isFormed && $0.intruder == nil } && processes.count > 1
                 && (kind == .wipedFolder || process.disk.epoch > 1 && isKnown(process))
         }
         guard !candidates.isEmpty else { return }
