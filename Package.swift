@@ -28,6 +28,7 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program(
             "martletd",
             [
@@ -35,6 +36,21 @@ let package = Package(
                 "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+
+        // Floor 6: the Redis protocol face of a node.
+        module(
+            "MartletServer",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletVersions",
+            ]),
+        tests(
+            "MartletServerTests",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletServer", "MartletVersions",
+            ]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
 
         // Floor 5: the real world, and the simulated one.
         module(

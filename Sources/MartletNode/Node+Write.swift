@@ -17,7 +17,7 @@ extension Node {
         metrics.writes += 1
         let level = request.level ?? keyspaces[index].definition.write
         let requirement = replicas.requirement(level)
-        if put.version == nil, !skew.isGood(now) {
+        if put.version == nil, !isClockGood {
             metrics.skewRefused += 1
             judgeClock()
             effects.append(

@@ -81,7 +81,6 @@ extension Simulation {
         if operation.kind == .get { operation.floor = monotone.readFloor(operation.key, operation.levelClass) }
         if !operation.isRead {
             operation.stampFloor = monotone.stampFloor(operation.key, operation.levelClass)
-            operation.hasGoodClock = process.clock.wallError(at: now).magnitude <= Self.clockGoodWithin
         }
         operations.update(number) { $0 = operation }
         record(
@@ -180,9 +179,7 @@ extension Simulation {
         }
         guard plan.durability == .batch else { return }
         try durable.acknowledged(operation, version, holders: holders(operation.key, version))
-        let time = SimulatedClock.epoch + (now - .zero)
-        let ahead = Interval.milliseconds(stamp.time.milliseconds - time.milliseconds)
-        try monotone.wrote(operation, version, isStampedInTime: ahead.magnitude <= Self.clockGoodWithin * 2)
+        try monotone.wrote(operation, version)
     }
 
     private mutating func failed(

@@ -48,14 +48,10 @@ struct Monotone {
         return floor
     }
 
-    /// - Parameter isStampedInTime: whether the stamp is near the time; a coordinator whose clock was wrong before it was
-    ///   judged, because it started alone, may go on stamping far ahead.
-    mutating func wrote(
-        _ operation: Operation, _ version: Version, isStampedInTime: Bool
-    ) throws(Violation) {
+    mutating func wrote(_ operation: Operation, _ version: Version) throws(Violation) {
         checked += 1
         let place = operation.key * levels.classes + operation.levelClass
-        if operation.retried == nil, operation.kind != .expire, operation.hasGoodClock,
+        if operation.retried == nil, operation.kind != .expire,
             version.stamp <= operation.stampFloor
         {
             throw Violation(
@@ -64,7 +60,7 @@ struct Monotone {
                     + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)")
         }
         acknowledged[place] = max(acknowledged[place], version)
-        if operation.hasGoodClock, isStampedInTime, operation.retried == nil {
+        if operation.retried == nil {
             stamped[place] = max(stamped[place], version.stamp)
         }
     }
