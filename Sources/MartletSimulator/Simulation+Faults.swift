@@ -90,6 +90,7 @@ extension Simulation {
         case .gracefulRestart:
             if let process = drawAlive(), process.intruder == nil {
                 record("\(process.name) is asked to stop")
+                process.wellSince = now
                 schedule(.shutdown(process.index, life: process.life), after: .zero)
             }
         case .clockJump: jumpClock()
