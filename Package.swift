@@ -28,29 +28,22 @@ let package = Package(
     name: "martlet",
     targets: [
         // Floor 7: programs.
-        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program(
             "martletd",
             [
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
-                "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
+                "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
 
-        // Floor 6: the Redis protocol face of a node.
+        // Floor 6: what clients talk to.
         module(
             "MartletServer",
             [
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
-                "MartletVersions",
+                "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
-        tests(
-            "MartletServerTests",
-            [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
-                "MartletServer", "MartletVersions",
-            ]),
-        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
 
         // Floor 5: the real world, and the simulated one.
         module(
