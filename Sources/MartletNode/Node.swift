@@ -50,7 +50,8 @@ package struct Node: ~Copyable {
     var peers: PeerTable
     var ring = Ring()
     var formation: Formation
-    var ringDigests: [NodeID: UInt64] = [:]
+    var ringDigests: [NodeID: ShownDigest] = [:]
+    var digestsShown: UInt32 = 0
     var keyspaces: KeyspaceTable
 
     var writes = OperationTable<WriteOperation>()
