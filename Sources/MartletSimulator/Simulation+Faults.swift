@@ -216,9 +216,9 @@ extension Simulation {
         scheduleStart(process, .milliseconds(10)...(.seconds(5)))
     }
 
-    /// Whether another node, which lives, has accepted a hello of this life.
+    /// Whether another node, which lives, has accepted a hello of this life, and remembers it whatever crashes.
     private func isKnown(_ process: SimulatedProcess) -> Bool {
-        connections.all.contains { id in
+        plan.durability == .batch && connections.all.contains { id in
             let (dialler, acceptor) = (connections[id].dialler, connections[id].acceptor)
             return dialler.process == process.index && dialler.life == process.life && acceptor.state == .talking
                 && processes[acceptor.process].life == acceptor.life
