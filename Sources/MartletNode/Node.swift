@@ -196,6 +196,7 @@ package struct Node: ~Copyable {
             }
         }
         replica.stamps.prune(now: now.monotonic)
+        retryRefusedMeta()
         reserveStamps()
         judgeClock()
     }
