@@ -89,11 +89,17 @@ struct Formation {
         heard[entry.name] = entries
     }
 
-    mutating func hear(_ rumour: FoundingRumour, from id: NodeID) {
+    /// False when it is no news: who has once said that it has formed doesn't take that back.
+    @discardableResult
+    mutating func hear(_ rumour: FoundingRumour, from id: NodeID) -> Bool {
+        if let known = rumours.first(where: { $0.id == id })?.rumour {
+            if known == rumour || !known.ids.isEmpty && rumour.ids.isEmpty { return false }
+        }
         rumours.removeAll { $0.id == id }
-        guard rumours.count < 2 * Limits.nodesMax else { return }
+        guard rumours.count < 2 * Limits.nodesMax else { return false }
         rumours.append((id, rumour))
         rumours.sort { $0.id < $1.id }
+        return true
     }
 
     mutating func form(_ ids: [NodeID]) { self.ids = ids }

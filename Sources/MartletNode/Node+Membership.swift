@@ -21,6 +21,12 @@ extension Node {
         }
     }
 
+    /// What a node last showed of its ring. The order rises with each change, and over restarts.
+    struct ShownDigest {
+        var order: UInt64
+        var digest: UInt64
+    }
+
     // MARK: Events to gossip, effects from it
 
     mutating func tellGossip(_ event: GossipEvent) {
@@ -158,13 +164,16 @@ extension Node {
             case .founding:
                 let rumour = try FoundingRumour(from: bytes)
                 if key.id != configuration.id {
+                    guard formation.hear(rumour, from: key.id) else { return }
                     publish(key, bytes)
-                    formation.hear(rumour, from: key.id)
                     tryToForm()
                 }
             case .ringDigest:
                 if key.id != configuration.id {
-                    ringDigests[key.id] = try reader.u64()
+                    let shown = ShownDigest(order: try reader.u64(), digest: try reader.u64())
+                    // Gossip doesn't know which of two is newer, and would exchange them for ever.
+                    if let known = ringDigests[key.id], shown.order <= known.order { return }
+                    ringDigests[key.id] = shown
                     publish(key, bytes)
                 }
             }
@@ -232,7 +241,11 @@ extension Node {
     }
 
     private mutating func publishRingDigest() {
-        publish(Rumour.ringDigest.key(configuration.id), MetaMemory.value(ring.digest))
+        digestsShown += 1
+        var writer = ByteWriter()
+        writer.u64(UInt64(configuration.boot) << 32 | UInt64(digestsShown))
+        writer.u64(ring.digest)
+        publish(Rumour.ringDigest.key(configuration.id), Blob(writer.bytes))
     }
 
     private mutating func keyspaceCame(_ definition: KeyspaceDefinition) {
@@ -400,6 +413,7 @@ extension Node {
     /// Computes every keyspace's placement anew, in the form that the coordinator uses.
     mutating func placeSlots() {
         guard formation.isFormed else { return }
+        skew.isAlone = ring.entries.count == 1
         for index in keyspaces.indices {
             let definition = keyspaces[index].definition
             let placement = Placement(ring: ring, keyspace: definition)

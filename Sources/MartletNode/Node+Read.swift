@@ -219,7 +219,13 @@ extension Node {
         }
         if missing.isEmpty {
             // A place that was asked again, or speculatively, is waited for only as far as the level needs it.
-            if read.requirement.isMet(by: read.answered) { repair(index) }
+            guard read.requirement.isMet(by: read.answered) else { return }
+            // Who differed may be gone, and another have answered in its place.
+            if read.answered.subtracting(read.holders).isEmpty {
+                finishRead(index, .read(read.record))
+            } else {
+                repair(index)
+            }
             return
         }
         let number = number(of: index)

@@ -50,7 +50,8 @@ package struct Node: ~Copyable {
     var peers: PeerTable
     var ring = Ring()
     var formation: Formation
-    var ringDigests: [NodeID: UInt64] = [:]
+    var ringDigests: [NodeID: ShownDigest] = [:]
+    var digestsShown: UInt32 = 0
     var keyspaces: KeyspaceTable
 
     var writes = OperationTable<WriteOperation>()
@@ -195,6 +196,7 @@ package struct Node: ~Copyable {
             }
         }
         replica.stamps.prune(now: now.monotonic)
+        retryRefusedMeta()
         reserveStamps()
         judgeClock()
     }

@@ -25,6 +25,9 @@ struct SkewJudge {
     private var samples: [Sample] = []
     /// Our own difference when it was last good against others.
     private var goodDifference: Int64
+    /// Whether the ring has no other node. Then there is nobody to differ from: the hybrid clock alone keeps our stamps
+    /// in order, and a wall clock that was set right must not look like one that went wrong, for ever.
+    var isAlone = false
 
     init(max: Interval, now: Now) {
         self.max = max
@@ -58,7 +61,7 @@ struct SkewJudge {
         return .microseconds(own - median)
     }
 
-    func isGood(_ now: Now) -> Bool { ahead(now).magnitude <= max / 2 }
+    func isGood(_ now: Now) -> Bool { isAlone || ahead(now).magnitude <= max / 2 }
 
     /// The peer's wall clock minus ours, as last sampled.
     func offset(of peer: PeerIndex, now: Now) -> Interval? {
