@@ -47,7 +47,7 @@ let package = Package(
             "MartletServerTests",
             [
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
-                "MartletServer", "MartletVersions",
+                "MartletServer", "MartletVersions", "RealRedis",
             ]),
 
         // Floor 5: the real world, and the simulated one.
@@ -99,7 +99,9 @@ let package = Package(
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
-        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP", "RealRedis"]),
+        .target(
+            name: "RealRedis", dependencies: ["MartletBase"], path: "Tests/RealRedis", swiftSettings: settings),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
         .target(
             name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],

@@ -187,7 +187,7 @@ package final class RedisSession {
     }
 
     /// Whether all that the client will get is in `writer`.
-    var isFinished: Bool { state == .closing && commands.isEmpty }
+    package var isFinished: Bool { state == .closing && commands.isEmpty }
 
     /// The connection is gone: replies of the core that are still due are ignored.
     func close() {
