@@ -32,16 +32,17 @@ let package = Package(
             "martletd",
             [
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
-                "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
+                "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
 
-        // Floor 6: the Redis protocol face of a node.
+        // Floor 6: what clients talk to.
         module(
             "MartletServer",
             [
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
-                "MartletVersions",
+                "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
         tests(
             "MartletServerTests",

@@ -66,7 +66,6 @@ extension Simulation {
         process.wellSince = now
         process.resumedAt = .zero
         process.isFormed = false
-        process.belief = Array(repeating: .unknown, count: processes.count)
         process.wakeWanted = .distantFuture
         process.wakeScheduled = .distantFuture
         record("\(process.name) starts, epoch \(process.intruder?.epoch ?? disk.epoch), boot \(disk.boot)")

@@ -3,7 +3,8 @@ enum CommandCode: UInt8 {
     /// A name that only subcommands have something behind.
     case container
     case ping, echo, hello, auth, quit, reset, select
-    case clientID, clientGetName, clientSetName, clientSetInfo, clientInfo, clientList, clientKill, clientReply
+    case clientID, clientGetName, clientSetName, clientSetInfo, clientInfo, clientList, clientKill,
+        clientReply
     case clientNoEvict, clientNoTouch, clientHelp
     case command, commandCount, commandInfo, commandDocs, commandList, commandGetKeys, commandGetKeysAndFlags
     case commandHelp

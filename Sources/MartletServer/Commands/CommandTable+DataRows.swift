@@ -72,7 +72,8 @@ extension CommandSpecification {
     /// What Redis lacks.
     static let own = [
         CommandSpecification(
-            .consistency, "consistency", -1, "loading stale fast", group: "connection", categories: "connection",
+            .consistency, "consistency", -1, "loading stale fast", group: "connection",
+            categories: "connection",
             since: "0.1.0", "[level | read write | DEFAULT]",
             "Show or set the consistency levels of this connection"),
         CommandSpecification(
@@ -91,16 +92,19 @@ extension CommandSpecification {
             "key [CONSISTENCY level] [CONTEXT c] [VERSION v] [TIMEOUT ms]",
             "Delete a key at a level, after a context"),
         CommandSpecification(
-            .container, "martlet", -2, group: "server", since: "0.1.0", "", "A container for commands about the cluster",
+            .container, "martlet", -2, group: "server", since: "0.1.0", "",
+            "A container for commands about the cluster",
             subcommands: [
                 CommandSpecification(
                     .martletStatus, "martlet|status", 2, "loading stale", group: "server", since: "0.1.0", "",
                     "Show the cluster as this node sees it, as JSON"),
                 CommandSpecification(
-                    .martletRing, "martlet|ring", -2, "loading stale", group: "server", since: "0.1.0", "[key]",
+                    .martletRing, "martlet|ring", -2, "loading stale", group: "server", since: "0.1.0",
+                    "[key]",
                     "Show tokens, ranges and their replicas of the selected keyspace, as JSON"),
                 CommandSpecification(
-                    .martletMetrics, "martlet|metrics", 2, "loading stale", group: "server", since: "0.1.0", "",
+                    .martletMetrics, "martlet|metrics", 2, "loading stale", group: "server", since: "0.1.0",
+                    "",
                     "Show this node's metrics, as Prometheus text"),
                 CommandSpecification(
                     .martletHelp, "martlet|help", -2, "loading stale", group: "server", since: "0.1.0",

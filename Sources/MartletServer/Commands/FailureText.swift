@@ -17,7 +17,8 @@ enum FailureText {
             return "UNAVAILABLE op=\(kind.rawValue) level=\(level) required=\(required) alive=\(alive) "
                 + "up=\(list(up)) down=\(list(down))\(suffix): nothing was sent; "
                 + "wait for the nodes that are down, or ask at a lower level (CONSISTENCY)"
-        case .timeout(let kind, let level, let required, let acked, let names, let unknown, let version, let after):
+        case .timeout(
+            let kind, let level, let required, let acked, let names, let unknown, let version, let after):
             let token = version.flatMap { stamp in key.map { VersionToken.encode(stamp, key: $0.span) } }
             let fields =
                 "TIMEOUT op=\(kind.rawValue) level=\(level) required=\(required) acknowledged=\(acked) "
@@ -31,7 +32,8 @@ enum FailureText {
             return "OVERLOADED node=\(node) limit=\(limit)\(suffix): refused before any work; "
                 + "ask again after a pause, or ask another node"
         case .skew(let node, let ahead, let max):
-            return "SKEW node=\(node) ahead_ms=\(ahead) max_ms=\(max)\(suffix): nothing was sent; this node's "
+            return
+                "SKEW node=\(node) ahead_ms=\(ahead) max_ms=\(max)\(suffix): nothing was sent; this node's "
                 + "clock is too far from its peers'; set it right, meanwhile write through another node"
         case .loading(let waits):
             return "LOADING waits=\(list(waits))\(suffix): "

@@ -36,7 +36,8 @@ extension RedisSession {
         }
         guard isShowable(request[3]), request[3].byteCount <= Limits.clientNameBytesMax else {
             return refuse(
-                "ERR \(isName ? "lib-name" : "lib-ver") cannot contain spaces, newlines or special characters.")
+                "ERR \(isName ? "lib-name" : "lib-ver") cannot contain spaces, newlines or special characters."
+            )
         }
         let value = Blob(copying: request[3])
         if isName { libraryName = value } else { libraryVersion = value }

@@ -36,7 +36,9 @@ extension RedisSession {
     func commandList(_ request: Request) {
         var rows = table.commands.map { table.rows[$0] }
         if request.count > 2 {
-            guard request.count == 5, equalsIgnoringCase(request[2], "FILTERBY") else { return refuseSyntax() }
+            guard request.count == 5, equalsIgnoringCase(request[2], "FILTERBY") else {
+                return refuseSyntax()
+            }
             if equalsIgnoringCase(request[3], "ACLCAT") {
                 let category = text(request[4]).lowercased()
                 rows = rows.filter { $0.allCategories.contains(category) }

@@ -156,7 +156,8 @@ extension RedisSession {
         if let expiryWord {
             guard let number = integer(request[expiryIndex]) else { return nil }
             options.expiry = GivenExpiry(
-                number: number, isInSeconds: expiryWord.hasPrefix("E"), isAbsolute: expiryWord.hasSuffix("AT"))
+                number: number, isInSeconds: expiryWord.hasPrefix("E"), isAbsolute: expiryWord.hasSuffix("AT")
+            )
         }
         return options
     }

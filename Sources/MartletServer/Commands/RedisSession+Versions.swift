@@ -48,7 +48,8 @@ extension RedisSession {
     }
 
     func vget(_ request: Request) {
-        guard let options = VersionOptions(self, request, from: 2, of: .vget), let key = key(request[1]) else {
+        guard let options = VersionOptions(self, request, from: 2, of: .vget), let key = key(request[1])
+        else {
             return
         }
         let parts = CommandParts(keys: [key])

@@ -171,7 +171,9 @@ extension RedisSession {
         return number
     }
 
-    func text(_ argument: RawSpan) -> String { argument.withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
+    func text(_ argument: RawSpan) -> String {
+        argument.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+    }
 
     func refuseSyntax() { refuse("ERR syntax error") }
     func answerOK() { answer { $0.ok() } }

@@ -167,7 +167,9 @@ extension RedisSession {
 
     /// What the operation adds to a reply that is a number.
     private func number(_ operation: Operation, _ reply: ClientReply, row: Int) -> Int64 {
-        guard case .single = operation.program, case .read(let record) = reply else { return operation.number }
+        guard case .single = operation.program, case .read(let record) = reply else {
+            return operation.number
+        }
         let live = live(record)
         let code = table.entries[row].code
         if code == .exists { return live == nil ? 0 : 1 }

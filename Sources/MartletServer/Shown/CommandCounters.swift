@@ -115,7 +115,8 @@ package struct CommandCounters: Sendable {
         }
         return [
             MetricFamily(
-                .counter, "martlet_commands_total", "Commands of Redis clients, by name and outcome.", commands),
+                .counter, "martlet_commands_total", "Commands of Redis clients, by name and outcome.",
+                commands),
             MetricFamily(
                 .counter, "martlet_protocol_errors_total",
                 "Connections ended because of bytes that are no request, by kind.",
@@ -123,7 +124,8 @@ package struct CommandCounters: Sendable {
             .gauge("martlet_clients", "Connected Redis clients.", Double(clients)),
             .counter("martlet_clients_accepted_total", "Redis clients that connected.", clientsAccepted),
             .counter(
-                "martlet_clients_refused_total", "Connections refused because of clients_max.", clientsRefused),
+                "martlet_clients_refused_total", "Connections refused because of clients_max.", clientsRefused
+            ),
             .counter(
                 "martlet_clients_cut_total", "Clients cut off because they left client_output_max unread.",
                 cutForOutput),

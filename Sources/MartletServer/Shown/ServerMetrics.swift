@@ -83,7 +83,8 @@ extension RedisServer {
                 "martlet_read_repairs_total", "Records that a read wrote back to a replica.",
                 metrics.readRepairs),
             .counter(
-                "martlet_speculative_reads_total", "Reads that asked another replica before the first answered.",
+                "martlet_speculative_reads_total",
+                "Reads that asked another replica before the first answered.",
                 metrics.speculativeReads),
             .counter(
                 "martlet_placement_retries_total", "Requests begun anew because a replica saw another ring.",
