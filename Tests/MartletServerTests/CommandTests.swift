@@ -76,7 +76,8 @@ import Testing
                 ("EXPIRETIME a", ":1700000100|"), ("PEXPIRETIME a", ":1700000100000|"),
                 ("EXPIRE x 100", ":0|"), ("EXPIRE a 50 GT", ":0|"), ("EXPIRE a 50 LT", ":1|"),
                 ("EXPIRE a 60 NX", ":0|"), ("EXPIRE a 60 XX", ":1|"), ("PERSIST a", ":1|"), ("TTL a", ":-1|"),
-                ("PERSIST a", ":0|"), ("PERSIST x", ":0|"), ("EXPIRE a 1 GT", ":0|"), ("EXPIRE a 9 XX", ":0|"),
+                ("PERSIST a", ":0|"), ("PERSIST x", ":0|"), ("EXPIRE a 1 GT", ":0|"),
+                ("EXPIRE a 9 XX", ":0|"),
                 ("EXPIRE a 9 LT", ":1|"), ("SET a 2 KEEPTTL", "+OK|"), ("TTL a", ":9|"), ("SET a 2", "+OK|"),
                 ("TTL a", ":-1|"), ("PEXPIRE a 1500", ":1|"), ("TTL a", ":2|"), ("PEXPIRE a 1499", ":1|"),
                 ("TTL a", ":1|"), ("EXPIRE a -1", ":1|"), ("EXISTS a", ":0|"), ("GET a", "$-1|"),
@@ -85,7 +86,8 @@ import Testing
                 ("PTTL a", ":2000|"), ("PEXPIREAT a 1700000000001", ":1|"),
             ], harness)
         harness.backend.now.wall = harness.backend.now.wall + .milliseconds(1)
-        Self.check([("GET a", "$-1|"), ("EXPIRE a 5", ":0|"), ("SET a 5 GET", "$-1|"), ("GET a", "$1|5|")], harness)
+        Self.check(
+            [("GET a", "$-1|"), ("EXPIRE a 5", ":0|"), ("SET a 5 GET", "$-1|"), ("GET a", "$1|5|")], harness)
     }
 
     @Test func errorsOfExpire() {
@@ -110,7 +112,8 @@ import Testing
                 ("PING", "+PONG|"), ("PING a", "$1|a|"),
                 ("PING a b", "-ERR wrong number of arguments for 'ping' command|"), ("ECHO a", "$1|a|"),
                 ("ECHO", "-ERR wrong number of arguments for 'echo' command|"), ("SELECT 0", "+OK|"),
-                ("SELECT 1", "+OK|"), ("SELECT sessions", "+OK|"), ("SELECT 2", "-ERR DB index is out of range|"),
+                ("SELECT 1", "+OK|"), ("SELECT sessions", "+OK|"),
+                ("SELECT 2", "-ERR DB index is out of range|"),
                 ("SELECT -1", "-ERR DB index is out of range|"),
                 ("SELECT nope", "-ERR value is not an integer or out of range|"),
                 (
@@ -173,7 +176,8 @@ import Testing
 
     @Test func repliesTurnedOff() {
         Self.check([
-            ("CLIENT REPLY SKIP", ""), ("PING", ""), ("PING", "+PONG|"), ("CLIENT REPLY OFF", ""), ("PING", ""),
+            ("CLIENT REPLY SKIP", ""), ("PING", ""), ("PING", "+PONG|"), ("CLIENT REPLY OFF", ""),
+            ("PING", ""),
             ("SET a 1", ""), ("MGET a b", ""), ("nope", ""), ("CLIENT REPLY SKIP", ""), ("PING", ""),
             ("CLIENT REPLY ON", "+OK|"), ("GET a", "$1|1|"), ("CLIENT REPLY foo", "-ERR syntax error|"),
         ])
@@ -185,16 +189,19 @@ import Testing
         Self.check(
             [
                 ("CLIENT ID", ":1|"), ("CLIENT SETNAME me", "+OK|"), ("CLIENT GETNAME", "$2|me|"),
-                ("CLIENT SETNAME ", "+OK|"), ("CLIENT GETNAME", "$-1|"), ("CLIENT SETINFO LIB-NAME x", "+OK|"),
+                ("CLIENT SETNAME ", "+OK|"), ("CLIENT GETNAME", "$-1|"),
+                ("CLIENT SETINFO LIB-NAME x", "+OK|"),
                 ("CLIENT SETINFO foo x", "-ERR Unrecognized option 'foo'|"), ("CLIENT NO-EVICT on", "+OK|"),
                 ("CLIENT NO-EVICT x", "-ERR syntax error|"), ("CLIENT NO-TOUCH off", "+OK|"),
                 ("CLIENT LIST foo", "-ERR syntax error|"), ("CLIENT LIST ID 9", "$0||"),
-                ("CLIENT LIST TYPE pubsub", "$0||"), ("CLIENT LIST TYPE foo", "-ERR Unknown client type 'foo'|"),
+                ("CLIENT LIST TYPE pubsub", "$0||"),
+                ("CLIENT LIST TYPE foo", "-ERR Unknown client type 'foo'|"),
                 ("CLIENT KILL foo", "-ERR No such client|"), ("CLIENT KILL ID 9", ":0|"),
                 ("CLIENT KILL ID x", "-ERR client-id should be greater than 0|"),
             ], harness)
         let list = harness.ask("CLIENT LIST")
-        #expect(list.contains("id=1 addr=127.0.0.1:50000 laddr=127.0.0.1:7379 fd=1 name= age=0 idle=0 flags=e"))
+        #expect(
+            list.contains("id=1 addr=127.0.0.1:50000 laddr=127.0.0.1:7379 fd=1 name= age=0 idle=0 flags=e"))
         #expect(list.contains("id=2 addr=127.0.0.1:50001"))
         #expect(list.contains("cmd=client|list user=default redir=-1 resp=2"))
         #expect(harness.ask("CLIENT KILL ID 2") == ":1|")
@@ -224,7 +231,8 @@ import Testing
         let harness = Harness()
         let all = harness.ask("INFO")
         for part in [
-            "# Server|redis_version:7.0.15|", "martlet_version:0.1.0|", "cluster_enabled:0|", "tcp_port:7379|",
+            "# Server|redis_version:7.0.15|", "martlet_version:0.1.0|", "cluster_enabled:0|",
+            "tcp_port:7379|",
             "run_id:abababababababababababababababababababab|", "||# Clients|", "role:master|",
             "connected_clients:1|",
         ] {

@@ -102,7 +102,8 @@ final class FakeBackend: RedisBackend {
     // MARK: What is shown
 
     var statusShown = NodeStatus(
-        cluster: "test", asked: "n1", isFormed: true, waits: [], ringDigest: 0x1234, isAgreed: true, members: [])
+        cluster: "test", asked: "n1", isFormed: true, waits: [], ringDigest: 0x1234, isAgreed: true,
+        members: [])
     var placementShown: Placement?
     func status() -> NodeStatus { statusShown }
     func placement(keyspace: UInt32) -> Placement? { placementShown }
@@ -136,7 +137,9 @@ final class Harness {
     /// What the client gets for a line of words that are apart by spaces.
     @discardableResult
     func ask(_ line: String, on session: RedisSession? = nil) -> String {
-        send(line.split(separator: " ", omittingEmptySubsequences: false).map { Blob(String($0)) }, to: session)
+        send(
+            line.split(separator: " ", omittingEmptySubsequences: false).map { Blob(String($0)) }, to: session
+        )
         return output(session)
     }
 
@@ -154,6 +157,15 @@ final class Harness {
         var out = Array("*\(words.count)\r\n".utf8)
         for word in words { out += Array("$\(word.count)\r\n".utf8) + word.bytes + Array("\r\n".utf8) }
         return out
+    }
+
+    /// Where two outputs begin to differ, with what is around; nil when they don't.
+    static func difference(_ got: [UInt8], _ expected: [UInt8]) -> String? {
+        if got == expected { return nil }
+        let common = zip(got, expected).prefix { $0 == $1 }.count
+        let start = max(0, common - 100)
+        return "got ...\(shown(Array(got.dropFirst(start).prefix(200)))) "
+            + "instead of ...\(shown(Array(expected.dropFirst(start).prefix(200))))"
     }
 
     /// Line ends as `|`, so that expectations are short.

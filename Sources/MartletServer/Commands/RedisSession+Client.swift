@@ -159,11 +159,11 @@ private struct KillFilter {
 
     /// Nil when the options make no sense, which the session then answers.
     init?(_ session: RedisSession, _ request: Request) {
-        guard request.count.isMultiple(of: 2) else {
-            session.refuseSyntax()
-            return nil
-        }
         for index in stride(from: 2, to: request.count, by: 2) {
+            guard index + 1 < request.count else {
+                session.refuseSyntax()
+                return nil
+            }
             let value = session.text(request[index + 1])
             switch session.text(request[index]).uppercased() {
             case "ID":

@@ -24,6 +24,7 @@ struct Operation {
     let sequence: UInt64
     /// Its place in a command with many keys.
     let element: Int
+    let key: Blob
     /// The next request, as long as it isn't submitted. A program of two steps keeps it until its second.
     var request: ClientRequest?
     let writeLevel: ConsistencyLevel?
