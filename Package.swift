@@ -47,8 +47,8 @@ let package = Package(
         tests(
             "MartletServerTests",
             [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
-                "MartletServer", "MartletVersions", "RealRedis",
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletServer",
+                "MartletVersions", "RealRedis",
             ]),
 
         // Floor 5: the real world, and the simulated one.
@@ -102,7 +102,8 @@ let package = Package(
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
         tests("MartletRESPTests", ["MartletBase", "MartletRESP", "RealRedis"]),
         .target(
-            name: "RealRedis", dependencies: ["MartletBase"], path: "Tests/RealRedis", swiftSettings: settings),
+            name: "RealRedis", dependencies: ["MartletBase"], path: "Tests/RealRedis",
+            swiftSettings: settings),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
         .target(
             name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],

@@ -82,7 +82,8 @@ import Testing
         let reply = harness.ask(["MSET", "a", "1", "b d", "2", "c", "3"].map { Blob($0) })
         #expect(
             Self.fields(reply)
-                == "-UNAVAILABLE op=write level=ALL required=3 alive=2 up=n1,n2 down=n3 keys_failed=2 key=b\\x20d"
+                == "-UNAVAILABLE op=write level=ALL required=3 alive=2 up=n1,n2 down=n3 keys_failed=2 "
+                + "key=b\\x20d"
         )
         #expect(harness.ask("GET a") == "$1|1|")
         #expect(harness.ask("MGET c a").contains(" keys_failed=1 key=c: "))

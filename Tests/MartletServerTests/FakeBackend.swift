@@ -4,9 +4,9 @@ import MartletRing
 import MartletServer
 import MartletVersions
 
-/// A store of one node in memory, faithful to the core's contract: registers that are joined, stamps that rise, exactly
-/// one reply for each request. What it does with a request happens at some moment between its coming and its reply, and
-/// replies come in any order: drawn from a seed, or at once.
+/// A store of one node in memory, faithful to the core's contract: registers that are joined, stamps that
+/// rise, exactly one reply for each request. What it does with a request happens at some moment between its
+/// coming and its reply, and replies come in any order: drawn from a seed, or at once.
 final class FakeBackend: RedisBackend {
     private struct Work {
         let ticket: ClientTicket
@@ -88,7 +88,7 @@ final class FakeBackend: RedisBackend {
             record = Register(stamp: stamp, value: .present(value), expiry: expiry).encoded()
         case .tombstone: record = Register(stamp: stamp, value: .tombstone).encoded()
         case .expiry(let old, let expiry):
-            let view = try! RegisterView(old.span)
+            guard let view = try? RegisterView(old.span) else { return .failed(.stopping) }
             let end = view.valueOffset + view.valueLength
             let value = Blob(Array(old.bytes[view.valueOffset..<end]))
             record =

@@ -4,7 +4,8 @@ import MartletRing
 import MartletServer
 import Testing
 
-/// Whatever the core's delays and the order of its replies, a connection sees what it would see one request at a time.
+/// Whatever the core's delays and the order of its replies, a connection sees what it would see one request
+/// at a time.
 @Suite struct PipelineTests {
     /// Keys that end so fail, each in its way.
     static func failure(_ request: ClientRequest) -> RequestFailure? {

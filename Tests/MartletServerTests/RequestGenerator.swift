@@ -1,6 +1,7 @@
 import MartletBase
 
-/// Draws requests that make sense often enough to meet each other, and are wrong often enough to meet every error.
+/// Draws requests that make sense often enough to meet each other, and are wrong often enough to meet every
+/// error.
 struct RequestGenerator {
     var random: Random
     /// Whether only what a Redis answers in the same words is drawn.

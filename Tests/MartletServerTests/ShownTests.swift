@@ -40,13 +40,15 @@ import Testing
             (number: Int, liveness: String, bytes: String, hints: String, uptime: String, offset: String) in
             "{\"id\":\"\(Self.ids[number - 1])\",\"name\":\"n\(number)\",\"address\":\"127.0.0.\(number)\","
                 + "\"ports\":{\"peers\":7600,\"redis\":7379,\"redis_cluster\":7380,\"http\":7680},"
-                + "\"zone\":\"default\",\"datacenter\":\"default\",\"state\":\"normal\",\"liveness\":\"\(liveness)\","
+                + "\"zone\":\"default\",\"datacenter\":\"default\",\"state\":\"normal\","
+                + "\"liveness\":\"\(liveness)\","
                 + "\"tokens\":1,\"owns_percent\":66.67,\"bytes\":\(bytes),\"hint_bytes\":\(hints),"
                 + "\"uptime_s\":\(uptime),\"version\":\"0.1.0\",\"clock_offset_ms\":\(offset)}"
         }
         #expect(
             Self.text(harness.ask("MARTLET STATUS"))
-                == "{\"format\":1,\"cluster\":\"test\",\"ring\":\"formed\",\"ring_digest\":\"0000000000001234\","
+                == "{\"format\":1,\"cluster\":\"test\",\"ring\":\"formed\","
+                + "\"ring_digest\":\"0000000000001234\","
                 + "\"agreed\":true,\"asked\":\"n1\",\"nodes\":["
                 + node(1, "up", "4096", "0", "12", "0.0") + ","
                 + node(2, "suspect", "null", "null", "null", "-1.2") + "]}")

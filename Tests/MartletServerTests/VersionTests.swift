@@ -45,7 +45,8 @@ import Testing
         let size = token.count
         #expect(
             harness.ask("VGET a META")
-                == "*2|$\(size)|\(token)|*1|*5|$1|1|$\(size)|\(token)|$20|00000000000000ab.3.0|:1700000009999|:0|"
+                == "*2|$\(size)|\(token)|*1|*5|$1|1|$\(size)|\(token)|$20|"
+                + "00000000000000ab.3.0|:1700000009999|:0|"
         )
         harness.ask("HELLO 3")
         #expect(

@@ -59,8 +59,8 @@ package struct RealRedis {
         }
     }
 
-    /// A shell stands in between, and ends the server when its input ends: so the server goes too when the tests
-    /// are killed or trap.
+    /// A shell stands in between, and ends the server when its input ends: so the server goes too when the
+    /// tests are killed or trap.
     private static let watch = "\"$@\" & server=$!; exec >/dev/null; read -r end; kill -9 $server; wait"
 
     private static func launch(_ program: String, port: UInt16) throws -> RealRedis? {

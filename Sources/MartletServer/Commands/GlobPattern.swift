@@ -1,6 +1,7 @@
 /// Redis's glob patterns: `*`, `?`, `[a-c]`, `[^a]` and `\` before a character that means itself.
 ///
-/// Takes time in the product of both lengths at worst: after a mismatch only the last `*` takes one character more.
+/// Takes time in the product of both lengths at worst: after a mismatch only the last `*` takes one character
+/// more.
 package struct GlobPattern {
     private let pattern: [UInt8]
     private let ignoresCase: Bool

@@ -35,9 +35,8 @@ extension RedisSession {
                 Array("ERR Unrecognized option '".utf8) + Blob(copying: request[2]).bytes + Array("'".utf8))
         }
         guard isShowable(request[3]), request[3].byteCount <= Limits.clientNameBytesMax else {
-            return refuse(
-                "ERR \(isName ? "lib-name" : "lib-ver") cannot contain spaces, newlines or special characters."
-            )
+            let what = isName ? "lib-name" : "lib-ver"
+            return refuse("ERR \(what) cannot contain spaces, newlines or special characters.")
         }
         let value = Blob(copying: request[3])
         if isName { libraryName = value } else { libraryVersion = value }

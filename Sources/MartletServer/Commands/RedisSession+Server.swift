@@ -31,7 +31,8 @@ extension RedisSession {
                     + Array("'".utf8))
         }
         refuse(
-            "ERR CONFIG SET failed (possibly related to argument '\(known.name)') - can't set immutable config"
+            "ERR CONFIG SET failed (possibly related to argument '\(known.name)') - "
+                + "can't set immutable config"
         )
     }
 

@@ -29,7 +29,8 @@ extension RedisSession {
                 writeLevel: writeLevel))
     }
 
-    /// Starts a command with many keys: as many of its operations as there is room for, the rest as others end.
+    /// Starts a command with many keys: as many of its operations as there is room for, the rest as others
+    /// end.
     func startAll(_ shape: PendingCommand.Shape, _ parts: CommandParts, _ template: OperationTemplate) {
         parts.template = template
         admitting = enqueue(shape, outstanding: parts.keys.count, parts: parts)
