@@ -45,6 +45,12 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
                 "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
+        tests(
+            "MartletServerTests",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletServer",
+                "MartletVersions", "RealRedis",
+            ]),
 
         // Floor 5: the real world, and the simulated one.
         module(
@@ -95,7 +101,10 @@ let package = Package(
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
-        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP", "RealRedis"]),
+        .target(
+            name: "RealRedis", dependencies: ["MartletBase"], path: "Tests/RealRedis",
+            swiftSettings: settings),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
         .target(
             name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],
