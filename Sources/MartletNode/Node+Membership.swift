@@ -50,6 +50,7 @@ extension Node {
             if let peer = peers.index(of: id) {
                 skew.sample(peer, offset: offset, now: now)
                 judgeClock()
+                if hasUnjudgedWrites { stampParkedWrites() }
             }
         case .refused(let what):
             metrics.gossipRefused += 1
@@ -127,6 +128,7 @@ extension Node {
             peers[index].downSince = nil
             if peers[index].link == .down { peers[index].link = .untried }
             effects.append(.report(.peerUp(name: name)))
+            hastenJudgement(by: index)
         case .suspect: effects.append(.report(.peerSuspect(name: name)))
         case .down:
             peers[index].downSince = now.monotonic

@@ -99,6 +99,8 @@ extension Node {
     mutating func linkCame(_ peer: PeerIndex) {
         peers[peer].link = .up
         peers[peer].viewSent = nil
+        hastenJudgement(by: peer)
+        flushGossip()
     }
 
     /// The connection to the peer broke: its answers are lost, and it may be dead.

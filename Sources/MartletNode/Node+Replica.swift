@@ -83,7 +83,7 @@ extension Node {
         if isFresh, let stamp = replica.stamps.dominator(of: view.stamp, key: hash, now: now.monotonic) {
             outcome = .dominated(stamp)
         }
-        replica.stamps.remember(view.stamp, key: hash, now: now.monotonic)
+        replica.stamps.remember(view.stamp, key: hash, now: now)
         metrics.replicaMerges += 1
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .merge(origin, outcome), key: hash))

@@ -18,15 +18,7 @@ extension Node {
         let level = request.level ?? keyspaces[index].definition.write
         let requirement = replicas.requirement(level)
         if put.version == nil, !skew.isGood(now) {
-            metrics.skewRefused += 1
-            judgeClock()
-            effects.append(
-                .reply(
-                    ticket,
-                    .failed(
-                        .skew(
-                            node: configuration.name, aheadMilliseconds: skew.ahead(now).milliseconds,
-                            maxMilliseconds: configuration.clockSkewMax.milliseconds))))
+            effects.append(.reply(ticket, skewed()))
             return
         }
         let reachable = reachable(replicas)
@@ -47,9 +39,18 @@ extension Node {
         stampAndSend(place)
     }
 
+    private mutating func skewed() -> ClientReply {
+        metrics.skewRefused += 1
+        judgeClock()
+        return .failed(
+            .skew(
+                node: configuration.name, aheadMilliseconds: skew.ahead(now).milliseconds,
+                maxMilliseconds: configuration.clockSkewMax.milliseconds))
+    }
+
     // MARK: Stamping
 
-    /// Stamps the put and sends it; leaves it waiting when the clock is at its ceiling.
+    /// Stamps the put and sends it; leaves it waiting while the clock is at its ceiling, or not judged yet.
     private mutating func stampAndSend(_ index: Int) {
         let write = writes[index]
         var above = max(clock.last, write.dominatedBy ?? .zero)
@@ -63,11 +64,18 @@ extension Node {
         if keepsVersion, !isExpiry, let version = write.put.version {
             writes[index].version = version
             writes[index].record = encode(write.put.content, version)
+        } else if !isClockJudged {
+            hasUnjudgedWrites = true
+            return
+        } else if write.version == nil, write.put.version == nil, !skew.isGood(now) {
+            // It was judged while the put waited.
+            finishWrite(index, skewed())
+            return
         } else if let stamp = clock.issue(above: above, now.wall) {
             writes[index].record = encode(write.put.content, stamp)
             writes[index].version = stamp
         } else {
-            reserveStamps()
+            reserveStamps(above: above)
             return
         }
         writes[index].isStamped = true
@@ -88,8 +96,9 @@ extension Node {
         }
     }
 
-    /// The clock's ceiling has risen: stamps what waited for it.
+    /// The clock's ceiling has risen, or the clock was judged: stamps what waited for it.
     mutating func stampParkedWrites() {
+        hasUnjudgedWrites = false
         guard writes.count > 0 else { return }
         for index in writes.indices where !writes[index].isStamped { stampAndSend(index) }
     }
@@ -218,7 +227,7 @@ extension Node {
         if writes[number.index].version == nil {
             let ticket = writes[number.index].ticket
             writes.remove(number.index)
-            refuseOverload(ticket, "stamp_reservation")
+            refuseOverload(ticket, hasUnjudgedWrites ? "clock_sample" : "stamp_reservation")
             return
         }
         failWrite(number.index)

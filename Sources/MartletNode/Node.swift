@@ -44,6 +44,8 @@ package struct Node: ~Copyable {
     var reserving: HybridTime?
     var skew: SkewJudge
     var wasSkewed = false
+    /// Writes wait until the clock is judged.
+    var hasUnjudgedWrites = false
 
     var gossip: Gossip
     var gossipEffects: [GossipEffect] = []
@@ -99,7 +101,7 @@ package struct Node: ~Copyable {
         replica = Replica(
             stamps: StampMemory(
                 keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
-                recovered: ceiling, now: now.monotonic))
+                recovered: ceiling, now: now))
         recover(memory)
         swap(&opening, &effects.effects)
     }
@@ -197,13 +199,28 @@ package struct Node: ~Copyable {
         replica.stamps.prune(now: now.monotonic)
         reserveStamps()
         judgeClock()
+        if hasUnjudgedWrites { stampParkedWrites() }
     }
 
     // MARK: Time
 
+    /// Whether the clock was compared with others' at least once, or need not be: there are none, or they can't be asked.
+    ///
+    /// A node that starts with a wrong clock would else stamp with it until the first answer to a probe, and its stamps
+    /// would carry that time into every clock of the cluster.
+    var isClockJudged: Bool { skew.isJudged(now) || peers.isAlone }
+
+    /// The clock has not been judged yet: asks this peer for the time now, not when its turn comes.
+    mutating func hastenJudgement(by peer: PeerIndex) {
+        guard !skew.isJudged(now), peer != PeerTable.own else { return }
+        gossip.handle(.connectionBroke(peers[peer].id), now: now, into: &gossipEffects)
+    }
+
     /// Asks for a higher stamp ceiling before the present one is reached.
-    mutating func reserveStamps() {
-        guard reserving == nil, let ceiling = clock.wantsReservation(now.wall) else { return }
+    ///
+    /// - Parameter floor: what a stamp that waits must be above.
+    mutating func reserveStamps(above floor: HybridTime = .zero) {
+        guard reserving == nil, let ceiling = clock.wantsReservation(now.wall, above: floor) else { return }
         reserving = ceiling
         effects.append(.storage(.reserveStamps(ceiling: ceiling.bits)))
     }

@@ -9,8 +9,12 @@ import MartletVersions
 ///
 /// Keys are known by 64-bit hashes: a collision costs a needless `dominated` answer, never a missing one.
 ///
-/// After a restart the memory is empty, though earlier merges may be that recent. Until it has filled again,
-/// everything at or below the durable stamp ceiling counts as remembered: a replica never merges above its ceiling.
+/// A stamp may itself be ahead of the wall clocks: a restarted writer begins above its durable ceiling. Such a one is
+/// remembered until every clock within the bound has passed it.
+///
+/// After a restart the memory is empty, though earlier merges may be that recent. Until it has filled again, and every
+/// clock has passed it, everything at or below the durable stamp ceiling counts as remembered: a replica never merges
+/// above its ceiling.
 struct StampMemory {
     private struct Remembered {
         var stamp: Stamp
@@ -20,20 +24,28 @@ struct StampMemory {
     private var table: [UInt64: Remembered] = [:]
     private var order: Queue<(key: UInt64, until: Instant)> = Queue()
     private let keepFor: Interval
+    /// Stamps further ahead than this come of no clock within the bound, and must not fill the memory for hours.
+    private static let keepForMax: Int64 = 16
     private let capacity: Int
     private let floor: Stamp
     private let floorUntil: Instant
 
-    init(keepFor: Interval, capacity: Int, recovered: HybridTime, now: Instant) {
+    init(keepFor: Interval, capacity: Int, recovered: HybridTime, now: Now) {
         self.keepFor = keepFor
         self.capacity = capacity
         floor = Stamp(time: recovered, writer: Writer(node: 0, boot: 0, shard: 0))
-        floorUntil = now + keepFor
+        floorUntil = now.monotonic + Swift.max(keepFor, Self.untilPassed(recovered, now) + keepFor / 2)
+    }
+
+    /// How far a time is ahead of the wall clock; negative when it is behind.
+    private static func untilPassed(_ time: HybridTime, _ now: Now) -> Interval {
+        .milliseconds(min(time.milliseconds - now.wall.milliseconds, 1 << 40))
     }
 
     var count: Int { order.count }
 
-    /// Forgets what is old enough. Amortised O(1) for each stamp remembered.
+    /// Forgets what is old enough, perhaps later than it might, when an earlier merge is remembered for longer.
+    /// Amortised O(1) for each stamp remembered.
     mutating func prune(now: Instant) {
         while let oldest = order.first, oldest.until <= now {
             order.removeFirst()
@@ -53,12 +65,14 @@ struct StampMemory {
         return now < floorUntil && stamp.time <= floor.time ? floor : nil
     }
 
-    mutating func remember(_ stamp: Stamp, key: UInt64, now: Instant) {
-        let until = now + keepFor
+    mutating func remember(_ stamp: Stamp, key: UInt64, now: Now) {
+        let kept = min(
+            Swift.max(keepFor, Self.untilPassed(stamp.time, now) + keepFor / 2), keepFor * Self.keepForMax)
+        let until = now.monotonic + kept
         order.append((key, until))
-        if let entry = table[key], entry.until > now, entry.stamp > stamp {
-            // The greater stamp stays, for as long as this merge would.
-            table[key] = Remembered(stamp: entry.stamp, until: until)
+        if let entry = table[key], entry.until > now.monotonic, entry.stamp > stamp {
+            // The greater stamp stays, at least for as long as this merge would.
+            table[key] = Remembered(stamp: entry.stamp, until: Swift.max(entry.until, until))
         } else {
             table[key] = Remembered(stamp: stamp, until: until)
         }

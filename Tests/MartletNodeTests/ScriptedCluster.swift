@@ -39,6 +39,8 @@ final class ScriptedCluster {
     }
 
     private(set) var members: [Member] = []
+    /// Datagrams get lost, all of them; connections work.
+    var losesDatagrams = false
     private var queue: [(to: Int, event: Event)] = []
     private var monotonic = Instant(nanoseconds: 1_000_000_000)
     private var nextTicket: UInt64 = 1
@@ -280,7 +282,7 @@ final class ScriptedCluster {
             }
             deliver(from: i, to: j, over: link(from: i, to: j), .gossip(payload))
         case .datagram(let address, let bytes):
-            if let j = index(of: address), !drops(i, j, .gossip(bytes)) {
+            if !losesDatagrams, let j = index(of: address), !drops(i, j, .gossip(bytes)) {
                 queue.append((j, .datagram(from: member.configuration.peersAddress, bytes)))
             }
         case .storage(let request): store(i, request)
