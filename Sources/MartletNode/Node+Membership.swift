@@ -156,16 +156,11 @@ extension Node {
             case .keyspace: keyspaceCame(try KeyspaceDefinition(from: &reader))
             case .founding:
                 let rumour = try FoundingRumour(from: bytes)
-                if key.id != configuration.id {
-                    publish(key, bytes)
-                    formation.hear(rumour, from: key.id)
+                if key.id != configuration.id, let joined = formation.hear(rumour, from: key.id) {
+                    publish(key, joined.encoded())
                     tryToForm()
                 }
-            case .ringDigest:
-                if key.id != configuration.id {
-                    ringDigests[key.id] = try reader.u64()
-                    publish(key, bytes)
-                }
+            case .ringDigest: ringDigestCame(key.id, try RingDigest(from: &reader), bytes)
             }
         } catch {
             metrics.badPeerBytes += 1
@@ -181,12 +176,17 @@ extension Node {
         }
         if let peer = peers.index(of: entry.id) { peers[peer].name = entry.name }
         guard formation.isFormed else {
-            formation.hear(entry)
-            publishEntry(entry)
+            // What is passed on is the join, or two nodes that hold different entries would swap them for ever.
+            if let joined = formation.hear(entry) { publishEntry(joined) }
             tryToForm()
             return
         }
         guard let known = ring[entry.id] else {
+            if formation.ids.contains(entry.id) {
+                // A founder whose entry this node's folder lost.
+                if (try? ring.merge(entry)) == true { ringChanged(entry.id) }
+                return
+            }
             // Nodes that come later than the founders are for the handovers to let in.
             if formation.isFounder(name: entry.name) {
                 effects.append(.report(.identityConflict("\(entry.id) claims the name \(entry.name)")))
@@ -208,12 +208,13 @@ extension Node {
         else { return }
         guard entry.incarnation >= own.incarnation, entry != own else { return }
         _ = own.merge(entry)
-        own = ownEntry(incarnation: max(entry.incarnation, own.incarnation) + 1, tokens: own.tokens)
+        let incarnation = max(entry.incarnation, own.incarnation) + 1
+        guard incarnation < Limits.entryIncarnationMax else { return }
+        own = ownEntry(incarnation: incarnation, tokens: own.tokens)
         if formation.isFormed {
             if (try? ring.merge(own)) == true { ringChanged(own.id) }
-        } else {
-            formation.hear(own)
-            publishEntry(own)
+        } else if let joined = formation.hear(own) {
+            publishEntry(joined)
         }
     }
 
@@ -230,8 +231,26 @@ extension Node {
         publishRingDigest()
     }
 
-    private mutating func publishRingDigest() {
-        publish(Rumour.ringDigest.key(configuration.id), MetaMemory.value(ring.digest))
+    /// What a member's ring is. The newer one is kept, or two nodes that hold different ones would swap them for ever.
+    private mutating func ringDigestCame(_ id: NodeID, _ digest: RingDigest, _ bytes: Blob) {
+        if id == configuration.id {
+            // Of an earlier life, under a clock that was ahead.
+            if digest.at > ringDigestAt { publishRingDigest(above: digest.at) }
+            return
+        }
+        if let known = ringDigests[id] {
+            guard digest.at > known.at else { return }
+        } else if ringDigests.count >= Limits.rumoursMax {
+            return
+        }
+        ringDigests[id] = digest
+        publish(Rumour.ringDigest.key(id), bytes)
+    }
+
+    private mutating func publishRingDigest(above floor: UInt64 = 0) {
+        ringDigestAt = max(max(floor, ringDigestAt) &+ 1, hybridTime.bits)
+        let digest = RingDigest(at: ringDigestAt, digest: ring.digest)
+        publish(Rumour.ringDigest.key(configuration.id), digest.encoded())
     }
 
     private mutating func keyspaceCame(_ definition: KeyspaceDefinition) {
@@ -336,11 +355,10 @@ extension Node {
                 },
                 tokensPerNode: configuration.tokensPerNode, replication: foundingReplication)
             let own = ownEntry(incarnation: 1, tokens: tokens[position])
-            formation.hear(own)
-            publishEntry(own)
+            if let joined = formation.hear(own) { publishEntry(joined) }
         }
-        let founding = FoundingRumour(list: formation.list, ids: formation.ids)
-        formation.hear(founding, from: configuration.id)
+        let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: formation.ids)
+        _ = formation.hear(founding, from: configuration.id)
         publish(Rumour.founding.key(configuration.id), founding.encoded())
         flushGossip()
     }
@@ -378,7 +396,7 @@ extension Node {
         }
         formation.form(ids)
         for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
-        let founding = FoundingRumour(list: formation.list, ids: ids)
+        let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: ids)
         putMeta(MetaMemory.formedKey, founding.encoded())
         publish(Rumour.founding.key(configuration.id), founding.encoded())
         placeSlots()

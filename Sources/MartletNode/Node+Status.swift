@@ -21,7 +21,7 @@ extension Node {
         }
         let isAgreed = members.allSatisfy { member in
             member.liveness != .up || member.entry.id == configuration.id
-                || ringDigests[member.entry.id] == ring.digest
+                || ringDigests[member.entry.id]?.digest == ring.digest
         }
         return NodeStatus(
             cluster: configuration.cluster, asked: configuration.name, isFormed: formation.isFormed,

@@ -224,16 +224,17 @@ extension Node {
 
     mutating func writeExpired(_ number: RequestNumber) {
         guard writes.contains(number) else { return }
-        if writes[number.index].version == nil {
-            let ticket = writes[number.index].ticket
-            writes.remove(number.index)
-            refuseOverload(ticket, hasUnjudgedWrites ? "clock_sample" : "stamp_reservation")
-            return
-        }
         failWrite(number.index)
     }
 
-    private mutating func failWrite(_ index: Int) {
+    /// Answers that too few replicas have answered; or, when nothing was sent, why not.
+    mutating func failWrite(_ index: Int) {
+        if writes[index].version == nil {
+            metrics.overloaded += 1
+            let limit: StaticName = hasUnjudgedWrites ? "clock_sample" : "stamp_reservation"
+            finishWrite(index, .failed(.overloaded(node: configuration.name, limit: limit)))
+            return
+        }
         let write = writes[index]
         metrics.writesTimedOut += 1
         let scope = write.requirement.scope

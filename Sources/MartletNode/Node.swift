@@ -52,7 +52,9 @@ package struct Node: ~Copyable {
     var peers: PeerTable
     var ring = Ring()
     var formation: Formation
-    var ringDigests: [NodeID: UInt64] = [:]
+    var ringDigests: [NodeID: RingDigest] = [:]
+    /// When our own ring digest was last told, in hybrid time.
+    var ringDigestAt: UInt64 = 0
     var keyspaces: KeyspaceTable
 
     var writes = OperationTable<WriteOperation>()
@@ -166,6 +168,7 @@ package struct Node: ~Copyable {
                 reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
                 && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
+                answerAll()
                 stop(.drained)
                 return
             }
@@ -178,6 +181,12 @@ package struct Node: ~Copyable {
             wakeAt = next
             effects.append(.wake(next))
         }
+    }
+
+    /// No answer will come any more: what is under way has timed out, as far as its client can know.
+    private mutating func answerAll() {
+        for index in writes.indices { failWrite(index) }
+        for index in reads.indices { failRead(index) }
     }
 
     mutating func stop(_ reason: StopReason) {
