@@ -43,6 +43,13 @@ let package = Package(
                 "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
+        tests(
+            "MartletRuntimeTests",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletRuntime",
+                "MartletStorage", "MartletVersions", "MartletWire",
+            ]),
+
         module(
             "MartletSimulator",
             [
