@@ -35,8 +35,8 @@ let package = Package(
                 "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
-        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
+        program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
 
         // Floor 6: what clients talk to.
         module(
@@ -64,6 +64,12 @@ let package = Package(
             [
                 "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
+            ]),
+        tests(
+            "MartletRuntimeTests",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "MartletRuntime", "MartletStorage", "MartletVersions", "MartletWire",
             ]),
 
         // Floor 4: the pure machine.
@@ -102,10 +108,10 @@ let package = Package(
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
         tests("MartletRESPTests", ["MartletBase", "MartletRESP", "RealRedis"]),
-        .target(
-            name: "RealRedis", dependencies: ["MartletBase"], path: "Tests/RealRedis",
-            swiftSettings: settings),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
+        .target(
+            name: "RealRedis", dependencies: ["MartletBase"],
+            path: "Tests/RealRedis", swiftSettings: settings),
         .target(
             name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],
             path: "Tests/StorageConformance", swiftSettings: settings),

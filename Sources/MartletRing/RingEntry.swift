@@ -142,6 +142,7 @@ extension RingEntry {
     package init(from reader: inout ByteReader) throws(WireError) {
         id = try NodeID(from: &reader)
         incarnation = try reader.varint()
+        guard incarnation < Limits.entryIncarnationMax else { throw .invalid("incarnation") }
         guard let state = NodeState(rawValue: try reader.u8()) else { throw .invalid("node state") }
         self.state = state
         let high = try reader.u64()
