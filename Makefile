@@ -53,8 +53,9 @@ simulate: build ## run the simulator over seeds 1 to SEEDS (200)
 	@$(RELEASE)/martlet-sim --seeds 1..$(SEEDS)
 
 .PHONY: bench
-bench: build ## load three nodes on this machine and print rates and latencies
-	@$(RELEASE)/martlet-bench
+bench: build ## the same load on three nodes and on a lone redis-server, in turns
+	@scripts/bootstrap --test
+	@Benchmarks/compare
 
 .PHONY: install
 install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR, UNITDIR)

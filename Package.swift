@@ -32,9 +32,18 @@ let package = Package(
             "martletd",
             [
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
-                "MartletRocksDB", "MartletRuntime", "MartletStorage", "MartletVersions",
+                "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+
+        // Floor 6: what clients talk to.
+        module(
+            "MartletServer",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletRuntime", "MartletStorage", "MartletVersions",
+            ]),
 
         // Floor 5: the real world, and the simulated one.
         module(

@@ -107,6 +107,22 @@ package enum Limits {
     /// How long a connection that is to be closed may take to send its last bytes.
     package static let closingFlushMax = Interval.seconds(5)
 
+    // MARK: Redis sessions
+    /// Keys that one connection has under way in the core; a bit of a word each.
+    package static let clientOperationsMax = 64
+    /// Commands of one connection whose replies are due. At this many its further ones wait unparsed.
+    package static let clientCommandsMax = 1_024
+    /// Replies that a client hasn't read, above which its further commands wait.
+    package static let clientOutputPauseBytes = 1 << 20
+    /// A name that a client gives itself.
+    package static let clientNameBytesMax = 1_024
+    /// A deadline that a client may ask for.
+    package static let clientTimeoutMax = Interval.hours(1)
+    /// After so long without a byte the system asks whether the client is still there. (Redis: tcp-keepalive.)
+    package static let clientKeepAlive = Interval.minutes(5)
+    /// How long a session goes by a keyspace's definition before it looks again.
+    package static let keyspaceAgeMax = Interval.milliseconds(100)
+
     // MARK: Configuration
     /// cluster.yaml: 1,024 nodes with every key take a quarter of this.
     package static let configurationBytesMax = 1 << 20

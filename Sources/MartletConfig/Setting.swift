@@ -279,3 +279,8 @@ extension IPAddress {
         return !(high == 0 && low == 0) && high >> 56 != 0xFF
     }
 }
+
+extension Setting where Root == ClusterConfiguration {
+    /// The value that a configuration has, as the file would spell it.
+    package func text(in configuration: ClusterConfiguration) -> String { kind.write(configuration) }
+}

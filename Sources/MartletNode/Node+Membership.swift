@@ -101,6 +101,9 @@ extension Node {
 
     private mutating func livenessChanged(_ member: Member) {
         guard member.id != configuration.id else { return }
+        // A stranger to the ring is gossip's business alone. It may be the ghost of a refused data folder, at the address
+        // of a node of the ring: dialled there, it would take that node's connection away.
+        guard !formation.isFormed || ring[member.id] != nil else { return }
         let index: PeerIndex
         if let known = peers.index(of: member.id) {
             index = known

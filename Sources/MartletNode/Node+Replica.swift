@@ -65,7 +65,7 @@ extension Node {
             return
         }
         replica.stamps.prune(now: now.monotonic)
-        guard replica.pending.count < Limits.replicaRequestsMax, replica.stamps.hasRoom else {
+        guard replica.pending.count < Limits.replicaRequestsMax else {
             metrics.replicaRefusals += 1
             answerMerge(origin, .refused(.overloaded))
             return
@@ -80,10 +80,10 @@ extension Node {
         }
         let hash = Replica.hash(token, keyspace)
         var outcome = MergeAnswer.Outcome.merged
-        if isFresh, let stamp = replica.stamps.dominator(of: view.stamp, key: hash, now: now.monotonic) {
+        if isFresh, let stamp = replica.stamps.dominator(of: view.stamp, key: hash) {
             outcome = .dominated(stamp)
         }
-        replica.stamps.remember(view.stamp, key: hash, now: now)
+        replica.stamps.remember(view.stamp, key: hash, now: now.monotonic)
         metrics.replicaMerges += 1
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .merge(origin, outcome), key: hash))

@@ -8,6 +8,9 @@ extension Node {
     package var isFormed: Bool { formation.isFormed }
     package var isRunning: Bool { life == .running }
 
+    /// What this node says of another; nil when it doesn't know it.
+    package func liveness(of id: NodeID) -> Liveness? { peers.index(of: id).map { peers[$0].liveness } }
+
     package func status() -> NodeStatus {
         let placement = keyspaces.all.first?.placement
         let members = ring.entries.map { entry in

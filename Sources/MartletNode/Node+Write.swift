@@ -5,10 +5,10 @@ import MartletWire
 
 /// The coordinator of puts: stamp, send `merge` to all owners, answer at the level.
 ///
-/// A put that a replica answers with `dominated` lost against a write that was merged there within the last
-/// `twice clock_skew_max`. That write may have been acknowledged before this one began, and then this one must win: it
-/// is stamped anew above the dominator and sent again, once, before it is acknowledged. Once is enough: whoever was
-/// acknowledged before this put began is below the second stamp; whoever comes later is concurrent.
+/// A put that a replica answers with `dominated` lost against a write that this replica has merged, and that may have been
+/// acknowledged before this one began; then this one must win. So it is stamped anew above the dominator and sent again,
+/// once, before it is acknowledged. Once is enough: whoever was acknowledged before this put began is below the second
+/// stamp; whoever comes later is concurrent.
 extension Node {
     mutating func startWrite(
         _ ticket: ClientTicket, _ request: ClientRequest, _ put: Put, _ index: Int, _ token: Token,
@@ -17,7 +17,7 @@ extension Node {
         metrics.writes += 1
         let level = request.level ?? keyspaces[index].definition.write
         let requirement = replicas.requirement(level)
-        if put.version == nil, !skew.isGood(now) {
+        if put.version == nil, !isClockGood {
             effects.append(.reply(ticket, skewed()))
             return
         }
@@ -67,7 +67,7 @@ extension Node {
         } else if !isClockJudged {
             hasUnjudgedWrites = true
             return
-        } else if write.version == nil, write.put.version == nil, !skew.isGood(now) {
+        } else if write.version == nil, write.put.version == nil, !isClockGood {
             // It was judged while the put waited.
             finishWrite(index, skewed())
             return

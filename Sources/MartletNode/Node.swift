@@ -103,7 +103,7 @@ package struct Node: ~Copyable {
         replica = Replica(
             stamps: StampMemory(
                 keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
-                recovered: ceiling, now: now))
+                recovered: ceiling))
         recover(memory)
         swap(&opening, &effects.effects)
     }
@@ -246,9 +246,12 @@ package struct Node: ~Copyable {
         }
     }
 
+    /// Whether fresh puts may be stamped. A ring of one node has no clock to differ from.
+    var isClockGood: Bool { ring.entries.count <= 1 || skew.isGood(now) }
+
     /// Says in the log when the clock became bad or good.
     mutating func judgeClock() {
-        let isGood = skew.isGood(now)
+        let isGood = isClockGood
         guard isGood == wasSkewed else { return }
         wasSkewed = !isGood
         effects.append(

@@ -1,80 +1,73 @@
 import MartletBase
 import MartletVersions
 
-/// What a replica merged lately: for each key the greatest stamp of the last `twice clock_skew_max`.
+/// What a replica merged lately: for each key the greatest stamp of the last `twice clock_skew_max`, and one floor under
+/// all that was forgotten.
 ///
-/// It closes the gap that clock skew leaves in last-writer-wins. A put that began after another was acknowledged may
-/// carry the lower stamp, if its coordinator's clock is behind; but by no more than the skew bound, so the acknowledged
-/// stamp is still remembered by a replica of every quorum, and that replica answers `dominated`.
+/// It closes the gap that clocks leave in last-writer-wins. A put that began after another was acknowledged may carry the
+/// lower stamp: its coordinator's clock is behind, or the other's hybrid clock was pushed ahead. Some replica of every
+/// quorum has merged the acknowledged stamp; it either remembers it, or has forgotten it and raised the floor to it; in
+/// both cases it answers `dominated`, and the put is stamped anew.
+///
+/// So the rule doesn't rest on the clock bound. The bound only makes the floor cheap: what is forgotten is older than
+/// twice the bound, so a put whose clock is within it is above the floor. And a full memory forgets early instead of
+/// refusing: that costs a second round trip for a while, never an answer.
+///
+/// After a restart the memory is empty. The floor then is the durable stamp ceiling, because a replica never merges above
+/// its ceiling.
 ///
 /// Keys are known by 64-bit hashes: a collision costs a needless `dominated` answer, never a missing one.
-///
-/// A stamp may itself be ahead of the wall clocks: a restarted writer begins above its durable ceiling. Such a one is
-/// remembered until every clock within the bound has passed it.
-///
-/// After a restart the memory is empty, though earlier merges may be that recent. Until it has filled again, and every
-/// clock has passed it, everything at or below the durable stamp ceiling counts as remembered: a replica never merges
-/// above its ceiling.
 struct StampMemory {
     private struct Remembered {
         var stamp: Stamp
         var until: Instant
     }
 
-    private var table: [UInt64: Remembered] = [:]
-    private var order: Queue<(key: UInt64, until: Instant)> = Queue()
-    private let keepFor: Interval
-    /// Stamps further ahead than this come of no clock within the bound, and must not fill the memory for hours.
-    private static let keepForMax: Int64 = 16
-    private let capacity: Int
-    private let floor: Stamp
-    private let floorUntil: Instant
-
-    init(keepFor: Interval, capacity: Int, recovered: HybridTime, now: Now) {
-        self.keepFor = keepFor
-        self.capacity = capacity
-        floor = Stamp(time: recovered, writer: Writer(node: 0, boot: 0, shard: 0))
-        floorUntil = now.monotonic + Swift.max(keepFor, Self.untilPassed(recovered, now) + keepFor / 2)
+    private struct Place {
+        var key: UInt64
+        var time: HybridTime
+        var until: Instant
     }
 
-    /// How far a time is ahead of the wall clock; negative when it is behind.
-    private static func untilPassed(_ time: HybridTime, _ now: Now) -> Interval {
-        .milliseconds(min(time.milliseconds - now.wall.milliseconds, 1 << 40))
+    private var table: [UInt64: Remembered] = [:]
+    private var order: Queue<Place> = Queue()
+    private let keepFor: Interval
+    private let capacity: Int
+    /// At or above every stamp that was forgotten.
+    private(set) var floor: HybridTime
+
+    init(keepFor: Interval, capacity: Int, recovered: HybridTime) {
+        self.keepFor = keepFor
+        self.capacity = capacity
+        floor = recovered
     }
 
     var count: Int { order.count }
 
-    /// Forgets what is old enough, perhaps later than it might, when an earlier merge is remembered for longer.
-    /// Amortised O(1) for each stamp remembered.
+    /// Forgets what is old enough, or too much. Amortised O(1) for each stamp remembered.
     mutating func prune(now: Instant) {
-        while let oldest = order.first, oldest.until <= now {
+        while let oldest = order.first, oldest.until <= now || order.count >= capacity {
             order.removeFirst()
-            if let entry = table[oldest.key], entry.until <= now { table[oldest.key] = nil }
+            if oldest.time > floor { floor = oldest.time }
+            if let entry = table[oldest.key], entry.until <= oldest.until { table[oldest.key] = nil }
         }
     }
 
-    /// Whether another stamp can be remembered.
-    var hasRoom: Bool { order.count < capacity }
-
-    /// A stamp of another writer, above the given one, that was merged lately under this key.
-    func dominator(of stamp: Stamp, key: UInt64, now: Instant) -> Stamp? {
-        if let entry = table[key], entry.until > now, entry.stamp > stamp, entry.stamp.writer != stamp.writer
-        {
+    /// A stamp of another writer, at or above the given one, that may have been merged under this key.
+    func dominator(of stamp: Stamp, key: UInt64) -> Stamp? {
+        if let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer {
             return entry.stamp
         }
-        return now < floorUntil && stamp.time <= floor.time ? floor : nil
+        guard stamp.time <= floor else { return nil }
+        return Stamp(time: floor, writer: Writer(node: .max, boot: .max, shard: .max))
     }
 
-    mutating func remember(_ stamp: Stamp, key: UInt64, now: Now) {
-        let kept = min(
-            Swift.max(keepFor, Self.untilPassed(stamp.time, now) + keepFor / 2), keepFor * Self.keepForMax)
-        let until = now.monotonic + kept
-        order.append((key, until))
-        if let entry = table[key], entry.until > now.monotonic, entry.stamp > stamp {
-            // The greater stamp stays, at least for as long as this merge would.
-            table[key] = Remembered(stamp: entry.stamp, until: Swift.max(entry.until, until))
-        } else {
-            table[key] = Remembered(stamp: stamp, until: until)
-        }
+    mutating func remember(_ stamp: Stamp, key: UInt64, now: Instant) {
+        let until = now + keepFor
+        var kept = stamp
+        // The greater stamp stays, for as long as this merge would.
+        if let entry = table[key], entry.stamp > stamp { kept = entry.stamp }
+        order.append(Place(key: key, time: stamp.time, until: until))
+        table[key] = Remembered(stamp: kept, until: until)
     }
 }

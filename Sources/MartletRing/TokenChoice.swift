@@ -2,24 +2,21 @@ import MartletBase
 
 /// Which tokens a node takes when it joins.
 ///
-/// Random tokens leave the fullest of 200 nodes with 16 tokens each half as much again as the mean. So a joiner looks at
-/// the ring and takes the tokens that leave *replicated* load (the slots that a node holds a copy of) most even; what it
-/// doesn't own before, it takes from the most loaded ranges. Nobody else's token moves.
+/// Random tokens leave the fullest of 200 nodes, with 16 tokens each, half as much again as the mean. So a joiner looks at
+/// the ring and takes the tokens that leave *replicated* load (the slots that a node holds a copy of) most even, by
+/// dividing the ranges of the most loaded. Nobody else's token moves.
 ///
-/// Which nodes share a load depends on the zones, of which a preference list uses each once before it uses one twice:
+/// What even means depends on the zones, of which a preference list uses each once before it uses one twice. With as many
+/// zones as copies each zone holds a copy of everything, whatever the others do, so the joiner's zone is a ring of its
+/// own. Else all nodes matter, and the aim is equal loads as far as that rule allows: a zone with more nodes holds more,
+/// up to one copy for each round of the list (`TokenModel`).
 ///
-///     zones = copies   each zone holds one copy of everything: only the joiner's zone matters, as a ring of its own
-///                      with one copy
-///     zones < copies   the same with more copies: a zone holds between ⌊copies/zones⌋ and ⌈copies/zones⌉ of each slot,
-///                      and both are evened out. One zone is the plain case: all copies
-///     zones > copies   every node matters; a list takes the next zones' nearest nodes. A zone that is large enough is
-///                      filled with one copy, the others share the rest
+/// The shares of the first owner, the first two, and so on are evened out too, with a small weight: by themselves they
+/// mean little, but a ring that is uneven in them can't be made even by the next joiner, or when zones are added.
 ///
-/// The shares of the first copy, the first two, and so on are evened out too, with a small weight: by themselves they
-/// mean little, but a ring that is uneven in them can't be made even when the next node joins, or when zones are added.
-///
-/// Measured (`TokenChoiceTests`): for 2 to 200 nodes joining one after another, 16 tokens each and three copies, the
-/// fullest node stays below 1.07 of the mean, in one zone and in three.
+/// Measured (`TokenChoiceTests`): while 2 to 200 nodes join one after another, with 16 tokens each and three copies, the
+/// fullest node stays below 1.07 of the mean, in one zone, in two and in three. A zone's first few nodes are the worst
+/// when zones get their nodes in random order: nothing can be even then.
 ///
 /// The choice is a pure function of the ring it is made on. Two nodes that join at once from equal rings may choose equal
 /// tokens; the walk stands that (`Placement`), and the second to see it chooses again.
@@ -46,15 +43,17 @@ package enum TokenChoice {
                 zones.number(joiner.zone, joiner.dataCenter)
             ]
 
-        let isAcrossZones = zones.count > copies
-        let pool =
-            isAcrossZones
-            ? scope : scope.filter { $0.zone == joiner.zone && $0.dataCenter == joiner.dataCenter }
-        if pool.isEmpty { return evenly(count, isTaken) }
+        let isHome = { (entry: RingEntry) in
+            entry.zone == joiner.zone && entry.dataCenter == joiner.dataCenter
+        }
+        let isFirstOfZone = !scope.contains(where: isHome)
+        if scope.isEmpty || isFirstOfZone && zones.count <= copies { return evenly(count, isTaken) }
+        let isZoneAlone = zones.count == copies
+        let pool = isZoneAlone ? scope.filter(isHome) : scope
         var search = TokenSearch(
             tokens: pool.enumerated().flatMap { node, entry in entry.tokens.map { (Int($0.index), node) } },
-            groups: isAcrossZones ? zoneOfNode : Array(0...pool.count),
-            levels: levels(copies: copies, zones: zones.count), isTaken: isTaken)
+            zones: isZoneAlone ? Array(repeating: 0, count: pool.count + 1) : zoneOfNode,
+            copies: isZoneAlone ? 1 : copies, isTaken: isTaken)
         return search.run(count: count)
     }
 
@@ -76,14 +75,6 @@ package enum TokenChoice {
             // A data centre that holds nothing yet is evened out for the day when it holds a copy.
             let copies = list.first { $0.name == dataCenter }?.count ?? 1
             return (copies, entries.filter { $0.dataCenter == dataCenter })
-        }
-    }
-
-    private static func levels(copies: Int, zones: Int) -> [TokenSearch.Level] {
-        let least = zones > copies ? copies : copies / zones
-        let depth = zones > copies ? copies : (copies + zones - 1) / zones
-        return (1...depth).map { level in
-            level >= least ? .init(weight: 1, isSteep: true) : .init(weight: 0.01, isSteep: false)
         }
     }
 

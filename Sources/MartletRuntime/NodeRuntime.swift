@@ -1,3 +1,4 @@
+import Glibc
 import MartletBase
 import MartletLoop
 import MartletNode
@@ -188,4 +189,18 @@ package struct RuntimeMetrics: Sendable {
     package var coldReads: UInt64
     package var refusedWrites: UInt64
     package var syncLatency: LatencyHistogram
+}
+
+extension NodeRuntime {
+    /// The process's resident memory; nil when the system doesn't say.
+    package func residentBytes() -> Int? {
+        guard let file = fopen("/proc/self/statm", "r") else { return nil }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 128)
+        guard fgets(&line, Int32(line.count), file) != nil else { return nil }
+        let fields = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            .split(separator: " ")
+        guard fields.count > 1, let pages = Int(fields[1]) else { return nil }
+        return pages * sysconf(Int32(_SC_PAGESIZE))
+    }
 }

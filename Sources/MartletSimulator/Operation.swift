@@ -49,8 +49,6 @@ struct Operation {
     var floor = Version.none
     /// The stamp that a write must exceed.
     var stampFloor = Stamp.zero
-    /// Whether the coordinator's clock was right when it began, within what the store promises to bear.
-    var hasGoodClock = true
     /// Whether anything of it was seen on a way or a disk.
     var wasSent = false
 

@@ -18,6 +18,11 @@ struct SimulatedNetwork {
         /// The share of packets and frames that take up to `delayMax`.
         var spikes = 0.0
         var delayMax: Interval = .milliseconds(300)
+
+        var isPerfect: Bool {
+            datagramLoss + datagramDuplication + datagramDelay + datagramCorruption + frameCorruption + segmentLoss
+                + reset + spikes == 0
+        }
     }
 
     /// The first retransmission of a segment that was lost, on Linux.
@@ -50,6 +55,9 @@ struct SimulatedNetwork {
         blocks[from * machines + to] -= 1
         invariant(blocks[from * machines + to] >= 0, "a way was opened that wasn't blocked")
     }
+
+    /// Whether anything now hinders messages between machines.
+    var isDisturbed: Bool { !conditions.isPerfect || blocks.contains { $0 > 0 } }
 
     mutating func unblockAll() {
         for way in blocks.indices { blocks[way] = 0 }

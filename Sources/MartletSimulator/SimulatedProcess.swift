@@ -53,13 +53,6 @@ final class SimulatedProcess {
     var wellSince = Instant.zero
     /// Whether the machine is off, and so doesn't even refuse connections.
     var isPoweredOff = false
-    /// By process: what this one's node says of that one's.
-    var belief: [Belief] = []
-
-    enum Belief {
-        case unknown, up, suspect, down, left
-    }
-
     /// A start that must be refused.
     struct Intruder {
         var fault: FaultKind

@@ -81,7 +81,6 @@ extension Simulation {
         if operation.kind == .get { operation.floor = monotone.readFloor(operation.key, operation.levelClass) }
         if !operation.isRead {
             operation.stampFloor = monotone.stampFloor(operation.key, operation.levelClass)
-            operation.hasGoodClock = process.clock.wallError(at: now).magnitude <= Self.clockGoodWithin
         }
         operations.update(number) { $0 = operation }
         record(

@@ -196,9 +196,9 @@ extension Simulation {
             guard process.state == .running, process.intruder == nil, now - process.wellSince > .seconds(5) else {
                 return false
             }
-            // Only of a formed ring can the others know better.
+            // Only of a formed ring can the others know better, and only of who has shown its epoch to them.
             return processes.allSatisfy(\.isFormed) && processes.count > 1
-                && (kind == .wipedFolder || process.disk.epoch > 1)
+                && (kind == .wipedFolder || process.disk.epoch > 1 && isKnown(process))
         }
         guard !candidates.isEmpty else { return }
         let process = candidates[faults.below(candidates.count)]
@@ -212,6 +212,15 @@ extension Simulation {
                 fault: kind, id: process.id, disk: process.disk, epoch: process.disk.epoch - 1)
         }
         scheduleStart(process, .milliseconds(10)...(.seconds(5)))
+    }
+
+    /// Whether another node, which lives, has accepted a hello of this life.
+    private func isKnown(_ process: SimulatedProcess) -> Bool {
+        connections.all.contains { id in
+            let (dialler, acceptor) = (connections[id].dialler, connections[id].acceptor)
+            return dialler.process == process.index && dialler.life == process.life && acceptor.state == .talking
+                && processes[acceptor.process].life == acceptor.life
+        }
     }
 
     // MARK: Load

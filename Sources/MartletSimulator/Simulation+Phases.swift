@@ -66,7 +66,6 @@ extension Simulation {
         process.wellSince = now
         process.resumedAt = .zero
         process.isFormed = false
-        process.belief = Array(repeating: .unknown, count: processes.count)
         process.wakeWanted = .distantFuture
         process.wakeScheduled = .distantFuture
         record("\(process.name) starts, epoch \(process.intruder?.epoch ?? disk.epoch), boot \(disk.boot)")
@@ -171,6 +170,7 @@ extension Simulation {
     /// Once a second.
     mutating func sample() throws(Violation) {
         schedule(.sample, after: .seconds(1))
+        if network.isDisturbed { disturbedAt = now }
         try accurate.look(processes, at: now, disturbed: disturbedAt, mayDetect: mayDetect)
         firstPending = operations.firstPending(from: firstPending)
         var number = firstPending

@@ -227,18 +227,7 @@ extension Simulation {
     // MARK: Reports
 
     private mutating func reported(_ process: SimulatedProcess, _ report: Report) {
-        switch report {
-        case .peerUp(let name): believe(process, name, .up)
-        case .peerSuspect(let name): believe(process, name, .suspect)
-        case .peerDown(let name, _): believe(process, name, .down)
-        case .peerLeft(let name): believe(process, name, .left)
-        case .ringFormed: formed(process)
-        default: break
-        }
+        if case .ringFormed = report { formed(process) }
         record("\(process.name) reports \(report)")
-    }
-
-    private mutating func believe(_ process: SimulatedProcess, _ name: String, _ belief: SimulatedProcess.Belief) {
-        if let other = processes.firstIndex(where: { $0.name == name }) { process.belief[other] = belief }
     }
 }

@@ -130,7 +130,6 @@ package struct Simulation: ~Copyable {
                     monotonicBase: world.within(.seconds(1)...(.hours(1_000))),
                     wallOffset: world.within(-Self.clockErrorMax...Self.clockErrorMax)),
                 disk: SimulatedDisk(durability: plan.durability))
-            process.belief = Array(repeating: .unknown, count: plan.machines.count)
             processes.append(process)
             machineOfAddress[process.address] = index
         }

@@ -5,6 +5,7 @@ import MartletNode
 import MartletRing
 import MartletRocksDB
 import MartletRuntime
+import MartletServer
 
 /// From cluster.yaml's types to those of the node and its parts.
 extension ClusterConfiguration {
@@ -43,6 +44,13 @@ extension ClusterConfiguration {
         switch storage.durability {
         case .batch: .batch
         case .periodic: .periodic(storage.syncInterval)
+        }
+    }
+
+    /// Every scalar setting, as CONFIG GET shows it.
+    var settingTexts: [RedisSettings.ConfigurationValue] {
+        Setting<ClusterConfiguration>.all.map {
+            RedisSettings.ConfigurationValue("\($0.section).\($0.key)", $0.text(in: self))
         }
     }
 

@@ -5,6 +5,7 @@ import MartletLoop
 import MartletNode
 import MartletRocksDB
 import MartletRuntime
+import MartletServer
 import MartletStorage
 import MartletVersions
 
@@ -33,6 +34,8 @@ final class Daemon {
     private let engine: RocksDBEngine
     private let loop: EventLoop
     private var runtime: NodeRuntime!
+    private var server: RedisServer!
+    private var redis: RedisListener?
     private var reason: StopReason?
 
     init(_ loaded: LoadedConfiguration, own: NodeSettings, log: Log) throws(Failure) {
@@ -121,12 +124,34 @@ final class Daemon {
             recovered: recovered, engine: engine, durability: configuration.engineDurability,
             reserve: { ceiling throws(StorageError) in try folder.reserveStamps(ceiling: ceiling) },
             listeners: NodeRuntime.Listeners(
-                onReply: { _, _ in },
+                onReply: { [unowned self] in server.complete($0, $1) },
                 onReport: { [log] in log.write($0) },
                 onStop: { [unowned self] in stopped($0) }))
-        for signal in [SignalWatcher.Signal.terminate, .interrupt] {
-            _ = try SignalWatcher(loop, signal) { [unowned self] in runtime.shutDown() }
+        server = RedisServer(RuntimeBackend(runtime), redisSettings())
+        let ports = configuration.ports(of: own)
+        if ports.redis != 0 {
+            redis = try RedisListener(loop, Address(ip: own.address, port: ports.redis), server: server)
         }
+        for signal in [SignalWatcher.Signal.terminate, .interrupt] {
+            _ = try SignalWatcher(loop, signal) { [unowned self] in
+                redis?.drain()
+                runtime.shutDown()
+            }
+        }
+    }
+
+    private func redisSettings() -> RedisSettings {
+        let ports = configuration.ports(of: own)
+        return RedisSettings(
+            nodeID: folder.identity.node, nodeName: own.name, version: Version.text,
+            address: Address(ip: own.address, port: ports.redis),
+            keyBytesMax: configuration.requests.keyBytesMax,
+            valueBytesMax: configuration.requests.valueBytesMax,
+            clientsMax: configuration.requests.clientsMax,
+            clientOutputMax: configuration.requests.clientOutputMax,
+            clockSkewMax: configuration.requests.clockSkewMax,
+            syncsBeforeReply: configuration.storage.durability == .batch,
+            configuration: configuration.settingTexts)
     }
 
     /// Runs until the node has stopped; returns the exit status.
@@ -144,6 +169,7 @@ final class Daemon {
 
     private func stopped(_ reason: StopReason) {
         self.reason = reason
+        redis?.drain()
         runtime.close()
         loop.stop()
     }

@@ -82,17 +82,19 @@ import Testing
         }
     }
 
-    @Test func aSuspectIsToldWithAnyPacketToIt() {
+    @Test func anAccusedMemberIsToldWithAnyPacketToIt() {
         var a = Self.acquainted()
         var d = Peer(Name.d)
         d.handle(.start)
-        a.handle(Forged.news(from: Name.b, of: Name.d, 5, .down))
         d.handle(.datagram(from: Name.address(Name.a), Forged(Forged.gossip, from: Name.a).sealed))
+        a.handle(Forged.news(from: Name.b, of: Name.d, 5, .down))
+        // Long enough for the news of it to have been spread.
+        _ = a.wait(.minutes(2))
+        #expect(a.gossip.liveness(of: Name.d) == .down)
         _ = d.wait(.seconds(1))
-        // One ping by d: a's ack carries the note, and d's next packet the refutation.
         a.handle(.datagram(from: Name.address(Name.d), d.pings(to: Name.a)[0]))
         a.deliver(to: &d)
-        #expect(d.gossip.incarnation == 6)
+        #expect(d.gossip.incarnation == 6, "a's ack told it")
         _ = d.wait(.milliseconds(300))
         d.deliver(to: &a)
         #expect(a.gossip.liveness(of: Name.d) == .up)

@@ -6,6 +6,8 @@ struct RedisServer {
     struct Failure: Error { var text: String }
 
     let process: pid_t
+    /// The writing end of the shell's input.
+    let life: Int32
     let port: UInt16
 
     /// Nil, with a printed line, when redis-server isn't installed.
@@ -23,7 +25,7 @@ struct RedisServer {
     }
 
     func stop() {
-        kill(process, SIGKILL)
+        close(life)
         var status: Int32 = 0
         waitpid(process, &status, 0)
     }
@@ -57,29 +59,50 @@ struct RedisServer {
         }
     }
 
+    /// A shell stands in between, and ends the server when its input ends: so the server goes too when the tests
+    /// are killed or trap.
+    private static let watch = "\"$@\" & server=$!; exec >/dev/null; read -r end; kill -9 $server; wait"
+
     private static func launch(_ program: String, port: UInt16) throws -> RedisServer? {
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw Failure(text: "no pipe") }
+        let (input, life) = try makePipe()
+        let (output, log) = try makePipe()
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
-        posix_spawn_file_actions_addclose(&actions, ends[0])
+        posix_spawn_file_actions_adddup2(&actions, input, 0)
+        posix_spawn_file_actions_adddup2(&actions, log, 1)
+        // A test's thread blocks signals, and without SIGCHLD the shell would wait for ever.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         let options = [
-            program, "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-            "--enable-debug-command", "yes", "--daemonize", "no", "--dir", "/",
+            "/bin/sh", "-c", watch, "sh", program, "--port", "\(port)", "--bind", "127.0.0.1", "--save", "",
+            "--appendonly", "no", "--enable-debug-command", "yes", "--daemonize", "no", "--dir", "/",
         ]
         var arguments: [UnsafeMutablePointer<CChar>?] = options.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var process: pid_t = 0
-        let status = posix_spawn(&process, program, &actions, nil, &arguments, environ)
-        close(ends[1])
-        defer { close(ends[0]) }
+        let status = posix_spawn(&process, "/bin/sh", &actions, &attributes, &arguments, environ)
+        close(input)
+        close(log)
+        defer { close(output) }
         guard status == 0 else { throw Failure(text: "redis-server can't be started: \(status)") }
-        let server = RedisServer(process: process, port: port)
-        if waitUntilReady(ends[0]) { return server }
+        let server = RedisServer(process: process, life: life, port: port)
+        if waitUntilReady(output) { return server }
         server.stop()
         return nil
+    }
+
+    /// Both ends closed in programs that others start, else the input of ours would never end.
+    private static func makePipe() throws -> (read: Int32, write: Int32) {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw Failure(text: "no pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
     }
 
     /// Reads what the server prints until it serves; false when it ends.

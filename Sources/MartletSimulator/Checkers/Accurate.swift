@@ -1,7 +1,7 @@
 import MartletBase
 
 /// Accurate: a node that is alive and reachable isn't held dead for longer than the suspicion bound, and a dead one is
-/// detected by all within the SWIM bound. Looked at once a second, with what the nodes report of each other.
+/// detected by all within the SWIM bound. Looked at once a second.
 struct Accurate {
     /// Long enough for a probe to come round, an unconfirmed suspicion to time out (6 times 2 s by default) and the news
     /// to spread; and for a cluster that was torn apart to find together again.
@@ -21,7 +21,7 @@ struct Accurate {
             guard now - observer.wellSince > Self.bound else { continue }
             for other in processes where other !== observer && now - other.wellSince > Self.bound {
                 checked += 1
-                let belief = observer.belief[other.index]
+                let belief = observer.node?.liveness(of: other.id)
                 if other.state == .running, other.intruder == nil, belief == .down || belief == .left {
                     throw Violation(
                         "Accurate",

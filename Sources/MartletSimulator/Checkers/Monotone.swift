@@ -51,7 +51,7 @@ struct Monotone {
     mutating func wrote(_ operation: Operation, _ version: Version) throws(Violation) {
         checked += 1
         let place = operation.key * levels.classes + operation.levelClass
-        if operation.retried == nil, operation.kind != .expire, operation.hasGoodClock,
+        if operation.retried == nil, operation.kind != .expire,
             version.stamp <= operation.stampFloor
         {
             throw Violation(
@@ -60,7 +60,9 @@ struct Monotone {
                     + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)")
         }
         acknowledged[place] = max(acknowledged[place], version)
-        if operation.hasGoodClock, operation.retried == nil { stamped[place] = max(stamped[place], version.stamp) }
+        if operation.retried == nil {
+            stamped[place] = max(stamped[place], version.stamp)
+        }
     }
 
     /// - Parameter holders: by data centre, the owners whose disks surely hold no less than what is shown.

@@ -1,0 +1,114 @@
+// The rows of the command table for keys and values, and for what is Martlet's own.
+
+extension CommandSpecification {
+    static let data = [
+        CommandSpecification(
+            .get, "get", 2, "readonly fast", keys: .one, access: "RO access", group: "string",
+            categories: "string", since: "1.0.0", "key", "Get the value of a key"),
+        CommandSpecification(
+            .set, "set", -3, "write denyoom", keys: .one, access: "RW access update variable_flags",
+            group: "string", categories: "string", since: "1.0.0",
+            "key value [GET] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL]", "Set the string value of a key"),
+        CommandSpecification(
+            .mget, "mget", -2, "readonly fast", keys: .all, access: "RO access", group: "string",
+            categories: "string", tips: "request_policy:multi_shard", since: "1.0.0", "key [key ...]",
+            "Get the values of all the given keys"),
+        CommandSpecification(
+            .mset, "mset", -3, "write denyoom", keys: .pairs, access: "OW update", group: "string",
+            categories: "string", tips: "request_policy:multi_shard response_policy:all_succeeded",
+            since: "1.0.1", "key value [key value ...]", "Set multiple keys to multiple values"),
+        CommandSpecification(
+            .del, "del", -2, "write", keys: .all, access: "RM delete", group: "generic",
+            categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
+            since: "1.0.0", "key [key ...]", "Delete keys; the count is a read, the deletion unconditional"),
+        CommandSpecification(
+            .del, "unlink", -2, "write fast", keys: .all, access: "RM delete", group: "generic",
+            categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
+            since: "4.0.0", "key [key ...]", "Delete a key, as DEL does"),
+        CommandSpecification(
+            .exists, "exists", -2, "readonly fast", keys: .all, access: "RO", group: "generic",
+            categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
+            since: "1.0.0", "key [key ...]", "Determine if a key exists"),
+        CommandSpecification(
+            .exists, "touch", -2, "readonly fast", keys: .all, access: "RO", group: "generic",
+            categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
+            since: "3.2.1", "key [key ...]", "Count the keys that exist"),
+        CommandSpecification(
+            .ttl, "ttl", 2, "readonly fast", keys: .one, access: "RO access", group: "generic",
+            categories: "keyspace", tips: "nondeterministic_output", since: "1.0.0", "key",
+            "Get the time to live for a key in seconds"),
+        CommandSpecification(
+            .pttl, "pttl", 2, "readonly fast", keys: .one, access: "RO access", group: "generic",
+            categories: "keyspace", tips: "nondeterministic_output", since: "2.6.0", "key",
+            "Get the time to live for a key in milliseconds"),
+        CommandSpecification(
+            .expireTime, "expiretime", 2, "readonly fast", keys: .one, access: "RO access", group: "generic",
+            categories: "keyspace", since: "7.0.0", "key", "Get the expiration Unix timestamp for a key"),
+        CommandSpecification(
+            .pexpireTime, "pexpiretime", 2, "readonly fast", keys: .one, access: "RO access",
+            group: "generic", categories: "keyspace", since: "7.0.0", "key",
+            "Get the expiration Unix timestamp for a key in milliseconds"),
+        CommandSpecification(
+            .expire, "expire", -3, "write fast", keys: .one, access: "RW update", group: "generic",
+            categories: "keyspace", since: "1.0.0", "key seconds [NX|XX|GT|LT]",
+            "Set a key's time to live in seconds"),
+        CommandSpecification(
+            .pexpire, "pexpire", -3, "write fast", keys: .one, access: "RW update", group: "generic",
+            categories: "keyspace", since: "2.6.0", "key milliseconds [NX|XX|GT|LT]",
+            "Set a key's time to live in milliseconds"),
+        CommandSpecification(
+            .expireAt, "expireat", -3, "write fast", keys: .one, access: "RW update", group: "generic",
+            categories: "keyspace", since: "1.2.0", "key unix-time-seconds [NX|XX|GT|LT]",
+            "Set the expiration for a key as a UNIX timestamp"),
+        CommandSpecification(
+            .pexpireAt, "pexpireat", -3, "write fast", keys: .one, access: "RW update", group: "generic",
+            categories: "keyspace", since: "2.6.0", "key unix-time-milliseconds [NX|XX|GT|LT]",
+            "Set the expiration for a key as a UNIX timestamp specified in milliseconds"),
+        CommandSpecification(
+            .persist, "persist", 2, "write fast", keys: .one, access: "RW update", group: "generic",
+            categories: "keyspace", since: "2.2.0", "key", "Remove the expiration from a key"),
+    ]
+
+    /// What Redis lacks.
+    static let own = [
+        CommandSpecification(
+            .consistency, "consistency", -1, "loading stale fast", group: "connection",
+            categories: "connection",
+            since: "0.1.0", "[level | read write | DEFAULT]",
+            "Show or set the consistency levels of this connection"),
+        CommandSpecification(
+            .vget, "vget", -2, "readonly fast", keys: .one, access: "RO access", group: "string",
+            categories: "string", since: "0.1.0", "key [CONSISTENCY level] [TIMEOUT ms] [LOCAL] [META]",
+            "Get the values of a key and their causal context"),
+        CommandSpecification(
+            .vset, "vset", -3, "write denyoom", keys: .one, access: "OW update", group: "string",
+            categories: "string", since: "0.1.0",
+            "key value [CONSISTENCY level] [CONTEXT c] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL] [VERSION v] "
+                + "[TIMEOUT ms]",
+            "Set the value of a key at a level, after a context"),
+        CommandSpecification(
+            .vdel, "vdel", -2, "write", keys: .one, access: "RM delete", group: "generic",
+            categories: "keyspace", since: "0.1.0",
+            "key [CONSISTENCY level] [CONTEXT c] [VERSION v] [TIMEOUT ms]",
+            "Delete a key at a level, after a context"),
+        CommandSpecification(
+            .container, "martlet", -2, group: "server", since: "0.1.0", "",
+            "A container for commands about the cluster",
+            subcommands: [
+                CommandSpecification(
+                    .martletStatus, "martlet|status", 2, "loading stale", group: "server", since: "0.1.0", "",
+                    "Show the cluster as this node sees it, as JSON"),
+                CommandSpecification(
+                    .martletRing, "martlet|ring", -2, "loading stale", group: "server", since: "0.1.0",
+                    "[key]",
+                    "Show tokens, ranges and their replicas of the selected keyspace, as JSON"),
+                CommandSpecification(
+                    .martletMetrics, "martlet|metrics", 2, "loading stale", group: "server", since: "0.1.0",
+                    "",
+                    "Show this node's metrics, as Prometheus text"),
+                CommandSpecification(
+                    .martletHelp, "martlet|help", -2, "loading stale", group: "server", since: "0.1.0",
+                    "[command]", "Show what commands there are"),
+            ]),
+    ]
+}

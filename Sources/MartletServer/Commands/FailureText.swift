@@ -1,0 +1,88 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletVersions
+
+/// The errors that are Martlet's own, to the letter: `PREFIX name=value ...: sentence`. Clients and scripts read the
+/// fields; their names and order are a contract, the sentences are for people.
+enum FailureText {
+    /// What a command answers that failed, in part or as a whole.
+    static func text(_ failure: RequestFailure, _ parts: CommandParts, named node: String) -> String {
+        let key = parts.failedElement < parts.keys.count ? parts.keys[parts.failedElement] : nil
+        let isOfMany = parts.template != nil && parts.keys.count > 1
+        let suffix =
+            isOfMany ? " keys_failed=\(parts.failedCount) key=\(field(key ?? .empty))" : ""
+        switch failure {
+        case .unavailable(let kind, let level, let required, let alive, let up, let down):
+            return "UNAVAILABLE op=\(kind.rawValue) level=\(level) required=\(required) alive=\(alive) "
+                + "up=\(list(up)) down=\(list(down))\(suffix): nothing was sent; "
+                + "wait for the nodes that are down, or ask at a lower level (CONSISTENCY)"
+        case .timeout(
+            let kind, let level, let required, let acked, let names, let unknown, let version, let after):
+            let token = version.flatMap { stamp in key.map { VersionToken.encode(stamp, key: $0.span) } }
+            let fields =
+                "TIMEOUT op=\(kind.rawValue) level=\(level) required=\(required) acknowledged=\(acked) "
+                + "acked=\(list(names)) unknown=\(list(unknown))"
+                + (token.map { " version=\($0)" } ?? "") + " after_ms=\(after.milliseconds)\(suffix): "
+            return fields
+                + (kind == .write
+                    ? "the write may have happened; repair will finish it"
+                    : "too few replicas answered in time; ask again")
+        case .overloaded(let node, let limit):
+            return "OVERLOADED node=\(node) limit=\(limit)\(suffix): refused before any work; "
+                + "ask again after a pause, or ask another node"
+        case .skew(let node, let ahead, let max):
+            return
+                "SKEW node=\(node) ahead_ms=\(ahead) max_ms=\(max)\(suffix): nothing was sent; this node's "
+                + "clock is too far from its peers'; set it right, meanwhile write through another node"
+        case .loading(let waits):
+            return "LOADING waits=\(list(waits))\(suffix): "
+                + "the ring forms when every founding node has been heard"
+        case .stopping:
+            return "STOPPING node=\(node)\(suffix): nothing was sent; the node shuts down, ask another one"
+        case .noSuchKeyspace: return "ERR the selected keyspace does not exist any more: SELECT another one"
+        case .badLevel(let level): return badLevel(level.description, forReads: true)
+        case .localRead(let why): return "ERR this node's copy can not be read: \(why)"
+        }
+    }
+
+    static func badLevel(_ name: String, forReads: Bool) -> String {
+        let levels = ConsistencyLevel.allCases.filter { !forReads || !$0.isForWritesOnly }
+        let list = levels.map(\.description).joined(separator: " ")
+        return name.uppercased() == "ANY"
+            ? "ERR ANY is a write level: a read takes one of \(list)"
+            : "ERR unknown consistency level '\(name)': it is one of \(list)"
+    }
+
+    static func tooLarge(_ what: String, bytes: Int, max: Int, key: Blob? = nil) -> String {
+        let key = key.map { " key=\(field($0))" } ?? ""
+        return "TOOLARGE what=\(what) bytes=\(bytes) max=\(max)\(key): nothing was done; "
+            + "requests.\(what == "key" ? "key" : "value")_bytes_max in cluster.yaml sets the limit"
+    }
+
+    static func badContext(_ reason: VersionToken.Refusal) -> String {
+        let sentence =
+            switch reason {
+            case .checksum: "it was damaged on its way; read the key again with VGET"
+            case .key: "it belongs to another key"
+            case .future: "it is from the future: the clock of this node or of the one that gave it is wrong"
+            case .truncated: "it is not a context or version that Martlet gave"
+            }
+        return "BADCONTEXT reason=\(reason.rawValue): \(sentence)"
+    }
+
+    private static func list(_ names: [String]) -> String { names.joined(separator: ",") }
+
+    /// A key as the value of a field: printable, without what ends a field, cut after 64 bytes.
+    static func field(_ key: Blob) -> String {
+        var out = ""
+        for byte in key.bytes.prefix(64) {
+            switch byte {
+            case UInt8(ascii: ":"), UInt8(ascii: "="), UInt8(ascii: "\\"): out += "\\x" + hexByte(byte)
+            case 0x21...0x7E: out.unicodeScalars.append(Unicode.Scalar(byte))
+            default: out += "\\x" + hexByte(byte)
+            }
+        }
+        return key.count > 64 ? out + "..." : out
+    }
+}

@@ -1,0 +1,123 @@
+import MartletBase
+import MartletRESP
+
+/// PING, ECHO, HELLO, AUTH, QUIT, RESET, SELECT.
+extension RedisSession {
+    /// What a client that asks is told to expect.
+    static let redisVersion = "7.0.15"
+
+    func ping(_ request: Request) {
+        guard request.count <= 2 else { return refuse("ERR wrong number of arguments for 'ping' command") }
+        if request.count == 1 { return answer { $0.simpleString("PONG") } }
+        echo(request)
+    }
+
+    func echo(_ request: Request) {
+        let message = request[1]
+        answer { $0.bulk(message) }
+    }
+
+    func hello(_ request: Request) {
+        var version: RESPVersion?
+        if request.count > 1 {
+            guard let number = parseInteger(request[1]) else {
+                return refuse("ERR Protocol version is not an integer or out of range")
+            }
+            version = UInt8(exactly: number).flatMap { RESPVersion(rawValue: $0) }
+            if version == nil { return refuse("NOPROTO unsupported protocol version") }
+        }
+        var user: Blob?
+        var newName: Blob?
+        var index = 2
+        while index < request.count {
+            if equalsIgnoringCase(request[index], "AUTH"), index + 2 < request.count {
+                user = Blob(copying: request[index + 1])
+                index += 3
+            } else if equalsIgnoringCase(request[index], "SETNAME"), index + 1 < request.count {
+                guard let name = validName(request[index + 1]) else { return }
+                newName = name
+                index += 2
+            } else {
+                return refuse(
+                    Array("ERR Syntax error in HELLO option '".utf8) + Blob(copying: request[index]).bytes
+                        + Array("'".utf8))
+            }
+        }
+        if let user, user != Self.defaultUser { return refuse(Self.wrongPassword) }
+        if let newName { name = newName }
+        if let version { writer.version = version }
+        let (id, version_) = (Int64(id), writer.version)
+        answer { writer in
+            writer.map(count: 7)
+            for (name, value) in [("server", "redis"), ("version", Self.redisVersion)] {
+                writer.bulk(name)
+                writer.bulk(value)
+            }
+            writer.bulk("proto")
+            writer.integer(Int64(version_.rawValue))
+            writer.bulk("id")
+            writer.integer(id)
+            for (name, value) in [("mode", "standalone"), ("role", "master")] {
+                writer.bulk(name)
+                writer.bulk(value)
+            }
+            writer.bulk("modules")
+            writer.array(count: 0)
+        }
+    }
+
+    private static let defaultUser = Blob("default")
+    private static let wrongPassword = "WRONGPASS invalid username-password pair or user is disabled."
+
+    /// As Redis without a password answers: its user `default` takes any.
+    func auth(_ request: Request) {
+        switch request.count {
+        case 2:
+            refuse(
+                "ERR AUTH <password> called without any password configured for the default user. "
+                    + "Are you sure your configuration is correct?")
+        case 3 where Blob(copying: request[1]) == Self.defaultUser: answerOK()
+        case 3: refuse(Self.wrongPassword)
+        default: refuseSyntax()
+        }
+    }
+
+    func quit() {
+        answerOK()
+        finishAfterReplies()
+    }
+
+    func reset() {
+        writer.version = .two
+        isReplyOff = false
+        isMuted = false
+        name = .empty
+        readLevel = nil
+        writeLevel = nil
+        selectKeyspace(0)
+        answer { $0.simpleString("RESET") }
+    }
+
+    /// An index, or a keyspace's name.
+    func select(_ request: Request) {
+        server.refreshKeyspaces()
+        if let number = parseInteger(request[1]), Int64(Int32.min)...Int64(Int32.max) ~= number {
+            guard (0..<Int64(server.keyspaces.count)).contains(number) else {
+                return refuse("ERR DB index is out of range")
+            }
+            selectKeyspace(Int(number))
+            return answerOK()
+        }
+        let name = Blob(copying: request[1])
+        guard let index = server.keyspaces.firstIndex(where: { Blob($0.name) == name }) else {
+            return refuse("ERR value is not an integer or out of range")
+        }
+        selectKeyspace(index)
+        answerOK()
+    }
+
+    private func selectKeyspace(_ index: Int) {
+        keyspaceIndex = index
+        keyspace = server.keyspaces[index].id
+    }
+}

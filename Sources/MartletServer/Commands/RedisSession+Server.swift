@@ -1,0 +1,106 @@
+import MartletBase
+import MartletRESP
+
+/// CONFIG, INFO and MARTLET.
+extension RedisSession {
+    // MARK: CONFIG
+
+    func configGet(_ request: Request) {
+        let patterns = (2..<request.count).map {
+            GlobPattern(Blob(copying: request[$0]).bytes, ignoringCase: true)
+        }
+        let values = server.configuration.filter { value in
+            patterns.contains { $0.matches(value.name.utf8) }
+        }
+        answer { writer in
+            writer.map(count: values.count)
+            for value in values {
+                writer.bulk(value.name)
+                writer.bulk(value.value)
+            }
+        }
+    }
+
+    func configSet(_ request: Request) {
+        let name = Blob(copying: request[2])
+        guard request.count.isMultiple(of: 2),
+            let known = server.configuration.first(where: { Blob($0.name) == name })
+        else {
+            return refuse(
+                Array("ERR Unknown option or number of arguments for CONFIG SET - '".utf8) + name.bytes
+                    + Array("'".utf8))
+        }
+        refuse(
+            "ERR CONFIG SET failed (possibly related to argument '\(known.name)') - can't set immutable config"
+        )
+    }
+
+    func configResetStat() {
+        server.resetStatistics()
+        answerOK()
+    }
+
+    // MARK: INFO
+
+    func info(_ request: Request) {
+        let sections = (1..<max(1, request.count)).map { text(request[$0]).lowercased() }
+        let report = server.report(sections: sections)
+        answer { $0.verbatim(Blob(report)) }
+    }
+
+    // MARK: MARTLET
+
+    func martletStatus() {
+        let json = ClusterJSON.status(
+            backend.status(), own: server.settings.nodeID, usage: backend.usage())
+        answer { $0.bulk(json) }
+    }
+
+    func martletRing(_ request: Request) {
+        guard request.count <= 3 else {
+            return refuse("ERR wrong number of arguments for 'martlet|ring' command")
+        }
+        var key: Blob?
+        if request.count == 3 {
+            guard let given = self.key(request[2]) else { return }
+            key = given
+        }
+        let status = backend.status()
+        guard let placement = backend.placement(keyspace: keyspace) else {
+            let parts = CommandParts()
+            return refuse(
+                FailureText.text(.loading(waits: status.waits), parts, named: server.settings.nodeName))
+        }
+        let json = ClusterJSON.ring(placement, digest: status.ringDigest, key: key)
+        answer { $0.bulk(json) }
+    }
+
+    func martletMetrics() {
+        let text = PrometheusText.write(server.metricFamilies())
+        answer { $0.bulk(text) }
+    }
+
+    /// All commands, or one with all that is known of it.
+    func martletHelp(_ request: Request) {
+        var lines: [String] = []
+        if request.count == 2 {
+            for row in table.commands {
+                let rows = table.rows[row].subcommands
+                for each in rows.isEmpty ? [table.rows[row]] : rows { lines += helpLines(each) }
+            }
+        } else {
+            guard request.count == 3, let row = table.row(fullName: request[2]) else {
+                return refuse("ERR no such command: MARTLET HELP lists all")
+            }
+            lines = helpLines(table.rows[row])
+            for subcommand in table.rows[row].subcommands { lines += helpLines(subcommand) }
+        }
+        let text = lines.joined(separator: "\n") + "\n"
+        answer { $0.bulk(text) }
+    }
+
+    private func helpLines(_ row: CommandSpecification) -> [String] {
+        let name = row.name.uppercased().replacing("|", with: " ")
+        return [row.usage.isEmpty ? name : "\(name) \(row.usage)", "    \(row.summary)."]
+    }
+}

@@ -1,0 +1,149 @@
+import MartletBase
+import MartletNode
+import MartletRESP
+import MartletRing
+
+/// What the sessions of a node have in common: the core behind them, the list of them, the counters. Belongs to the
+/// loop's thread.
+///
+/// A ticket of the core names a session's place here, the session's generation in that place, and the operation:
+///
+///     place 24 bits | generation 32 bits | operation 8 bits
+///
+/// so that a reply for a session that has gone meanwhile never reaches the one that has taken its place.
+package final class RedisServer {
+    package let backend: any RedisBackend
+    package let settings: RedisSettings
+    package internal(set) var counters = CommandCounters()
+    /// The counters when INFO's were last reset.
+    private(set) var baseline = CommandCounters()
+    let began: Instant
+
+    private struct Place {
+        var session: RedisSession?
+        var generation: UInt32 = 0
+    }
+    private var places: ContiguousArray<Place> = []
+    private var freePlaces: ContiguousArray<Int> = []
+    private var lastID: UInt64 = 0
+    package private(set) var sessionCount = 0
+
+    /// Sessions with something for their connections.
+    private var touched: ContiguousArray<RedisSession> = []
+    private var touchedSpare: ContiguousArray<RedisSession> = []
+
+    /// As of `keyspacesRead`: asking the core costs an allocation, and definitions change only by an operator's act.
+    private(set) var keyspaces: [KeyspaceDefinition]
+    private var keyspacesRead: Instant
+
+    package init(_ backend: any RedisBackend, _ settings: RedisSettings) {
+        invariant(Limits.clientOperationsMax <= 64, "an operation's place is a bit of 64")
+        self.backend = backend
+        self.settings = settings
+        began = backend.now.monotonic
+        keyspaces = backend.keyspaces
+        keyspacesRead = began
+        invariant(!keyspaces.isEmpty, "a node has at least one keyspace")
+    }
+
+    // MARK: Sessions
+
+    /// A session for a new connection; nil when there are `clients_max` already. Peer and local are `address:port`.
+    package func open(peer: String, local: String) -> RedisSession? {
+        guard sessionCount < settings.clientsMax else {
+            counters.clientsRefused += 1
+            return nil
+        }
+        let place = freePlaces.popLast() ?? places.count
+        if place == places.count { places.append(Place()) }
+        places[place].generation &+= 1
+        lastID += 1
+        let base = UInt64(place) << 40 | UInt64(places[place].generation) << 8
+        let session = RedisSession(self, id: lastID, ticketBase: base, peer: peer, local: local)
+        places[place].session = session
+        sessionCount += 1
+        counters.clientsAccepted += 1
+        return session
+    }
+
+    /// The session's connection is gone.
+    package func close(_ session: RedisSession) {
+        let place = Int(session.ticketBase >> 40)
+        guard places[place].session === session else { return }
+        places[place].session = nil
+        freePlaces.append(place)
+        sessionCount -= 1
+        session.close()
+    }
+
+    /// What a client reads when it is one too many.
+    package static let tooManyClients = Array("-ERR max number of clients reached\r\n".utf8)
+
+    /// All sessions, by id.
+    var sessions: [RedisSession] {
+        places.compactMap(\.session).sorted { $0.id < $1.id }
+    }
+
+    // MARK: The core's replies
+
+    /// The core's answer to a request of a session.
+    package func complete(_ ticket: ClientTicket, _ reply: ClientReply) {
+        let place = Int(ticket.number >> 40)
+        guard place < places.count, let session = places[place].session,
+            session.ticketBase == ticket.number & ~0xFF
+        else { return }
+        session.complete(Int(ticket.number & 0xFF), reply)
+    }
+
+    // MARK: Flushing
+
+    func touch(_ session: RedisSession) {
+        if session.isTouched { return }
+        session.isTouched = true
+        touched.append(session)
+    }
+
+    /// Gives the connections what their sessions have written. Once a turn.
+    package func flush() {
+        while !touched.isEmpty {
+            swap(&touched, &touchedSpare)
+            for session in touchedSpare {
+                session.isTouched = false
+                session.connection?.flush()
+            }
+            touchedSpare.removeAll(keepingCapacity: true)
+        }
+    }
+
+    // MARK: Keyspaces
+
+    /// The definition of the keyspace that a session has selected, not older than `Limits.keyspaceAgeMax`.
+    func keyspace(_ index: Int) -> KeyspaceDefinition? {
+        refreshKeyspaces()
+        return index < keyspaces.count ? keyspaces[index] : nil
+    }
+
+    /// How long its values live that don't say so.
+    func timeToLive(_ index: Int) -> Interval {
+        refreshKeyspaces()
+        return index < keyspaces.count ? keyspaces[index].ttl : .zero
+    }
+
+    func refreshKeyspaces() {
+        let now = backend.now.monotonic
+        guard now - keyspacesRead >= Limits.keyspaceAgeMax else { return }
+        keyspaces = backend.keyspaces
+        keyspacesRead = now
+    }
+
+    /// CONFIG RESETSTAT: INFO counts from here; the metrics go on, since a scraper takes a fall for a restart.
+    func resetStatistics() { baseline = counters }
+
+    /// For tests: what must hold between calls.
+    package func checkInvariants() {
+        invariant(
+            places.reduce(0) { $0 + ($1.session == nil ? 0 : 1) } == sessionCount,
+            "the number of sessions is not the number of places taken")
+        for place in places { place.session?.operations.checkInvariants() }
+    }
+}

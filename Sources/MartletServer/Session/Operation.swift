@@ -1,0 +1,135 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletVersions
+
+/// One key's part of a command: one request to the core, or a read and then a write that depends on what was read.
+///
+/// An operation is *waiting* while another on the same key of this connection is under way, and *submitted* while the
+/// core has a request of it.
+struct Operation {
+    enum Program {
+        /// A read or a write; its reply is the operation's.
+        case single
+        /// DEL: a read for the count, then a tombstone, whatever was read.
+        case delete
+        /// EXPIRE and its like: the record that was read, with another expiry.
+        case expire(ExpiryChange)
+        /// SET with KEEPTTL or GET: what was read gives the reply or the expiry.
+        case replace(Replacement)
+    }
+
+    let program: Program
+    /// The command it is a part of.
+    let sequence: UInt64
+    /// Its place in a command with many keys.
+    let element: Int
+    /// The next request, as long as it isn't submitted. A program of two steps keeps it until its second.
+    var request: ClientRequest?
+    let writeLevel: ConsistencyLevel?
+    /// The operation on the same key that waits for this one.
+    var successor: Int?
+    /// Programs of two steps: whether the write is under way.
+    var isWriting = false
+    /// What the command counts: 1 when the key was there, when the expiry was changed.
+    var number: Int64 = 0
+    /// The value that SET GET replies.
+    var previous: Blob?
+}
+
+/// What EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT and PERSIST do to a live record.
+struct ExpiryChange {
+    /// Milliseconds since 1970; nil for never.
+    var expiry: Int64?
+    var isOnlyIfNone = false
+    var isOnlyIfSome = false
+    var isOnlyIfGreater = false
+    var isOnlyIfLess = false
+
+    /// Redis's rules: without an expiry a key lives for ever, which is longer than any expiry.
+    func applies(to present: Int64?) -> Bool {
+        if isOnlyIfNone && present != nil { return false }
+        if isOnlyIfSome && present == nil { return false }
+        guard let expiry else { return present != nil }
+        if isOnlyIfGreater {
+            guard let present, expiry > present else { return false }
+        }
+        if isOnlyIfLess, let present, expiry >= present { return false }
+        return true
+    }
+}
+
+/// What a SET that reads first writes.
+struct Replacement {
+    var value: Blob
+    var expiry: Int64?
+    var keepsExpiry = false
+    var above: Stamp?
+    var version: Stamp?
+}
+
+/// The operations of one session, at most `Limits.clientOperationsMax`, and which waits for which.
+///
+/// Keys are told apart by a hash of keyspace and key alone: two keys that share one only wait for each other without
+/// need. So finding what an operation must wait for is a walk over a few numbers.
+struct OperationTable {
+    private var operations: ContiguousArray<Operation?> = []
+    private var hashes: ContiguousArray<UInt64> = []
+    private var occupied: UInt64 = 0
+
+    var isFull: Bool { occupied.nonzeroBitCount >= Limits.clientOperationsMax }
+    var count: Int { occupied.nonzeroBitCount }
+
+    /// Adds an operation behind the last one with the same hash.
+    ///
+    /// - Returns: its index, and whether it may be submitted at once.
+    mutating func insert(_ operation: Operation, hash: UInt64) -> (index: Int, isFirst: Bool) {
+        let index = (~occupied).trailingZeroBitCount
+        invariant(index < Limits.clientOperationsMax, "more operations than a connection may have")
+        let last = last(hash)
+        if index == operations.count {
+            operations.append(operation)
+            hashes.append(hash)
+        } else {
+            operations[index] = operation
+            hashes[index] = hash
+        }
+        occupied |= 1 << UInt64(index)
+        if let last { operations[last]!.successor = index }
+        return (index, last == nil)
+    }
+
+    /// The operation that a new one with this hash must wait for.
+    private func last(_ hash: UInt64) -> Int? {
+        var rest = occupied
+        while rest != 0 {
+            let index = rest.trailingZeroBitCount
+            rest &= rest - 1
+            if hashes[index] == hash, operations[index]!.successor == nil { return index }
+        }
+        return nil
+    }
+
+    /// Nil for an index without an operation.
+    subscript(index: Int) -> Operation? {
+        _read { yield operations[index] }
+        _modify { yield &operations[index] }
+    }
+
+    mutating func remove(_ index: Int) {
+        invariant(occupied & 1 << UInt64(index) != 0, "an operation was removed twice")
+        operations[index] = nil
+        occupied &= ~(1 << UInt64(index))
+    }
+
+    func checkInvariants() {
+        for (index, operation) in operations.enumerated() {
+            let isOccupied = occupied & 1 << UInt64(index) != 0
+            invariant((operation != nil) == isOccupied, "the operations don't match their bits")
+            if let next = operation?.successor {
+                invariant(operations[next] != nil, "an operation that was removed still waits")
+                invariant(hashes[next] == hashes[index], "an operation waits for another key")
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import MartletBase
+import MartletNode
+import MartletRESP
+import MartletVersions
+
+/// A command whose reply was not written yet: it waits for its operations, or for the commands before it.
+struct PendingCommand {
+    /// What its reply looks like.
+    enum Shape: UInt8 {
+        /// The bytes are there.
+        case ready
+        /// GET; SET with GET.
+        case value
+        case ok
+        /// The sum over its keys.
+        case number
+        /// MGET.
+        case values
+        /// VGET.
+        case versions
+        /// VSET, VDEL.
+        case version
+    }
+
+    let shape: Shape
+    let protocolVersion: RESPVersion
+    /// CLIENT REPLY has it say nothing.
+    let isMuted: Bool
+    /// Of the command table.
+    let row: Int32
+    /// Operations that are not done.
+    var outstanding: Int32
+    var number: Int64 = 0
+    /// GET: the record. Ready: the bytes.
+    var bytes: Blob?
+    var parts: CommandParts?
+}
+
+/// What only some commands have: those with more than one key, those about versions, and those that fail.
+final class CommandParts {
+    var keys: [Blob]
+    /// MSET: a value for each key.
+    let values: [Blob]
+    /// MGET: what was found, by key.
+    var records: [Blob?] = []
+    /// How many of the keys have become operations.
+    var admitted = 0
+    /// Of the keys that become operations.
+    var template: OperationTemplate?
+    var stamp: Stamp?
+    var showsMeta = false
+
+    private(set) var failure: RequestFailure?
+    /// The first key, in the command's order, that failed.
+    private(set) var failedElement = 0
+    private(set) var failedCount = 0
+
+    init(keys: [Blob] = [], values: [Blob] = []) {
+        self.keys = keys
+        self.values = values
+    }
+
+    func fail(_ element: Int, _ failure: RequestFailure) {
+        if self.failure == nil || element < failedElement {
+            self.failure = failure
+            failedElement = element
+        }
+        failedCount += 1
+    }
+}
+
+/// The commands of one session whose replies are due, oldest first: a ring whose storage is reused. A command is named
+/// by its sequence number, which counts up from 0.
+struct CommandQueue {
+    /// A power of two.
+    private var storage: ContiguousArray<PendingCommand?> = [nil, nil, nil, nil]
+    private var first: UInt64 = 0
+    private(set) var count = 0
+
+    var isEmpty: Bool { count == 0 }
+    /// The sequence number that the next command gets.
+    var next: UInt64 { first + UInt64(count) }
+
+    private func index(_ sequence: UInt64) -> Int { Int(sequence & UInt64(storage.count - 1)) }
+
+    mutating func append(_ command: PendingCommand) {
+        if count == storage.count { grow() }
+        storage[index(next)] = command
+        count += 1
+    }
+
+    private mutating func grow() {
+        var larger = ContiguousArray<PendingCommand?>(repeating: nil, count: 2 * storage.count)
+        for sequence in first..<next {
+            larger[Int(sequence & UInt64(larger.count - 1))] = storage[index(sequence)]
+        }
+        storage = larger
+    }
+
+    /// The command must be in the queue.
+    subscript(sequence: UInt64) -> PendingCommand {
+        _read { yield storage[index(sequence)]! }
+        _modify { yield &storage[index(sequence)]! }
+    }
+
+    /// Takes the oldest command out if none of its operations is outstanding.
+    mutating func popDone() -> PendingCommand? {
+        guard count > 0 else { return nil }
+        let index = index(first)
+        guard storage[index]!.outstanding == 0 else { return nil }
+        let command = storage[index]
+        storage[index] = nil
+        first += 1
+        count -= 1
+        return command
+    }
+
+    mutating func removeAll() {
+        first = next
+        count = 0
+        storage = [nil, nil, nil, nil]
+    }
+}

@@ -1,0 +1,221 @@
+import MartletBase
+import MartletNode
+import MartletRESP
+import MartletRing
+import MartletVersions
+
+/// From keys to requests of the core, and from its replies to replies of the protocol.
+extension RedisSession {
+    // MARK: Starting
+
+    /// A request for a key, as this session stands.
+    func request(
+        _ key: Blob, _ operation: ClientRequest.Operation, level: ConsistencyLevel?,
+        timeout: Interval? = nil
+    ) -> ClientRequest {
+        ClientRequest(
+            keyspace: keyspace, key: key, operation: operation, level: level, timeout: timeout)
+    }
+
+    /// Starts the operation of a command that has one key. The command is the last one in the queue.
+    func start(_ request: ClientRequest) { start(.single, request) }
+
+    func start(
+        _ program: Operation.Program, _ request: ClientRequest, writeLevel: ConsistencyLevel? = nil
+    ) {
+        add(
+            Operation(
+                program: program, sequence: commands.next - 1, element: 0, request: request,
+                writeLevel: writeLevel))
+    }
+
+    /// Starts a command with many keys: as many of its operations as there is room for, the rest as others end.
+    func startAll(_ shape: PendingCommand.Shape, _ parts: CommandParts, _ template: OperationTemplate) {
+        parts.template = template
+        admitting = enqueue(shape, outstanding: parts.keys.count, parts: parts)
+        admitMore()
+    }
+
+    /// Makes operations of the keys of the command that waits for room.
+    private func admitMore() {
+        // The core may answer at once, and its answer come here again.
+        if isAdmitting { return }
+        isAdmitting = true
+        while let sequence = admitting, !operations.isFull {
+            guard let parts = commands[sequence].parts, let template = parts.template else {
+                invariantBroken("a command of many keys without its keys")
+            }
+            let element = parts.admitted
+            parts.admitted += 1
+            // Before the operation is added: it may be the command's last, and done when `add` returns.
+            if parts.admitted == parts.keys.count { admitting = nil }
+            add(template.operation(element, of: parts, sequence: sequence))
+        }
+        isAdmitting = false
+    }
+
+    private func add(_ operation: Operation) {
+        guard let request = operation.request else { invariantBroken("an operation without a request") }
+        let hash = XXH3.hash(request.key.span, seed: UInt64(request.keyspace))
+        let (index, isFirst) = operations.insert(operation, hash: hash)
+        if isFirst { submit(index) }
+    }
+
+    /// Hands the operation's request to the core.
+    private func submit(_ index: Int) {
+        guard let request = operations[index]?.request else {
+            invariantBroken("an operation was submitted without a request")
+        }
+        // Only a program of two steps needs its key again.
+        if case .single = operations[index]?.program { operations[index]?.request = nil }
+        backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
+    }
+
+    // MARK: Ending
+
+    /// The core's reply to an operation's request.
+    func complete(_ index: Int, _ reply: ClientReply) {
+        guard state != .closed, let operation = operations[index] else { return }
+        if case .single = operation.program { return finish(index, reply) }
+        guard !operation.isWriting, case .read(let record) = reply else { return finish(index, reply) }
+        guard let put = secondStep(index, record) else { return finish(index, reply) }
+        operations[index]?.isWriting = true
+        operations[index]?.request?.operation = .put(put)
+        operations[index]?.request?.level = operation.writeLevel
+        submit(index)
+    }
+
+    /// What an operation of two steps writes after its read; nil when there is nothing to write.
+    private func secondStep(_ index: Int, _ record: Blob?) -> Put? {
+        guard let program = operations[index]?.program else { return nil }
+        let live = live(record)
+        switch program {
+        case .single: return nil
+        case .delete:
+            operations[index]?.number = live == nil ? 0 : 1
+            return Put(.tombstone)
+        case .expire(let change):
+            guard let record, let live, change.applies(to: live.expiry) else { return nil }
+            operations[index]?.number = 1
+            return Put(.expiry(of: record, change.expiry))
+        case .replace(let replacement):
+            operations[index]?.previous = live == nil ? nil : record
+            let kept = replacement.keepsExpiry ? live.map(\.expiry) : nil
+            return Put(
+                .value(replacement.value, expiry: kept ?? replacement.expiry), above: replacement.above,
+                version: replacement.version)
+        }
+    }
+
+    /// The record's fields if a reader sees its value now.
+    func live(_ record: Blob?) -> RegisterView? {
+        guard let record, let view = try? RegisterView(record.span), view.isLive(backend.now.wall) else {
+            return nil
+        }
+        return view
+    }
+
+    private func finish(_ index: Int, _ reply: ClientReply) {
+        guard let operation = operations[index] else { return }
+        operations.remove(index)
+        deliver(operation, reply)
+        if let successor = operation.successor { submit(successor) }
+        writeReplies()
+        if admitting != nil { admitMore() }
+        resume()
+    }
+
+    /// Gives the command what came of one of its operations.
+    private func deliver(_ operation: Operation, _ reply: ClientReply) {
+        let sequence = operation.sequence
+        commands[sequence].outstanding -= 1
+        if case .failed(let failure) = reply { return fail(sequence, operation.element, failure) }
+        switch commands[sequence].shape {
+        case .ready: invariantBroken("a finished command had an operation")
+        case .ok: break
+        case .value:
+            guard case .read(let record) = reply else { return keep(sequence, operation.previous) }
+            if live(record) != nil { keep(sequence, record) }
+        case .versions:
+            guard case .read(let record) = reply else { return }
+            keep(sequence, record)
+        case .values:
+            guard case .read(let record) = reply, let record, live(record) != nil else { return }
+            commands[sequence].parts?.records[operation.element] = record
+            hold(record)
+        case .number:
+            commands[sequence].number += number(operation, reply, row: Int(commands[sequence].row))
+        case .version:
+            guard case .written(let stamp) = reply else { return }
+            commands[sequence].parts?.stamp = stamp
+        }
+    }
+
+    private func fail(_ sequence: UInt64, _ element: Int, _ failure: RequestFailure) {
+        let parts = commands[sequence].parts ?? CommandParts()
+        parts.fail(element, failure)
+        commands[sequence].parts = parts
+    }
+
+    private func keep(_ sequence: UInt64, _ record: Blob?) {
+        guard let record else { return }
+        commands[sequence].bytes = record
+        hold(record)
+    }
+
+    private func hold(_ record: Blob) { heldBytes += record.count }
+
+    /// What the operation adds to a reply that is a number.
+    private func number(_ operation: Operation, _ reply: ClientReply, row: Int) -> Int64 {
+        guard case .single = operation.program, case .read(let record) = reply else {
+            return operation.number
+        }
+        let live = live(record)
+        let code = table.entries[row].code
+        if code == .exists { return live == nil ? 0 : 1 }
+        guard let live else { return -2 }
+        guard let expiry = live.expiry else { return -1 }
+        let left = max(0, expiry - backend.now.wall.milliseconds)
+        switch code {
+        case .ttl: return (left + 500) / 1_000
+        case .pttl: return left
+        case .expireTime: return (expiry + 500) / 1_000
+        case .pexpireTime: return expiry
+        default: invariantBroken("\(table.rows[row].name) counts nothing")
+        }
+    }
+}
+
+/// How the keys of a command become operations.
+struct OperationTemplate {
+    enum Kind {
+        case read
+        /// With the value at the same place.
+        case write(expiry: Int64?)
+        case delete
+    }
+
+    let kind: Kind
+    let keyspace: UInt32
+    let readLevel: ConsistencyLevel?
+    let writeLevel: ConsistencyLevel?
+
+    func operation(_ element: Int, of parts: CommandParts, sequence: UInt64) -> Operation {
+        let operation: ClientRequest.Operation
+        var program = Operation.Program.single
+        var level = readLevel
+        switch kind {
+        case .read: operation = .get
+        case .write(let expiry):
+            operation = .put(Put(.value(parts.values[element], expiry: expiry)))
+            level = writeLevel
+        case .delete:
+            operation = .get
+            program = .delete
+        }
+        let request = ClientRequest(
+            keyspace: keyspace, key: parts.keys[element], operation: operation, level: level)
+        return Operation(
+            program: program, sequence: sequence, element: element, request: request, writeLevel: writeLevel)
+    }
+}

@@ -1,0 +1,131 @@
+import MartletBase
+import MartletGossip
+import MartletNode
+import MartletRing
+
+/// The JSON of `status` and `ring`, as the contract fixes it: fields may be added, none changed or removed without
+/// raising `format`.
+enum ClusterJSON {
+    private static let format = 1
+
+    static func status(_ status: NodeStatus, own: NodeID, usage: NodeUsage) -> [UInt8] {
+        var json = JSONWriter()
+        json.object { json in
+            json.member("format", format)
+            json.member("cluster", status.cluster)
+            json.member("ring", status.isFormed ? "formed" : "forming")
+            json.member("ring_digest", hex(status.ringDigest))
+            json.member("agreed", status.isAgreed)
+            json.member("asked", status.asked)
+            json.member("nodes") { json in
+                json.array(status.members) { json, member in
+                    node(member, usage: member.entry.id == own ? usage : nil, to: &json)
+                }
+            }
+            if !status.waits.isEmpty {
+                json.member("waits") { json in json.array(status.waits) { $0.string($1) } }
+            }
+        }
+        return json.bytes
+    }
+
+    private static func node(_ member: NodeStatus.Member, usage: NodeUsage?, to json: inout JSONWriter) {
+        let entry = member.entry
+        json.object { json in
+            json.member("id", entry.id.description)
+            json.member("name", entry.name)
+            json.member("address", entry.address.description)
+            json.member("ports") { json in
+                json.object { json in
+                    json.member("peers", Int(entry.ports.peers))
+                    json.member("redis", Int(entry.ports.redis))
+                    json.member("redis_cluster", Int(entry.ports.redisCluster))
+                    json.member("http", Int(entry.ports.http))
+                }
+            }
+            json.member("zone", entry.zone)
+            json.member("datacenter", entry.dataCenter)
+            json.member("state", entry.verdict?.kind == .removed ? "removed" : entry.state.description)
+            json.member("liveness", liveness(member.liveness))
+            json.member("tokens", entry.tokens.count)
+            json.member("owns_percent", rounded(member.ownsPercent, decimals: 2))
+            json.member("bytes", usage?.storedBytes)
+            json.member("hint_bytes", usage?.hintBytes)
+            json.member("uptime_s", usage.map { Int($0.uptime.seconds) })
+            json.member("version", entry.version)
+            json.member(
+                "clock_offset_ms",
+                member.clockOffset.map { rounded(Double($0.microseconds) / 1_000, decimals: 1) })
+        }
+    }
+
+    /// A node that said goodbye is as unreachable as one that died; its `state` tells them apart.
+    private static func liveness(_ liveness: Liveness) -> String {
+        switch liveness {
+        case .up: "up"
+        case .suspect: "suspect"
+        case .down, .left: "down"
+        }
+    }
+
+    /// - Parameter key: adds its slot, token and owners.
+    static func ring(_ placement: Placement, digest: UInt64, key: Blob?) -> [UInt8] {
+        func names(_ owners: Owners, to json: inout JSONWriter) {
+            json.array(owners.indices) { $0.string(placement.members[owners[$1]].name) }
+        }
+        var json = JSONWriter()
+        json.object { json in
+            json.member("format", format)
+            json.member("keyspace", placement.keyspace.name)
+            json.member("replication_factor") { factor(placement.keyspace.replication, to: &$0) }
+            json.member("ring_digest", hex(digest))
+            json.member("tokens") { json in
+                json.array(placement.tokenOwners) { json, token in
+                    json.object { json in
+                        json.member("slot", Int(token.slot.index))
+                        json.member("node", placement.members[token.ordinal].name)
+                    }
+                }
+            }
+            json.member("ranges") { json in
+                json.array(placement.ranges) { json, range in
+                    json.object { json in
+                        json.member("first", Int(range.first.index))
+                        json.member("last", Int(range.last.index))
+                        json.member("replicas") { names(range.owners, to: &$0) }
+                    }
+                }
+            }
+            guard let key else { return }
+            let token = Token(key: key)
+            json.member("key", key.text ?? base64(key))
+            json.member("encoding", key.text == nil ? "base64" : "utf8")
+            json.member("slot", Int(token.slot.index))
+            json.member("token", hex(token.value))
+            json.member("replicas") { names(placement.owners(of: token.slot), to: &$0) }
+        }
+        return json.bytes
+    }
+
+    /// A number, or an object of a number for each data centre.
+    private static func factor(_ replication: ReplicationFactor, to json: inout JSONWriter) {
+        switch replication {
+        case .count(let count): json.number(count)
+        case .perDataCenter(let list):
+            json.object { json in
+                for each in list { json.member(each.name, each.count) }
+            }
+        }
+    }
+
+    /// RFC 4648, section 4, padded: what JSON readers expect of "base64".
+    private static func base64(_ blob: Blob) -> String {
+        let text = Base64URL.encode(blob.bytes).map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 }
+        return String(text) + String(repeating: "=", count: (4 - text.count % 4) % 4)
+    }
+
+    private static func rounded(_ value: Double, decimals: Int) -> Double {
+        let scale = decimals == 1 ? 10.0 : 100.0
+        return (value * scale).rounded() / scale
+    }
+}

@@ -1,0 +1,123 @@
+import MartletBase
+import MartletGossip
+import MartletNode
+
+/// What MARTLET METRICS shows of the node and of its clients; the backend adds its own families.
+extension RedisServer {
+    func metricFamilies() -> [MetricFamily] {
+        let status = backend.status()
+        let metrics = backend.nodeMetrics()
+        return identityFamilies(status) + requestFamilies(metrics) + replicaFamilies(metrics)
+            + counters.families(clients: sessionCount) + backend.runtimeMetrics()
+    }
+
+    private func identityFamilies(_ status: NodeStatus) -> [MetricFamily] {
+        func count(_ label: String, _ matches: (Liveness) -> Bool) -> MetricSample {
+            MetricSample(
+                Double(status.members.filter { matches($0.liveness) }.count),
+                labels: [.init("liveness", label)])
+        }
+        let usage = backend.usage()
+        return [
+            MetricFamily(
+                .gauge, "martlet_info", "Who this node is; always 1.",
+                [
+                    MetricSample(
+                        1,
+                        labels: [
+                            .init("cluster", status.cluster), .init("node", settings.nodeName),
+                            .init("version", settings.version),
+                        ])
+                ]),
+            .gauge("martlet_uptime_seconds", "Time since the node started.", usage.uptime.seconds),
+            MetricFamily(
+                .gauge, "martlet_nodes", "Nodes of the ring, by their liveness as this node sees it.",
+                [
+                    count("up") { $0 == .up }, count("suspect") { $0 == .suspect },
+                    count("down") { $0 == .down || $0 == .left },
+                ]),
+            .gauge("martlet_ring_formed", "1 once the first ring has formed.", status.isFormed ? 1 : 0),
+            .gauge(
+                "martlet_ring_agreed", "1 while all nodes that are up show the same ring.",
+                status.isAgreed ? 1 : 0),
+        ]
+    }
+
+    private func requestFamilies(_ metrics: NodeMetrics) -> [MetricFamily] {
+        func sample(_ value: UInt64, _ operation: String, _ reason: String) -> MetricSample {
+            MetricSample(Double(value), labels: [.init("op", operation), .init("reason", reason)])
+        }
+        func refused(_ value: UInt64, _ reason: String) -> MetricSample {
+            MetricSample(Double(value), labels: [.init("reason", reason)])
+        }
+        return [
+            MetricFamily(
+                .counter, "martlet_requests_total", "Reads and writes that this node coordinated.",
+                [
+                    MetricSample(Double(metrics.reads), labels: [.init("op", "read")]),
+                    MetricSample(Double(metrics.writes), labels: [.init("op", "write")]),
+                ]),
+            MetricFamily(
+                .counter, "martlet_requests_failed_total",
+                "Coordinated requests that ended without the answers that their level needs.",
+                [
+                    sample(metrics.readsUnavailable, "read", "unavailable"),
+                    sample(metrics.readsTimedOut, "read", "timeout"),
+                    sample(metrics.writesUnavailable, "write", "unavailable"),
+                    sample(metrics.writesTimedOut, "write", "timeout"),
+                ]),
+            MetricFamily(
+                .counter, "martlet_requests_refused_total", "Requests refused before any work, by reason.",
+                [
+                    refused(metrics.loadingRefused, "loading"), refused(metrics.overloaded, "overloaded"),
+                    refused(metrics.skewRefused, "skew"),
+                ]),
+            .gauge("martlet_requests_in_flight", "Requests of clients under way.", Double(metrics.inFlight)),
+            .counter(
+                "martlet_lww_contended_total",
+                "Puts that a replica knew to be older than another client's: what last-writer-wins costs.",
+                metrics.contended),
+            .counter(
+                "martlet_digest_mismatches_total", "Reads whose replicas differed.", metrics.digestMismatches),
+            .counter(
+                "martlet_read_repairs_total", "Records that a read wrote back to a replica.",
+                metrics.readRepairs),
+            .counter(
+                "martlet_speculative_reads_total",
+                "Reads that asked another replica before the first answered.",
+                metrics.speculativeReads),
+            .counter(
+                "martlet_placement_retries_total", "Requests begun anew because a replica saw another ring.",
+                metrics.placementRetries),
+        ]
+    }
+
+    private func replicaFamilies(_ metrics: NodeMetrics) -> [MetricFamily] {
+        func bad(_ value: UInt64, _ kind: String) -> MetricSample {
+            MetricSample(Double(value), labels: [.init("kind", kind)])
+        }
+        return [
+            .counter(
+                "martlet_replica_merges_total", "Merges that this node did as a replica.",
+                metrics.replicaMerges),
+            .counter(
+                "martlet_replica_reads_total", "Reads that this node answered as a replica.",
+                metrics.replicaReads),
+            .counter(
+                "martlet_replica_refusals_total", "Requests that this node refused as a replica.",
+                metrics.replicaRefusals),
+            .gauge(
+                "martlet_unsynced_merges", "Merges that are not durable yet.", Double(metrics.unsyncedMerges)),
+            .gauge(
+                "martlet_remembered_stamps", "Stamps kept to tell a put that it is dominated.",
+                Double(metrics.rememberedStamps)),
+            MetricFamily(
+                .counter, "martlet_bad_peer_input_total",
+                "What peers sent and this node did not take, by kind.",
+                [
+                    bad(metrics.badPeerBytes, "bytes"), bad(metrics.clockPoisonIgnored, "clock"),
+                    bad(metrics.gossipRefused, "gossip"),
+                ]),
+        ]
+    }
+}

@@ -1,0 +1,115 @@
+import MartletConfig
+
+extension Command {
+    static let status = Command(
+        CommandSpecification(
+            "status", "Shows the nodes of the cluster as one of them sees it.",
+            options: Session.options + [
+                OptionSpecification(
+                    "--check", "Exit with status 1 when the cluster is degraded, and say why.")
+            ],
+            examples: [
+                ("martlet status", "a table of the nodes"),
+                ("martlet status --node n2", "as n2 sees the cluster"),
+                ("martlet status --check --json > status.json", "for a monitoring script"),
+            ],
+            notes: """
+                Degraded: the ring is still forming, the nodes hold different rings, or a node is not up or not in
+                its normal state. `owns` is the share of slots that a node holds a copy of; `clock` is its clock
+                against that of the node asked.
+                """)
+    ) { invocation throws(Failure) in
+        let session = try Session(invocation)
+        let answer = try session.json(["MARTLET", "STATUS"])
+        let problems = StatusReport.problems(answer.value)
+        if invocation.isJSON {
+            Output.write(answer.text.bytes + [UInt8(ascii: "\n")])
+        } else {
+            let report = StatusReport.text(
+                answer.value, columnsMax: Terminal.output.columns, palette: Terminal.output.palette)
+            Output.write(report)
+        }
+        guard invocation.line.has("--check"), !problems.isEmpty else { return .done }
+        if !invocation.isJSON {
+            Output.complain(problems.map { "degraded: \($0)\n" }.joined())
+        }
+        return .negative
+    }
+}
+
+/// What `status` says of a cluster.
+package enum StatusReport {
+    /// Why the cluster is degraded; empty when it isn't.
+    package static func problems(_ status: JSONValue) -> [String] {
+        var problems: [String] = []
+        if status["ring"]?.text != "formed" {
+            let waits = (status["waits"]?.elements ?? []).compactMap(\.text)
+            problems.append(
+                "the ring is forming"
+                    + (waits.isEmpty ? "" : ", and waits for \(waits.joined(separator: ", "))"))
+        } else if status["agreed"]?.boolean == false {
+            problems.append("the nodes hold different rings")
+        }
+        for node in status["nodes"]?.elements ?? [] {
+            let name = node["name"]?.text ?? "a node"
+            let state = node["state"]?.text ?? "unknown"
+            if state == "left" || state == "removed" { continue }
+            let liveness = node["liveness"]?.text ?? "unknown"
+            if liveness != "up" { problems.append("\(name) is \(liveness)") }
+            if state != "normal" { problems.append("\(name) is \(state)") }
+        }
+        return problems
+    }
+
+    package static func text(_ status: JSONValue, columnsMax: Int?, palette: Palette) -> String {
+        let nodes = status["nodes"]?.elements ?? []
+        var table = Table([
+            .init("name"), .init("id", rank: 5), .init("address"), .init("zone", rank: 7), .init("state"),
+            .init("liveness"), .init("owns", right: true, rank: 1), .init("bytes", right: true, rank: 2),
+            .init("hints", right: true, rank: 3), .init("uptime", right: true, rank: 4),
+            .init("version", rank: 8), .init("clock", right: true, rank: 6),
+        ])
+        // Data centres are worth a mention where there are several.
+        let datacenters = Set(nodes.map { $0["datacenter"]?.text })
+        for node in nodes { table.add(row(node, withDatacenter: datacenters.count > 1)) }
+        return head(status, nodes, palette) + table.text(columnsMax: columnsMax, palette: palette)
+    }
+
+    private static func head(_ status: JSONValue, _ nodes: [JSONValue], _ palette: Palette) -> String {
+        let asked = status["asked"]?.text ?? "the node asked"
+        var out = palette.paint(status["cluster"]?.text ?? "cluster", .strong)
+        if status["ring"]?.text == "formed" {
+            out += ": ring formed, digest \(status["ring_digest"]?.text ?? "-"), "
+            let isAgreed = status["agreed"]?.boolean ?? false
+            out += palette.paint(isAgreed ? "agreed" : "not agreed", isAgreed ? .good : .doubtful)
+        } else {
+            let waits = (status["waits"]?.elements ?? []).compactMap(\.text)
+            out += ": " + palette.paint("ring forming", .doubtful)
+            if !waits.isEmpty { out += ", waits for \(waits.joined(separator: ", "))" }
+        }
+        let up = nodes.filter { $0["liveness"]?.text == "up" }.count
+        return out + "; \(up) of \(nodes.count) nodes up, as \(asked) sees it\n"
+    }
+
+    private static func row(_ node: JSONValue, withDatacenter: Bool) -> [Table.Cell] {
+        let zone = node["zone"]?.text ?? "-"
+        let place = withDatacenter ? "\(node["datacenter"]?.text ?? "-")/\(zone)" : zone
+        let state = node["state"]?.text ?? "-"
+        let liveness = node["liveness"]?.text ?? "-"
+        return [
+            .init(node["name"]?.text ?? "-"), .init(node["id"]?.text.map { String($0.prefix(8)) } ?? "-"),
+            .init(node["address"]?.text ?? "-"), .init(place),
+            .init(state, state == "normal" ? nil : .doubtful),
+            .init(liveness, liveness == "up" ? .good : liveness == "suspect" ? .doubtful : .bad),
+            .init(node["owns_percent"]?.double.map { Quantities.decimal($0, digits: 1) + "%" } ?? "-"),
+            .init(node["bytes"]?.double.map(Quantities.bytes) ?? "-"),
+            .init(node["hint_bytes"]?.double.map(Quantities.bytes) ?? "-"),
+            .init(node["uptime_s"]?.double.map(Quantities.duration) ?? "-"),
+            .init(node["version"]?.text ?? "-"),
+            .init(
+                node["clock_offset_ms"]?.double.map {
+                    ($0 > 0 ? "+" : "") + Quantities.decimal($0, digits: 1) + " ms"
+                } ?? "-"),
+        ]
+    }
+}

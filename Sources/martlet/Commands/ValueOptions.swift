@@ -1,0 +1,70 @@
+import MartletBase
+import MartletConfig
+import MartletRESP
+
+/// What `get`, `put` and `del` have in common: options of a request and the words that they become.
+enum ValueOptions {
+    static let level = OptionSpecification(
+        "--level", value: "LEVEL",
+        "Consistency level: ONE TWO THREE QUORUM ALL LOCAL_ONE LOCAL_QUORUM EACH_QUORUM, for writes ANY too; "
+            + "the keyspace's if none is said.")
+    static let timeout = OptionSpecification(
+        "--timeout", value: "TIME",
+        "How long the node may try, such as 500ms; a number alone is milliseconds.")
+    static let context = OptionSpecification(
+        "--context", value: "CONTEXT", "What `get --json` gave: this write replaces just what was read then.")
+    static let retry = OptionSpecification(
+        "--retry", value: "VERSION",
+        "Send again the version that a TIMEOUT named, without overtaking later writes.")
+
+    /// CONSISTENCY and TIMEOUT.
+    static func words(_ invocation: Invocation, isWrite: Bool) throws(Failure) -> [Blob] {
+        var words: [Blob] = []
+        if let text = invocation.line.value("--level") {
+            let levels = LevelName.allCases.filter { isWrite || $0 != .any }.map(\.rawValue)
+            guard levels.contains(text.uppercased()) else {
+                let isAny = text.uppercased() == LevelName.any.rawValue
+                let hint =
+                    isAny
+                    ? " (ANY is for writes)" : nearest(text, in: levels).map { " (did you mean \($0)?)" }
+                throw .usage(
+                    "--level: found \(quoted(text)), allowed: \(levels.joined(separator: " "))\(hint ?? "")")
+            }
+            words += [Blob("CONSISTENCY"), Blob(text.uppercased())]
+        }
+        if let timeout = try timeout(invocation) {
+            words += [Blob("TIMEOUT"), Blob(String(timeout.milliseconds))]
+        }
+        for (option, word) in [("--context", "CONTEXT"), ("--retry", "VERSION")] {
+            if let text = invocation.line.value(option) { words += [Blob(word), Blob(text)] }
+        }
+        return words
+    }
+
+    /// How long to wait for the node, which should answer before that.
+    static func answerWithin(_ invocation: Invocation) throws(Failure) -> Interval {
+        (try timeout(invocation)).map { $0 + .seconds(3) } ?? Session.answerWithin
+    }
+
+    private static func timeout(_ invocation: Invocation) throws(Failure) -> Interval? {
+        try invocation.interval("--timeout", bare: .milliseconds(1))
+    }
+
+    /// The end of a write: its context and version, as the node gave them.
+    static func finishWrite(
+        _ reply: RESPValue, key: String, _ session: Session, _ invocation: Invocation
+    ) throws(Failure) {
+        guard let fields = reply.elements, fields.count >= 2 else {
+            throw session.notMartlet("a write has a context and a version")
+        }
+        if invocation.isJSON {
+            Output.write(
+                .object([
+                    ("format", .integer(1)), ("key", .string(key)), ("context", .optional(fields[0].text)),
+                    ("version", .optional(fields[1].text)),
+                ]))
+        } else {
+            Output.write("OK\n")
+        }
+    }
+}

@@ -1,0 +1,180 @@
+import Glibc
+import MartletBase
+import MartletConfig
+
+/// The nodes that `martlet up` starts, waits for, watches and stops.
+struct ClusterRunner {
+    private(set) var nodes: [NodeProcess]
+    private let config: String
+    private let launcher: Launcher
+    private var signals = SignalWait()
+
+    /// Drained within 5 s, says martletd.
+    static let stopWithin = Interval.seconds(6)
+    /// Until all nodes serve.
+    static let serveWithin = Interval.seconds(60)
+    /// Once a node has failed or the ring is there, until the others serve and have seen each other.
+    static let settleWithin = Interval.seconds(5)
+    private static let lookEvery = Interval.milliseconds(50)
+
+    enum Outcome {
+        case serving
+        case interrupted(Int32)
+        /// Some nodes don't serve, as was said.
+        case failed
+    }
+
+    init(_ file: ClusterFile, config: String, launcher: Launcher) throws(Failure) {
+        self.config = config
+        self.launcher = launcher
+        nodes = []
+        let endpoints = file.endpoints
+        for settings in file.configuration.nodes {
+            guard let endpoint = endpoints.first(where: { $0.node == settings.name }) else {
+                throw .refused(
+                    "\(settings.name) has no Redis port: `martlet up` needs it to see the node serve")
+            }
+            let path = file.loaded.dataFolder(of: settings)
+            try Files.makeFolder(path)
+            let folder = NodeFolder(name: settings.name, path: try Files.absolute(path))
+            nodes.append(NodeProcess(endpoint: endpoint, folder: folder))
+        }
+    }
+
+    /// Starts those that don't run yet.
+    mutating func start() throws(Failure) {
+        for index in nodes.indices {
+            if let pid = nodes[index].folder.process {
+                nodes[index].state = .found(pid)
+                continue
+            }
+            nodes[index].logStart = nodes[index].folder.logBytes
+            let pid = try launcher.start(nodes[index].folder, config: config)
+            nodes[index].state = .started(pid)
+            try nodes[index].folder.writePid(pid)
+        }
+    }
+
+    // MARK: Waiting
+
+    /// Until every node serves and holds every other for up, or it is clear that some won't.
+    mutating func awaitServing() -> Outcome {
+        let progress = Progress()
+        defer { progress.clear() }
+        var deadline = Clock.now + Self.serveWithin
+        var hasFormed = false
+        while true {
+            for index in nodes.indices where nodes[index].reap() {
+                progress.clear()
+                tellEnd(nodes[index], "ended while it started")
+                deadline = min(deadline, Clock.now + Self.settleWithin)
+            }
+            let views = nodes.map { $0.process == nil ? nil : $0.probe() }
+            let present = views.compactMap(\.self)
+            if present.isEmpty { return .failed }
+            let running = Set(nodes.filter { $0.process != nil }.map(\.name))
+            let isServing = present.allSatisfy(\.isServing)
+            let isSettled = present.allSatisfy { view in
+                if case .serving(let up) = view { running.isSubset(of: up) } else { false }
+            }
+            let isWhole = present.count == nodes.count
+            if isSettled { return isWhole ? .serving : .failed }
+            if isServing, isWhole, !hasFormed {
+                hasFormed = true
+                deadline = min(deadline, Clock.now + Self.settleWithin)
+            }
+            if Clock.now >= deadline {
+                // Those that serve but haven't seen each other yet do so by themselves.
+                if isServing, isWhole { return .serving }
+                progress.clear()
+                tellMissing(views)
+                return .failed
+            }
+            progress.show(progressLine(views, progress))
+            if let number = signals.nextStop(within: Self.lookEvery) { return .interrupted(number) }
+        }
+    }
+
+    private func progressLine(_ views: [NodeView?], _ progress: Progress) -> String {
+        let serving = views.filter { $0?.isServing ?? false }.count
+        let late = zip(nodes, views).first { !($0.1?.isServing ?? false) && $0.0.process != nil }
+        let detail = late.map { " (\($0.0.name): \($0.1?.text ?? ""))" } ?? ""
+        return "starting: \(serving) of \(nodes.count) nodes serve\(detail), \(progress.secondsText)"
+    }
+
+    private func tellMissing(_ views: [NodeView?]) {
+        for (node, view) in zip(nodes, views) {
+            guard let view, !view.isServing else { continue }
+            Output.complain("martlet: \(node.name) doesn't serve: \(printable(view.text))\n")
+            Output.complain(node.folder.logTail(from: node.logStart))
+        }
+    }
+
+    private func tellEnd(_ node: NodeProcess, _ what: String) {
+        guard case .ended(let end) = node.state else { return }
+        Output.complain("martlet: \(node.name) \(what): \(end.text)\n")
+        if !end.isClean { Output.complain(node.folder.logTail(from: node.logStart)) }
+    }
+
+    /// Whether one of the nodes at least answers for itself.
+    var isAnyServing: Bool { nodes.contains { $0.process != nil && $0.probe().isServing } }
+
+    // MARK: Watching and stopping
+
+    /// Until a signal asks to stop, or no node is left that this process started. A node that ends is told, and the
+    /// others go on.
+    mutating func watch() -> Outcome {
+        while true {
+            for index in nodes.indices where nodes[index].reap() {
+                tellEnd(nodes[index], "ended")
+            }
+            if !nodes.contains(where: { $0.startedProcess != nil }) { return .failed }
+            if let number = signals.nextStop(within: .seconds(1)) { return .interrupted(number) }
+        }
+    }
+
+    /// Whether every node that ended did so as it was told to.
+    var areAllEndsClean: Bool {
+        nodes.allSatisfy { node in
+            if case .ended(let end) = node.state { end.isClean } else { true }
+        }
+    }
+
+    /// Stops the nodes that this process started; the names of those that had to be killed. A second signal kills
+    /// at once.
+    mutating func stop() -> [String] {
+        for node in nodes {
+            if let pid = node.startedProcess { kill(pid, SIGTERM) }
+        }
+        let deadline = Clock.now + Self.stopWithin
+        var killed: [String] = []
+        while true {
+            for index in nodes.indices { _ = nodes[index].reap() }
+            let left = nodes.filter { $0.startedProcess != nil }
+            if left.isEmpty { return killed }
+            let isSecondSignal = signals.nextStop(within: Self.lookEvery) != nil
+            guard isSecondSignal || Clock.now >= deadline else { continue }
+            for node in left where !killed.contains(node.name) {
+                if let pid = node.startedProcess { kill(pid, SIGKILL) }
+                killed.append(node.name)
+            }
+        }
+    }
+}
+
+/// A line that is written over again, on terminals only.
+private struct Progress {
+    private let start = Clock.now
+    private let terminal = Terminal.errors
+
+    var secondsText: String { Quantities.decimal((Clock.now - start).seconds, digits: 1) + " s" }
+
+    func show(_ line: String) {
+        guard terminal.isTerminal else { return }
+        Output.complain("\r\u{1B}[K" + printable(String(line.prefix((terminal.columns ?? 80) - 1))))
+    }
+
+    func clear() {
+        if terminal.isTerminal { Output.complain("\r\u{1B}[K") }
+    }
+}

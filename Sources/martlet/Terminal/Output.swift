@@ -1,0 +1,89 @@
+import Glibc
+
+/// Writing to stdout and stderr.
+enum Output {
+    static func write(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
+    static func write(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
+
+    static func write(_ json: JSONValue) { write(json.description + "\n") }
+
+    /// To stderr.
+    static func complain(_ text: String) { write(Array(text.utf8), to: STDERR_FILENO) }
+
+    static func fail(_ failure: Failure, isJSON: Bool) {
+        complain((isJSON ? failure.json.description : printable(failure.line)) + "\n")
+    }
+
+    private static func write(_ bytes: [UInt8], to file: Int32) {
+        var start = 0
+        bytes.withUnsafeBytes { buffer in
+            while start < buffer.count {
+                let count = Glibc.write(file, buffer.baseAddress! + start, buffer.count - start)
+                if count < 0, errno == EINTR || errno == EAGAIN { continue }
+                // Whoever should read it is gone: there is nobody left to tell.
+                guard count > 0 else { return }
+                start += count
+            }
+        }
+    }
+}
+
+/// What stdout or stderr is connected to.
+struct Terminal {
+    let isTerminal: Bool
+    /// Nil where lines need not fit anything.
+    let columns: Int?
+    let palette: Palette
+
+    static let output = Terminal(STDOUT_FILENO)
+    static let errors = Terminal(STDERR_FILENO)
+
+    private init(_ file: Int32) {
+        isTerminal = isatty(file) == 1
+        var size = winsize()
+        let isKnown = isTerminal && ioctl(file, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        columns = isKnown ? Int(size.ws_col) : nil
+        let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? false
+        // no-color.org: any value but an empty one counts.
+        let isRefused = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
+        palette = Palette(isColoured: isTerminal && !isDumb && !isRefused)
+    }
+}
+
+/// Colours, or none.
+package struct Palette: Hashable, Sendable {
+    package enum Colour: String, Sendable {
+        case good = "32"
+        case doubtful = "33"
+        case bad = "31"
+        case dim = "2"
+        case strong = "1"
+    }
+
+    let isColoured: Bool
+
+    package init(isColoured: Bool) { self.isColoured = isColoured }
+
+    package func paint(_ text: String, _ colour: Colour?) -> String {
+        guard isColoured, let colour, !text.isEmpty else { return text }
+        return "\u{1B}[\(colour.rawValue)m\(text)\u{1B}[0m"
+    }
+}
+
+/// The text without characters that would steer a terminal; line ends and tabs stay.
+package func printable(_ text: String) -> String {
+    var out = ""
+    for scalar in text.unicodeScalars {
+        switch scalar.value {
+        case 9, 10: out.unicodeScalars.append(scalar)
+        case 0..<32, 127..<160: out += "\\x" + String(scalar.value + 256, radix: 16).dropFirst()
+        default: out.unicodeScalars.append(scalar)
+        }
+    }
+    return out
+}
+
+/// The text in quotes, on one line, for a message.
+package func quoted(_ text: String) -> String {
+    "\"\(printable(text).split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\\n"))\""
+}
