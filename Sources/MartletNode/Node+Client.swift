@@ -69,7 +69,7 @@ extension Node {
         for (place, peer) in replicas.peers.enumerated() where peers[peer].isReachable {
             places.insert(place)
         }
-        return configuration.planted == .countDeadReplica ? replicas.all : places
+        return places
     }
 
     func unavailable(

@@ -194,7 +194,7 @@ extension Node {
             if isEnough, reads[index].awaited.isEmpty { refetch(index) }
             return
         }
-        if reads[index].isUnanimous || configuration.planted == .ignoreDigests {
+        if reads[index].isSettled || configuration.planted == .ignoreDigests {
             finishRead(index, .read(reads[index].record))
             return
         }

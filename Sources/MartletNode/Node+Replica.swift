@@ -91,7 +91,7 @@ extension Node {
         effects.append(
             .storage(.merge(ticket, StorageKey(keyspace: keyspace, token: token.value, key: key), record)))
         if configuration.planted == .acknowledgeBeforeDurable {
-            replica.pending[replica.pending.count - 1].purpose = .meta
+            replica.pending[replica.pending.count - 1].purpose = .answered
             answerMerge(origin, outcome)
         }
     }
@@ -223,15 +223,30 @@ extension Node {
         replica.pending[offset].purpose = .refused
         metrics.replicaRefusals += 1
         effects.append(.report(.storageRefused(refusal.name)))
-        if case .merge(let origin, _) = write.purpose { answerMerge(origin, .refused(.overloaded)) }
+        switch write.purpose {
+        case .merge(let origin, _): answerMerge(origin, .refused(.overloaded))
+        case .meta(let key, let value):
+            replica.refusedMeta.removeAll { $0.key == key }
+            replica.refusedMeta.append((key, value))
+        case .answered, .refused: break
+        }
         finishRefusedWrites()
     }
 
     /// Durably remembers a fact of the node's own.
     mutating func putMeta(_ key: Blob, _ value: Blob) {
         let ticket = replica.nextTicket
-        replica.pending.append(Replica.PendingWrite(purpose: .meta, key: 0))
+        replica.refusedMeta.removeAll { $0.key == key }
+        replica.pending.append(Replica.PendingWrite(purpose: .meta(key: key, value: value), key: 0))
         effects.append(.storage(.putMeta(ticket, key: key, value: value)))
+    }
+
+    /// Writes again what the storage refused of the node's own facts: with each timer, of which gossip needs one a second.
+    mutating func retryRefusedMeta() {
+        guard !replica.refusedMeta.isEmpty else { return }
+        let refused = replica.refusedMeta
+        replica.refusedMeta.removeAll()
+        for (key, value) in refused { putMeta(key, value) }
     }
 }
 

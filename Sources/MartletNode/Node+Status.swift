@@ -8,6 +8,9 @@ extension Node {
     package var isFormed: Bool { formation.isFormed }
     package var isRunning: Bool { life == .running }
 
+    package var ringEntries: [RingEntry] { ring.entries }
+    package var ringDigest: UInt64 { ring.digest }
+
     /// What this node says of another; nil when it doesn't know it.
     package func liveness(of id: NodeID) -> Liveness? { peers.index(of: id).map { peers[$0].liveness } }
 

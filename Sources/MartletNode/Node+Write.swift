@@ -111,6 +111,9 @@ extension Node {
             kind: .write, attempt: write.attempt, generation: writes.generation(index), index: index)
         let places = reachable(write.replicas)
         writes[index].sent = places
+        if configuration.planted == .countDeadReplica {
+            writes[index].acked = write.replicas.all.subtracting(places)
+        }
         let isFresh =
             switch write.put.content {
             case .expiry: false

@@ -52,9 +52,8 @@ package struct Node: ~Copyable {
     var peers: PeerTable
     var ring = Ring()
     var formation: Formation
-    var ringDigests: [NodeID: RingDigest] = [:]
-    /// When our own ring digest was last told, in hybrid time.
-    var ringDigestAt: UInt64 = 0
+    var ringDigests: [NodeID: ShownDigest] = [:]
+    var digestsShown: UInt32 = 0
     var keyspaces: KeyspaceTable
 
     var writes = OperationTable<WriteOperation>()
@@ -206,6 +205,7 @@ package struct Node: ~Copyable {
             }
         }
         replica.stamps.prune(now: now.monotonic)
+        retryRefusedMeta()
         reserveStamps()
         judgeClock()
         if hasUnjudgedWrites { stampParkedWrites() }

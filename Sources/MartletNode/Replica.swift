@@ -18,8 +18,10 @@ struct Replica {
     struct PendingWrite {
         enum Purpose {
             case merge(Origin, MergeAnswer.Outcome)
-            /// A fact of the node's own; nobody waits for it.
-            case meta
+            /// A fact of the node's own; nobody waits for it, but it must not be lost.
+            case meta(key: Blob, value: Blob)
+            /// Nobody waits for it any more.
+            case answered
             /// Refused by the storage, and answered so; its place waits for its turn.
             case refused
         }
@@ -57,6 +59,9 @@ struct Replica {
     var reads = OperationTable<PendingRead>()
     var parked = Queue<ParkedMerge>()
     var stamps: StampMemory
+    /// Facts of the node's own that the storage refused, the newest under each key: written again until it takes them.
+    /// Each key's once, so they are as few as the nodes and keyspaces.
+    var refusedMeta: [(key: Blob, value: Blob)] = []
 
     init(stamps: StampMemory) { self.stamps = stamps }
 

@@ -30,6 +30,9 @@ struct SkewJudge {
 
     /// How long a node that has just started waits for the first sample. Without one by then it is cut off.
     static let firstSampleWithin = Interval.seconds(3)
+    /// Whether the ring has no other node. Then there is nobody to differ from: the hybrid clock alone keeps our stamps
+    /// in order, and a wall clock that was set right must not look like one that went wrong, for ever.
+    var isAlone = false
 
     init(max: Interval, now: Now) {
         self.max = max
@@ -68,7 +71,7 @@ struct SkewJudge {
         return .microseconds(own - median)
     }
 
-    func isGood(_ now: Now) -> Bool { ahead(now).magnitude <= max / 2 }
+    func isGood(_ now: Now) -> Bool { isAlone || ahead(now).magnitude <= max / 2 }
 
     /// The peer's wall clock minus ours, as last sampled.
     func offset(of peer: PeerIndex, now: Now) -> Interval? {

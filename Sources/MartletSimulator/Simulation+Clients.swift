@@ -137,7 +137,7 @@ extension Simulation {
         }
         switch reply {
         case .read(let record): try readAnswered(process, operation, record)
-        case .written(let stamp): try writeAnswered(operation, stamp)
+        case .written(let stamp): try writeAnswered(process, operation, stamp)
         case .failed(let failure): try failed(process, operation, failure)
         }
     }
@@ -167,8 +167,11 @@ extension Simulation {
         }
     }
 
-    private mutating func writeAnswered(_ operation: Operation, _ stamp: Stamp) throws(Violation) {
+    private mutating func writeAnswered(
+        _ process: SimulatedProcess, _ operation: Operation, _ stamp: Stamp
+    ) throws(Violation) {
         counters.acknowledged += 1
+        try stamped.wrote(operation, stamp, by: process.index)
         operations.update(operation.number) {
             $0.state = .done
             $0.wasSent = true

@@ -90,6 +90,7 @@ extension Simulation {
         case .gracefulRestart:
             if let process = drawAlive(), process.intruder == nil {
                 record("\(process.name) is asked to stop")
+                process.wellSince = now
                 schedule(.shutdown(process.index, life: process.life), after: .zero)
             }
         case .clockJump: jumpClock()
@@ -196,8 +197,9 @@ extension Simulation {
             guard process.state == .running, process.intruder == nil, now - process.wellSince > .seconds(5) else {
                 return false
             }
-            // Only of a formed ring can the others know better, and only of who has shown its epoch to them.
-            return processes.allSatisfy(\.isFormed) && processes.count > 1
+            // Only of a formed ring can the others know better, and only of who has shown its epoch to them. When every
+            // folder is empty, that is a new cluster.
+            return processes.allSatisfy { $0.isFormed && $0.intruder == nil } && processes.count > 1
                 && (kind == .wipedFolder || process.disk.epoch > 1 && isKnown(process))
         }
         guard !candidates.isEmpty else { return }
@@ -214,9 +216,9 @@ extension Simulation {
         scheduleStart(process, .milliseconds(10)...(.seconds(5)))
     }
 
-    /// Whether another node, which lives, has accepted a hello of this life.
+    /// Whether another node, which lives, has accepted a hello of this life, and remembers it whatever crashes.
     private func isKnown(_ process: SimulatedProcess) -> Bool {
-        connections.all.contains { id in
+        plan.durability == .batch && connections.all.contains { id in
             let (dialler, acceptor) = (connections[id].dialler, connections[id].acceptor)
             return dialler.process == process.index && dialler.life == process.life && acceptor.state == .talking
                 && processes[acceptor.process].life == acceptor.life

@@ -66,6 +66,8 @@ extension Simulation {
         process.wellSince = now
         process.resumedAt = .zero
         process.isFormed = false
+        agreed.started(process.index)
+        stamped.started(process.index)
         process.wakeWanted = .distantFuture
         process.wakeScheduled = .distantFuture
         record("\(process.name) starts, epoch \(process.intruder?.epoch ?? disk.epoch), boot \(disk.boot)")

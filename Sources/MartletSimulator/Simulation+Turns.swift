@@ -36,6 +36,9 @@ extension Simulation {
             process.node!.handle(event, now: process.clock.now(at: now), into: &process.effects)
             try carryOutEffects(process)
             process.node?.checkInvariants()
+            if let digest = process.node?.ringDigest, agreed.hasChanged(process.index, digest) {
+                try agreed.changed(process.index, process.name, digest, process.node?.ringEntries ?? [])
+            }
         }
     }
 

@@ -55,6 +55,8 @@ package struct Simulation: ~Copyable {
     var noPhantom: NoPhantom
     var answered = Answered()
     var accurate = Accurate()
+    var agreed: Agreed
+    var stamped: Stamped
     var firstPending: UInt64 = 1
     package internal(set) var counters = Counters()
     var recorder: TraceRecorder?
@@ -117,6 +119,8 @@ package struct Simulation: ~Copyable {
         durable = Durable(levels: levels)
         monotone = Monotone(levels: levels, keys: plan.workload.keys)
         noPhantom = NoPhantom(keys: plan.workload.keys)
+        agreed = Agreed(processes: plan.machines.count)
+        stamped = Stamped(processes: plan.machines.count)
         // A replication factor for all data centres leaves open where the copies are.
         let isPerCentre = if case .perDataCenter = plan.replication { true } else { false }
         centreOfProcess = plan.machines.map { isPerCentre ? centres.firstIndex(of: $0.dataCenter)! : 0 }
