@@ -43,6 +43,11 @@ struct ReadOperation {
     /// By place; allocated when two answers differ.
     var digests: [UInt64] = []
 
+    static let vacant = ReadOperation(
+        ticket: ClientTicket(0), keyspace: 0, level: .one, key: .empty, token: Token(key: .empty),
+        began: .zero,
+        deadline: .zero, replicas: .none, requirement: ReplicaSet.none.requirement(.one))
+
     /// Takes note of what a place holds.
     mutating func note(_ place: Int, holds digest: UInt64) {
         if digests.isEmpty {
