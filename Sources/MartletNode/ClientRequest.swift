@@ -72,7 +72,7 @@ package enum OperationKind: String, Sendable {
 
 /// The exact outcomes of DESIGN 3. `unavailable`, `overloaded`, `skew`, `loading` and `stopping`: nothing was sent.
 /// `timeout`: the write may have happened, and repair will finish it; after any send it is never one of the others.
-/// Lists are node names, in the order of the preference list.
+/// Lists are node names, sorted.
 package enum RequestFailure: Hashable, Sendable {
     case unavailable(
         OperationKind, ConsistencyLevel, required: Int, alive: Int, up: [String], down: [String])

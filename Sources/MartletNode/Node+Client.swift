@@ -86,6 +86,6 @@ extension Node {
     func names(_ replicas: ReplicaSet, _ places: Places) -> [String] {
         var names: [String] = []
         places.forEach { names.append(peers[replicas.peers[$0]].name) }
-        return names
+        return names.sorted()
     }
 }

@@ -339,7 +339,10 @@ extension Node {
             _ = try? ring.merge(entry)
         }
         if let own = ring[configuration.id] {
-            _ = try? ring.merge(ownEntry(incarnation: own.incarnation + 1, tokens: own.tokens))
+            // A restart that changes nothing leaves the ring, and its digest, as they were.
+            let same = ownEntry(incarnation: own.incarnation, tokens: own.tokens)
+            let isSame = same.encoded() == own.encoded()
+            if !isSame { _ = try? ring.merge(ownEntry(incarnation: own.incarnation + 1, tokens: own.tokens)) }
         }
         placeSlots()
     }

@@ -93,8 +93,8 @@ package struct Node: ~Copyable {
         let memory = MetaMemory(recovered.meta)
         gossip = Gossip(
             id: configuration.id, address: configuration.peersAddress,
-            incarnation: memory.incarnation(of: configuration.id) + 1, settings: configuration.gossip,
-            seed: random.next())
+            incarnation: max(memory.incarnation(of: configuration.id), Self.incarnation(ofBoot: configuration.boot)),
+            settings: configuration.gossip, seed: random.next())
         peers = PeerTable(
             own: configuration.id, name: configuration.name, address: configuration.peersAddress)
         peers.epochs = memory.epochs
@@ -107,6 +107,9 @@ package struct Node: ~Copyable {
         recover(memory)
         swap(&opening, &effects.effects)
     }
+
+    /// Where gossip's incarnations begin in a run: above all that the runs before refuted their way up to.
+    private static func incarnation(ofBoot boot: UInt32) -> UInt64 { UInt64(boot) << 24 }
 
     /// What goes into the header of each outgoing frame.
     package var hybridTime: HybridTime { max(clock.last, HybridTime(now.wall)) }
