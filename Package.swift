@@ -58,6 +58,12 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
+        tests(
+            "MartletSimulatorTests",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletSimulator",
+                "MartletStorage", "MartletVersions",
+            ]),
 
         // Floor 4: the pure machine.
         module(

@@ -107,7 +107,8 @@ struct ConnectionTable {
 
     static func end(of link: LinkID) -> (ConnectionID, End) {
         let id = ConnectionID(
-            index: UInt32(link.number >> 1 & 0x7F_FFFF), generation: UInt32(truncatingIfNeeded: link.number >> 24))
+            index: UInt32(link.number >> 1 & 0x7F_FFFF),
+            generation: UInt32(truncatingIfNeeded: link.number >> 24))
         return (id, link.number & 1 == 0 ? .dialler : .acceptor)
     }
 }

@@ -41,7 +41,8 @@ package enum FaultKind: String, CaseIterable, Sendable {
         case .datagramLoss, .datagramDuplication, .datagramReordering, .datagramCorruption, .frameCorruption,
             .slowNetwork, .segmentLoss, .connectionReset, .slowDisk, .coldReads, .clockSkew, .clockDrift:
             false
-        case .partition, .oneWayPartition, .crash, .powerCut, .pause, .gracefulRestart, .clockJump, .diskStall,
+        case .partition, .oneWayPartition, .crash, .powerCut, .pause, .gracefulRestart, .clockJump,
+            .diskStall,
             .diskFull, .syncFailure, .wipedFolder, .rolledBackFolder, .burst:
             true
         }

@@ -46,7 +46,7 @@ struct Operation {
     var above: Stamp?
 
     /// What a read must show at least.
-    var floor = Version.none
+    var floor = HeldVersion.none
     /// The stamp that a write must exceed.
     var stampFloor = Stamp.zero
     /// Whether anything of it was seen on a way or a disk.

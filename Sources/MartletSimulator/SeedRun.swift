@@ -41,7 +41,8 @@ package struct SeedResult: Sendable {
         } catch {
             again = error
         }
-        var text = "seed \(seed): \(violation.invariant) is broken after \(brokenAt.nanoseconds / 1_000_000) ms\n"
+        var text =
+            "seed \(seed): \(violation.invariant) is broken after \(brokenAt.nanoseconds / 1_000_000) ms\n"
         text += "  \(violation.text)\n  \(summary)\n"
         if again?.text != violation.text || simulation.traceHash != traceHash {
             text += "  Deterministic is broken too: the second run of this seed ended otherwise\n"

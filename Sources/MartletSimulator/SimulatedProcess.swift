@@ -63,7 +63,8 @@ final class SimulatedProcess {
     }
 
     init(
-        index: Int, name: String, id: NodeID, address: Address, zone: String, dataCenter: String, clock: SimulatedClock,
+        index: Int, name: String, id: NodeID, address: Address, zone: String, dataCenter: String,
+        clock: SimulatedClock,
         disk: SimulatedDisk
     ) {
         self.index = index

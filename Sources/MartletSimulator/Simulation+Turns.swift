@@ -74,7 +74,8 @@ extension Simulation {
     /// A value is on its way to a replica.
     private mutating func noteSent(_ record: Blob) {
         guard let view = try? RegisterView(record.span), view.state == .present,
-            let source = WorkloadValues.operation(of: record.span.extracting(view.valueOffset..<record.count)),
+            let source = WorkloadValues.operation(
+                of: record.span.extracting(view.valueOffset..<record.count)),
             operations[source] != nil
         else { return }
         operations.update(source) { $0.wasSent = true }
@@ -169,7 +170,8 @@ extension Simulation {
         }
         let cold = ColdRead(ticket: ticket, key: key, asAsked: record, isLate: disks.chance(0.5))
         schedule(
-            .read(process.index, life: process.life, cold), after: disks.within(disk.conditions.coldReadLatency))
+            .read(process.index, life: process.life, cold),
+            after: disks.within(disk.conditions.coldReadLatency))
     }
 
     /// Hands the turn's writes to the engine, and begins a sync if none is under way.
@@ -220,7 +222,8 @@ extension Simulation {
         if disk.conditions.refusal == .diskFull {
             // The shell tries again until there is room.
             schedule(
-                .stampsReserved(process.index, life: process.life, ceiling: ceiling), after: .milliseconds(250))
+                .stampsReserved(process.index, life: process.life, ceiling: ceiling),
+                after: .milliseconds(250))
             return
         }
         disk.landCeiling()

@@ -73,7 +73,10 @@ package struct Simulation: ~Copyable {
         package var orphaned = 0
         package var faults = 0
         package var badFrames = 0
+        package var datagrams = 0
         package var datagramBytes = 0
+        package var frames = 0
+        package var frameBytes = 0
         package var formedAt: Instant?
 
         package init() {}
@@ -89,7 +92,10 @@ package struct Simulation: ~Copyable {
             orphaned += other.orphaned
             faults += other.faults
             badFrames += other.badFrames
+            datagrams += other.datagrams
             datagramBytes += other.datagramBytes
+            frames += other.frames
+            frameBytes += other.frameBytes
         }
     }
 
@@ -143,7 +149,8 @@ package struct Simulation: ~Copyable {
     static let clockErrorMax = Interval.milliseconds(5)
 
     /// Within a zone a fraction of a millisecond, between zones a few of them, between data centres up to forty.
-    private static func latencies(_ machines: [SimulationPlan.Machine], _ random: inout Random) -> [Interval] {
+    private static func latencies(_ machines: [SimulationPlan.Machine], _ random: inout Random) -> [Interval]
+    {
         let betweenZones = random.within(.microseconds(300)...(.milliseconds(3)))
         let betweenCentres = random.within(.milliseconds(5)...(.milliseconds(40)))
         return machines.flatMap { from in
@@ -164,17 +171,6 @@ package struct Simulation: ~Copyable {
             counters.occurrences += 1
             try happen(occurrence)
         }
-    }
-
-    /// Runs on for an interval; for scenarios.
-    package mutating func run(for interval: Interval) throws(Violation) {
-        let end = now + interval
-        while let next = heap.soonest, next <= end, let (at, occurrence) = heap.pop() {
-            now = at
-            counters.occurrences += 1
-            try happen(occurrence)
-        }
-        now = end
     }
 
     /// Sums up everything that was delivered, in order.

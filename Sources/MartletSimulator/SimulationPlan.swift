@@ -55,6 +55,21 @@ package struct SimulationPlan: Sendable {
         calmPhase = .seconds(8)
     }
 
+    /// A quiet cluster of one zone, for scenarios: no clients, no faults but those that the scenario makes, no end.
+    package static func quiet(seed: UInt64, nodes: Int) -> SimulationPlan {
+        var options = SimulationOptions()
+        options.nodes = nodes
+        var plan = SimulationPlan(seed: seed, options)
+        plan.machines = Array(repeating: Machine(zone: "z", dataCenter: "d0"), count: nodes)
+        plan.replication = .count(min(3, nodes))
+        plan.durability = .batch
+        plan.workload.operationsPerSecond = 0
+        plan.faults = []
+        plan.disturbsForming = false
+        plan.formingPhase = .hours(1_000_000)
+        return plan
+    }
+
     private static func drawNodes(_ random: inout Random) -> Int {
         // Three and five are what users run, and where quorums are most interesting.
         [1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7][random.below(12)]

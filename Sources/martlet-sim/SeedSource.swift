@@ -53,7 +53,8 @@ final class SeedSource: Sendable {
     func work(job: Int) {
         while let seed = take() {
             TrapReport.begin(
-                job: job, "the trap above is of seed \(seed); replay: \(arguments.options.command(seed: seed))\n")
+                job: job,
+                "the trap above is of seed \(seed); replay: \(arguments.options.command(seed: seed))\n")
             let result = SeedResult.run(seed, arguments.options)
             var differs = false
             if seed - arguments.seeds.lowerBound < arguments.verified {

@@ -8,7 +8,8 @@ enum Summary {
     static func text(_ state: SeedSource.State, simulated: Double, seconds: Double) -> String {
         let counters = state.counters
         let rate = seconds > 0 ? Int(simulated / seconds) : 0
-        return "\(state.finished) seeds, \(state.broken.count + state.differing.count) broken, in \(tenths(seconds)) s: "
+        return
+            "\(state.finished) seeds, \(state.broken.count + state.differing.count) broken, in \(tenths(seconds)) s: "
             + "\(Int(simulated)) simulated seconds, \(rate) a second; \(counters.operations) operations "
             + "(\(counters.acknowledged) writes and \(counters.reads) reads answered, \(counters.refused) refused, "
             + "\(counters.timedOut) timed out, \(counters.orphaned) lost with their node), \(counters.faults) faults, "

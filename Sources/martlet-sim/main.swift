@@ -36,7 +36,9 @@ func report(_ source: SeedSource, seconds: Double) -> Int32 {
     }
     let simulated = Double(state.simulatedNanoseconds) / 1e9
     if arguments.wantsJSON {
-        print(Summary.json(state, broken: broken.map(\.seed) + differing, simulated: simulated, seconds: seconds))
+        print(
+            Summary.json(
+                state, broken: broken.map(\.seed) + differing, simulated: simulated, seconds: seconds))
     } else {
         print(Summary.text(state, simulated: simulated, seconds: seconds))
     }

@@ -21,7 +21,9 @@ struct Agreed {
 
     func hasChanged(_ process: Int, _ digest: UInt64) -> Bool { digests[process] != digest }
 
-    mutating func changed(_ process: Int, _ name: String, _ digest: UInt64, _ entries: [RingEntry]) throws(Violation) {
+    mutating func changed(_ process: Int, _ name: String, _ digest: UInt64, _ entries: [RingEntry])
+        throws(Violation)
+    {
         digests[process] = digest
         for entry in entries {
             if let known = incarnations[process][entry.id], entry.incarnation < known {
@@ -48,12 +50,14 @@ struct Agreed {
         for view in views {
             guard view.ringDigest == first.ringDigest else {
                 throw Violation(
-                    "Agreed", "\(first.name) and \(view.name) have different rings: \(hex(first.ringDigest)) and "
+                    "Agreed",
+                    "\(first.name) and \(view.name) have different rings: \(hex(first.ringDigest)) and "
                         + hex(view.ringDigest))
             }
             for (key, owners) in view.owners.enumerated() where owners != first.owners[key] {
                 throw Violation(
-                    "Agreed", key: key, "\(first.name) and \(view.name) have different preference lists for k\(key)")
+                    "Agreed", key: key,
+                    "\(first.name) and \(view.name) have different preference lists for k\(key)")
             }
             guard view.isAgreed else {
                 throw Violation("Agreed", "\(view.name) doesn't know that all have the same ring")

@@ -21,7 +21,8 @@ struct Answered {
         guard now <= due else {
             throw Violation(
                 "Answered", key: operation.key,
-                "operation \(operation.number) was answered \((now - due).milliseconds) ms after its deadline")
+                "operation \(operation.number) was answered \((now - due).milliseconds) ms after its deadline"
+            )
         }
     }
 
@@ -39,10 +40,12 @@ struct Answered {
         _ operation: Operation, _ failure: RequestFailure, isExplained: Bool
     ) throws(Violation) {
         switch failure {
-        case .unavailable(_, _, let required, let alive, let up, _) where alive >= required || up.count < alive:
+        case .unavailable(_, _, let required, let alive, let up, _)
+        where alive >= required || up.count < alive:
             throw Violation(
                 "Answered", key: operation.key,
-                "operation \(operation.number) is said to be unavailable: required \(required), alive \(alive)")
+                "operation \(operation.number) is said to be unavailable: required \(required), alive \(alive)"
+            )
         case .timeout(_, _, let required, let acknowledged, _, _, _, let after)
         where acknowledged > required || after > operation.timeout + Self.slack + .seconds(60):
             throw Violation(

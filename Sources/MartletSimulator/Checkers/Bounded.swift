@@ -10,7 +10,8 @@ struct Bounded {
 
     static func check(_ metrics: NodeMetrics, inFlightMax: Int, name: String) throws(Violation) {
         guard metrics.inFlight <= inFlightMax else {
-            throw Violation("Bounded", "\(name) has \(metrics.inFlight) requests under way, of \(inFlightMax) allowed")
+            throw Violation(
+                "Bounded", "\(name) has \(metrics.inFlight) requests under way, of \(inFlightMax) allowed")
         }
         guard metrics.unsyncedMerges <= Limits.replicaRequestsMax + Limits.parkedMergesMax else {
             throw Violation("Bounded", "\(name) waits for \(metrics.unsyncedMerges) merges")

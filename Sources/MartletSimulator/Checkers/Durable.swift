@@ -17,7 +17,7 @@ struct Durable {
 
     /// - Parameter holders: by data centre, the owners whose disks surely hold no less than the version.
     mutating func acknowledged(
-        _ operation: Operation, _ version: Version, holders: [Int]
+        _ operation: Operation, _ version: HeldVersion, holders: [Int]
     ) throws(Violation) {
         checked += 1
         guard levels.isMet(operation.levelClass, by: holders) else {
@@ -31,7 +31,7 @@ struct Durable {
 
     /// A disk is read back.
     mutating func stays(
-        _ key: Int, onDiskOf name: String, atLeast durable: Version, found: Version
+        _ key: Int, onDiskOf name: String, atLeast durable: HeldVersion, found: HeldVersion
     ) throws(Violation) {
         checked += 1
         guard found >= durable else {

@@ -5,7 +5,7 @@ import MartletRing
 /// owners satisfy a level, and which levels' sets always meet.
 ///
 /// A *class* is a level together with the coordinator's data centre, which LOCAL levels depend on.
-struct LevelTable {
+package struct LevelTable {
     /// So many owners in all, and so many of each data centre.
     struct Need {
         var total: Int
@@ -21,7 +21,7 @@ struct LevelTable {
         }
     }
 
-    let centres: Int
+    package let centres: Int
     /// The owners that each key has in each data centre, and the copies that the replication factor asks for there.
     private let owners: [Int]
     private let copies: [Int]
@@ -30,10 +30,10 @@ struct LevelTable {
     private let complements: [Need]
     private let meets: [Bool]
     private let keeps: [Bool]
-    let classes: Int
+    package let classes: Int
 
     /// - Parameter machines: the machines of each data centre.
-    init(_ replication: ReplicationFactor, centres names: [String], machines: [Int]) {
+    package init(_ replication: ReplicationFactor, centres names: [String], machines: [Int]) {
         switch replication {
         case .count(let count):
             // Where the copies are is then left to the walk: the data centres count as one.
@@ -66,7 +66,7 @@ struct LevelTable {
         }
     }
 
-    func index(_ level: ConsistencyLevel, centre: Int) -> Int {
+    package func index(_ level: ConsistencyLevel, centre: Int) -> Int {
         Int(level.rawValue) * centres + (centres == 1 ? 0 : centre)
     }
 
@@ -116,10 +116,10 @@ struct LevelTable {
     }
 
     /// Whether the owners counted by data centre satisfy the class.
-    func isMet(_ index: Int, by counts: [Int]) -> Bool { needs[index].isMet(by: counts) }
+    package func isMet(_ index: Int, by counts: [Int]) -> Bool { needs[index].isMet(by: counts) }
 
     /// Whether they suffice to hold what a read of the class showed.
-    func isKept(_ index: Int, by counts: [Int]) -> Bool {
+    package func isKept(_ index: Int, by counts: [Int]) -> Bool {
         needs[index].isMet(by: counts) || complements[index].isMet(by: counts)
     }
 
@@ -127,10 +127,10 @@ struct LevelTable {
     func isPossible(_ index: Int) -> Bool { needs[index].isMet(by: owners) }
 
     /// Whether every set that satisfies the one class shares an owner with every set that satisfies the other.
-    func meet(_ a: Int, _ b: Int) -> Bool { meets[a * classes + b] }
+    package func meet(_ a: Int, _ b: Int) -> Bool { meets[a * classes + b] }
 
     /// Whether a later read of the second class sees what a read of the first has shown.
-    func keeps(_ shown: Int, for later: Int) -> Bool { keeps[shown * classes + later] }
+    package func keeps(_ shown: Int, for later: Int) -> Bool { keeps[shown * classes + later] }
 
     func required(_ index: Int) -> Int { max(needs[index].total, needs[index].perCentre.reduce(0, +)) }
 }

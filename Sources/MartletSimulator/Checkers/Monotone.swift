@@ -13,8 +13,8 @@ struct Monotone {
     let levels: LevelTable
     private(set) var checked = 0
     /// By key, then by class: the greatest version that was acknowledged, or shown.
-    private var acknowledged: [Version]
-    private var shown: [Version]
+    private var acknowledged: [HeldVersion]
+    private var shown: [HeldVersion]
     /// The greatest stamp of those whose coordinators' clocks were right.
     private var stamped: [Stamp]
 
@@ -26,8 +26,8 @@ struct Monotone {
     }
 
     /// What a read that begins now must show.
-    func readFloor(_ key: Int, _ levelClass: Int) -> Version {
-        var floor = Version.none
+    func readFloor(_ key: Int, _ levelClass: Int) -> HeldVersion {
+        var floor = HeldVersion.none
         let base = key * levels.classes
         for other in 0..<levels.classes {
             let written = acknowledged[base + other]
@@ -48,7 +48,7 @@ struct Monotone {
         return floor
     }
 
-    mutating func wrote(_ operation: Operation, _ version: Version) throws(Violation) {
+    mutating func wrote(_ operation: Operation, _ version: HeldVersion) throws(Violation) {
         checked += 1
         let place = operation.key * levels.classes + operation.levelClass
         if operation.retried == nil, operation.kind != .expire,
@@ -57,7 +57,8 @@ struct Monotone {
             throw Violation(
                 "Monotone", key: operation.key,
                 "operation \(operation.number) (\(operation.kind.text) of k\(operation.key) at \(operation.level)) began "
-                    + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)")
+                    + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)"
+            )
         }
         acknowledged[place] = max(acknowledged[place], version)
         if operation.retried == nil {
@@ -67,7 +68,7 @@ struct Monotone {
 
     /// - Parameter holders: by data centre, the owners whose disks surely hold no less than what is shown.
     mutating func read(
-        _ operation: Operation, _ version: Version, holders: [Int]
+        _ operation: Operation, _ version: HeldVersion, holders: [Int]
     ) throws(Violation) {
         checked += 1
         guard version >= operation.floor else {

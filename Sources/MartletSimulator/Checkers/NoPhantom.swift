@@ -37,16 +37,19 @@ struct NoPhantom {
             let value = record.span.extracting(view.valueOffset..<record.count)
             source = WorkloadValues.operation(of: value) ?? 0
             guard let writer = operations[source], writer.key == key, writer.kind == .put else {
-                throw Violation("NoPhantom", key: key, "k\(key) holds a value that no client wrote to it: \(record)")
+                throw Violation(
+                    "NoPhantom", key: key, "k\(key) holds a value that no client wrote to it: \(record)")
             }
             guard writer.state != .refused || writer.wasSent else {
                 throw Violation(
                     "NoPhantom", key: key,
-                    "k\(key) holds the value of operation \(source), which was refused as if nothing had been sent")
+                    "k\(key) holds the value of operation \(source), which was refused as if nothing had been sent"
+                )
             }
         }
         if let expiry = view.expiry, !expiries[key].contains(expiry) {
-            throw Violation("NoPhantom", key: key, "k\(key) holds an expiry that no client asked for: \(expiry)")
+            throw Violation(
+                "NoPhantom", key: key, "k\(key) holds an expiry that no client asked for: \(expiry)")
         }
         let meaning = Meaning(key: key, source: source)
         if let known = meanings[view.stamp] {

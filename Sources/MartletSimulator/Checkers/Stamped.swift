@@ -22,7 +22,8 @@ struct Stamped {
             guard stamp == retried else {
                 throw Violation(
                     "Stamped", key: operation.key,
-                    "operation \(operation.number) sent the version \(retried) again, and it was written as \(stamp)")
+                    "operation \(operation.number) sent the version \(retried) again, and it was written as \(stamp)"
+                )
             }
             return
         }
