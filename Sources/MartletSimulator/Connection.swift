@@ -15,8 +15,8 @@ enum End: Int {
     var other: End { self == .dialler ? .acceptor : .dialler }
 }
 
-/// A TCP connection between two processes, seen from above: each direction delivers in order, late, or not at all, and
-/// each end learns of its death in its own time.
+/// A TCP connection between two processes, seen from above: each direction delivers in order, late, or not at
+/// all, and each end learns of its death in its own time.
 struct Connection {
     enum State {
         /// The dial is under way.

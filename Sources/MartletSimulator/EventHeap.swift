@@ -1,9 +1,10 @@
 import MartletBase
 
-/// What is going to happen, ordered by (instant, order of scheduling): two things at one instant happen in the order in
-/// which they were asked for, so a run depends on nothing but its seed.
+/// What is going to happen, ordered by (instant, order of scheduling): two things at one instant happen in
+/// the order in which they were asked for, so a run depends on nothing but its seed.
 ///
-/// A binary heap of plain entries; the payloads stay where they are in a slab, so that sifting moves no references.
+/// A binary heap of plain entries; the payloads stay where they are in a slab, so that sifting moves no
+/// references.
 package struct EventHeap<Payload> {
     private struct Entry {
         let at: Int64

@@ -1,7 +1,7 @@
 import MartletBase
 
-/// What can go wrong in a run. A seed enables some of them (swarm testing: Groce and others, 2012): a run with few kinds
-/// of faults gets deeper than one in which everything happens at once.
+/// What can go wrong in a run. A seed enables some of them (swarm testing: Groce and others, 2012): a run
+/// with few kinds of faults gets deeper than one in which everything happens at once.
 package enum FaultKind: String, CaseIterable, Sendable {
     // All through the fault phase.
     case datagramLoss, datagramDuplication, datagramReordering, datagramCorruption

@@ -1,8 +1,9 @@
 import MartletBase
 import MartletVersions
 
-/// What of a register the checkers compare: (value stamp, expiry stamp), in lexicographic order, which is the order of
-/// the register's join. A replica *shows no less* than a write when its version isn't below the write's.
+/// What of a register the checkers compare: (value stamp, expiry stamp), in lexicographic order, which is the
+/// order of the register's join. A replica *shows no less* than a write when its version isn't below the
+/// write's.
 package struct HeldVersion: Hashable, Comparable, Sendable, CustomStringConvertible {
     let stamp: Stamp
     let expiryStamp: Stamp

@@ -2,8 +2,8 @@ import MartletBase
 import MartletRing
 import MartletVersions
 
-/// One request of a client, from its asking to what became of it. Its number is its client ticket, and stands at the
-/// front of the value that it writes.
+/// One request of a client, from its asking to what became of it. Its number is its client ticket, and stands
+/// at the front of the value that it writes.
 struct Operation {
     enum Kind {
         case get, getLocal, put, delete
@@ -51,6 +51,9 @@ struct Operation {
     var stampFloor = Stamp.zero
     /// Whether anything of it was seen on a way or a disk.
     var wasSent = false
+
+    /// `operation 7 (put of k1 at QUORUM)`.
+    var described: String { "operation \(number) (\(kind.text) of k\(key) at \(level))" }
 
     var isRead: Bool { kind == .get || kind == .getLocal }
 }

@@ -28,8 +28,8 @@ package struct SeedResult: Sendable {
             brokenAt: simulation.now)
     }
 
-    /// The report of a broken promise: what, when, under which faults, the events that led to it, and how to replay it.
-    /// The run is made again with a trace: the same seed gives the same run.
+    /// The report of a broken promise: what, when, under which faults, the events that led to it, and how to
+    /// replay it. The run is made again with a trace: the same seed gives the same run.
     package func report(_ options: SimulationOptions, lines: Int) -> String {
         guard let violation else { return "" }
         var traced = options

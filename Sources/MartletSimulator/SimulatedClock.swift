@@ -5,8 +5,8 @@ import MartletBase
 ///     monotonic(t) = base + (t - anchor) * (1 + drift)
 ///     wall(t)      = epoch + t + offset + (t - anchor) * drift
 ///
-/// The monotonic clock never goes back and never jumps, whatever happens to the wall clock, and goes on while the
-/// process is paused or dead. A change of drift moves the anchor, so that neither clock jumps by it.
+/// The monotonic clock never goes back and never jumps, whatever happens to the wall clock, and goes on while
+/// the process is paused or dead. A change of drift moves the anchor, so that neither clock jumps by it.
 package struct SimulatedClock {
     /// 2026-01-01 00:00 UTC: what the wall shows when the simulation starts, before any fault.
     package static let epoch = WallTime(milliseconds: 1_767_225_600_000)

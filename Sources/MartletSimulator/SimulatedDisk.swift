@@ -2,11 +2,12 @@ import MartletBase
 import MartletStorage
 import MartletVersions
 
-/// One machine's disk: the memory engine behind the latencies, refusals, failures and losses of a real one, and beside
-/// it the small files of a data folder. It outlives the processes that use it.
+/// One machine's disk: the memory engine behind the latencies, refusals, failures and losses of a real one,
+/// and beside it the small files of a data folder. It outlives the processes that use it.
 ///
-/// It stands for the whole of the runtime's storage driver: all the writes of one turn of the node are one batch; one
-/// sync at a time is under way and covers what was written before it began; an acknowledgement follows from a sync.
+/// It stands for the whole of the runtime's storage driver: all the writes of one turn of the node are one
+/// batch; one sync at a time is under way and covers what was written before it began; an acknowledgement
+/// follows from a sync.
 package final class SimulatedDisk {
     /// How a disk behaves until told otherwise.
     struct Conditions {

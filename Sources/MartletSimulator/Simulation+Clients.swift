@@ -6,7 +6,8 @@ import MartletVersions
 /// The clients: what they ask, and what the checkers make of the answers.
 extension Simulation {
     static let requestTimeout = Interval.seconds(2)
-    /// Half of `clock_skew_max`: two clocks that are both within it of the truth are within the bound of each other.
+    /// Half of `clock_skew_max`: two clocks that are both within it of the truth are within the bound of each
+    /// other.
     static let clockGoodWithin = Interval.milliseconds(250)
 
     // MARK: Asking
@@ -90,7 +91,8 @@ extension Simulation {
         operations.update(number) { $0 = operation }
         record(
             key: operation.key,
-            "client asks \(process.name): \(number) \(operation.kind.text) k\(operation.key) \(operation.level)"
+            "client asks \(process.name): \(number) \(operation.kind.text) k\(operation.key) "
+                + "\(operation.level)"
                 + (operation.retried.map { ", again as \($0)" } ?? ""))
         let request = ClientRequest(
             keyspace: 0, key: WorkloadKeys.key(operation.key), operation: request(operation),
@@ -236,7 +238,8 @@ extension Simulation {
             else {
                 throw Violation(
                     "Durable", key: operation.key,
-                    "operation \(operation.number) timed out and names \(name) as having acknowledged \(version), which "
+                    "operation \(operation.number) timed out and names \(name) as having "
+                        + "acknowledged \(version), which "
                         + "it doesn't hold durably")
             }
         }

@@ -200,8 +200,8 @@ extension Simulation {
             else {
                 return false
             }
-            // Only of a formed ring can the others know better, and only of who has shown its epoch to them. When every
-            // folder is empty, that is a new cluster.
+            // Only of a formed ring can the others know better, and only of who has shown its epoch to them.
+            // When every folder is empty, that is a new cluster.
             return processes.allSatisfy { $0.isFormed && $0.intruder == nil } && processes.count > 1
                 && (kind == .wipedFolder || process.disk.epoch > 1 && isKnown(process))
         }
@@ -220,7 +220,8 @@ extension Simulation {
         scheduleStart(process, .milliseconds(10)...(.seconds(5)))
     }
 
-    /// Whether another node, which lives, has accepted a hello of this life, and remembers it whatever crashes.
+    /// Whether another node, which lives, has accepted a hello of this life, and remembers it whatever
+    /// crashes.
     private func isKnown(_ process: SimulatedProcess) -> Bool {
         plan.durability == .batch
             && connections.all.contains { id in

@@ -344,7 +344,8 @@ extension Simulation {
 
     // MARK: Ends
 
-    /// An end closes. Its process learns of it by events that it handles in the same turn; the other end by a packet.
+    /// An end closes. Its process learns of it by events that it handles in the same turn; the other end by a
+    /// packet.
     mutating func close(_ id: ConnectionID, _ end: End, isSilent: Bool = false) {
         guard connections.contains(id), connections[id][end].state != .closed else { return }
         let side = connections[id][end]

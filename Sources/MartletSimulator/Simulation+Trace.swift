@@ -58,7 +58,8 @@ extension Simulation {
         case .merge(let request):
             return (
                 WorkloadKeys.index(of: request.key),
-                "merge #\(hex(request.request)) \(request.isFresh ? "fresh " : "")\(Self.text(request.record))"
+                "merge #\(hex(request.request)) "
+                    + "\(request.isFresh ? "fresh " : "")\(Self.text(request.record))"
             )
         case .mergeAnswer(let answer):
             return (

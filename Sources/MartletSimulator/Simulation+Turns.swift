@@ -12,7 +12,8 @@ extension Simulation {
         try finishTurn(process)
     }
 
-    /// Handles the events that wait, then writes what they wrote. A refused write is an event of the same turn.
+    /// Handles the events that wait, then writes what they wrote. A refused write is an event of the same
+    /// turn.
     mutating func finishTurn(_ process: SimulatedProcess) throws(Violation) {
         repeat {
             try pump(process)
@@ -116,7 +117,8 @@ extension Simulation {
         process.wakeWanted = local
         guard local != .distantFuture else { return }
         let instant = max(now, process.clock.instant(ofMonotonic: local))
-        // A wake that is scheduled sooner looks again when it comes: most deadlines are moved later all the time.
+        // A wake that is scheduled sooner looks again when it comes: most deadlines are moved later all the
+        // time.
         guard instant < process.wakeScheduled else { return }
         process.wakeScheduled = instant
         heap.push(.wake(process.index, life: process.life), at: instant)

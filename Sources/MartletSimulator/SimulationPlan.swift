@@ -55,7 +55,8 @@ package struct SimulationPlan: Sendable {
         calmPhase = .seconds(8)
     }
 
-    /// A quiet cluster of one zone, for scenarios: no clients, no faults but those that the scenario makes, no end.
+    /// A quiet cluster of one zone, for scenarios: no clients, no faults but those that the scenario makes,
+    /// no end.
     package static func quiet(seed: UInt64, nodes: Int) -> SimulationPlan {
         var options = SimulationOptions()
         options.nodes = nodes

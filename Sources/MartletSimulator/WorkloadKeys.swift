@@ -2,8 +2,8 @@ import MartletBase
 import MartletRing
 import MartletStorage
 
-/// The keys that clients use: `k00000`, `k00001` and so on, so that a stored key tells its index, and the checkers keep
-/// what they know of keys in arrays.
+/// The keys that clients use: `k00000`, `k00001` and so on, so that a stored key tells its index, and the
+/// checkers keep what they know of keys in arrays.
 package enum WorkloadKeys {
     private static let digits = 5
 
@@ -35,8 +35,8 @@ package enum WorkloadKeys {
     }
 }
 
-/// The values that clients write: the number of the operation that wrote it, then bytes that follow from that number.
-/// So no two writes share a value, and a value read tells who wrote it.
+/// The values that clients write: the number of the operation that wrote it, then bytes that follow from that
+/// number. So no two writes share a value, and a value read tells who wrote it.
 enum WorkloadValues {
     static let bytesMin = 8
 

@@ -21,7 +21,8 @@ struct Arguments {
 
     static let usage = """
         usage: martlet-sim [--seeds A..B | --seed S] [--nodes N] [--duration SECONDS] [--plant BUG]
-                           [--verify-determinism [K]] [--jobs N] [--trace] [--lines N] [--json] [--list-plants]
+                           [--verify-determinism [K]] [--jobs N] [--trace] [--lines N] [--json]
+                           [--list-plants]
 
           --seeds A..B              the seeds to run (1..200)
           --seed S                  one seed

@@ -1,8 +1,9 @@
 import MartletBase
 import MartletRing
 
-/// Agreed: after gossip settles, all live nodes compute the same ring and the same preference lists. And what makes that
-/// so: what a node knows of another in the ring only grows; an entry never gives way to an older one.
+/// Agreed: after gossip settles, all live nodes compute the same ring and the same preference lists. And what
+/// makes that so: what a node knows of another in the ring only grows; an entry never gives way to an older
+/// one.
 struct Agreed {
     /// By process: the digest of its ring when it was last looked at, and the incarnations of its entries.
     private var digests: [UInt64]
@@ -29,7 +30,8 @@ struct Agreed {
             if let known = incarnations[process][entry.id], entry.incarnation < known {
                 throw Violation(
                     "Agreed",
-                    "\(name) took the entry of \(entry.name) with incarnation \(entry.incarnation) in place of one with "
+                    "\(name) took the entry of \(entry.name) with incarnation \(entry.incarnation) "
+                        + "in place of one with "
                         + "\(known)")
             }
             incarnations[process][entry.id] = entry.incarnation

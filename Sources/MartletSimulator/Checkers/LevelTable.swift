@@ -1,8 +1,8 @@
 import MartletBase
 import MartletRing
 
-/// What consistency levels promise, reckoned from first principles and apart from the node's own counting: which sets of
-/// owners satisfy a level, and which levels' sets always meet.
+/// What consistency levels promise, reckoned from first principles and apart from the node's own counting:
+/// which sets of owners satisfy a level, and which levels' sets always meet.
 ///
 /// A *class* is a level together with the coordinator's data centre, which LOCAL levels depend on.
 package struct LevelTable {
@@ -22,7 +22,8 @@ package struct LevelTable {
     }
 
     package let centres: Int
-    /// The owners that each key has in each data centre, and the copies that the replication factor asks for there.
+    /// The owners that each key has in each data centre, and the copies that the replication factor asks for
+    /// there.
     private let owners: [Int]
     private let copies: [Int]
     private let needs: [Need]
@@ -98,8 +99,8 @@ package struct LevelTable {
             perCentre: copies.indices.map { turned(need.perCentre[$0], copies[$0], owners[$0]) })
     }
 
-    /// Whether no two disjoint sets of owners satisfy one each: for every set of the first kind, all the rest together
-    /// doesn't satisfy the second.
+    /// Whether no two disjoint sets of owners satisfy one each: for every set of the first kind, all the rest
+    /// together doesn't satisfy the second.
     private static func alwaysMeet(_ a: Need, _ b: Need, _ owners: [Int]) -> Bool {
         var counts = owners.map { _ in 0 }
         while true {
@@ -126,7 +127,8 @@ package struct LevelTable {
     /// Whether the class can be satisfied at all.
     func isPossible(_ index: Int) -> Bool { needs[index].isMet(by: owners) }
 
-    /// Whether every set that satisfies the one class shares an owner with every set that satisfies the other.
+    /// Whether every set that satisfies the one class shares an owner with every set that satisfies the
+    /// other.
     package func meet(_ a: Int, _ b: Int) -> Bool { meets[a * classes + b] }
 
     /// Whether a later read of the second class sees what a read of the first has shown.

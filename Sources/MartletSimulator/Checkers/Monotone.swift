@@ -1,14 +1,15 @@
 import MartletBase
 import MartletVersions
 
-/// Monotone: with R + W > N no read shows less than an acknowledged write; with 2R > N none shows less than an earlier
-/// read did; for LOCAL levels within the data centre. "Earlier" is by real time: acknowledged, or answered, before the
-/// read began.
+/// Monotone: with R + W > N no read shows less than an acknowledged write; with 2R > N none shows less than
+/// an earlier read did; for LOCAL levels within the data centre. "Earlier" is by real time: acknowledged, or
+/// answered, before the read began.
 ///
-/// Versions are compared in the order of the register's join, so what has expired is no exception: its stamps stay.
+/// Versions are compared in the order of the register's join, so what has expired is no exception: its stamps
+/// stay.
 ///
-/// And last writer wins by real time too: a write that began after another was acknowledged has the greater stamp, when
-/// their levels meet and both coordinators' clocks were right within the bound.
+/// And last writer wins by real time too: a write that began after another was acknowledged has the greater
+/// stamp, when their levels meet and both coordinators' clocks were right within the bound.
 struct Monotone {
     let levels: LevelTable
     private(set) var checked = 0
@@ -56,8 +57,9 @@ struct Monotone {
         {
             throw Violation(
                 "Monotone", key: operation.key,
-                "operation \(operation.number) (\(operation.kind.text) of k\(operation.key) at \(operation.level)) began "
-                    + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)"
+                "\(operation.described) began "
+                    + "after a write stamped \(operation.stampFloor) was acknowledged, but was "
+                    + "stamped below it: \(version)"
             )
         }
         acknowledged[place] = max(acknowledged[place], version)
@@ -74,13 +76,13 @@ struct Monotone {
         guard version >= operation.floor else {
             throw Violation(
                 "Monotone", key: operation.key,
-                "operation \(operation.number) (get of k\(operation.key) at \(operation.level)) shows \(version), though "
+                "\(operation.described) shows \(version), though "
                     + "\(operation.floor) was acknowledged or shown before it began")
         }
         guard version == .none || levels.isKept(operation.levelClass, by: holders) else {
             throw Violation(
                 "Monotone", key: operation.key,
-                "operation \(operation.number) (get of k\(operation.key) at \(operation.level)) shows \(version), which only "
+                "\(operation.described) shows \(version), which only "
                     + "\(holders.reduce(0, +)) owners hold durably: a later read may show less")
         }
         let place = operation.key * levels.classes + operation.levelClass

@@ -1,8 +1,8 @@
 import MartletBase
 import MartletVersions
 
-/// NoPhantom: every value read was written by some client to that key. And a stamp names one write for ever: two writes
-/// never share one, over restarts and clock steps.
+/// NoPhantom: every value read was written by some client to that key. And a stamp names one write for ever:
+/// two writes never share one, over restarts and clock steps.
 struct NoPhantom {
     /// What a stamp stands for: the key and the operation whose content it was; zero for a deletion.
     private struct Meaning: Equatable {
@@ -43,7 +43,8 @@ struct NoPhantom {
             guard writer.state != .refused || writer.wasSent else {
                 throw Violation(
                     "NoPhantom", key: key,
-                    "k\(key) holds the value of operation \(source), which was refused as if nothing had been sent"
+                    "k\(key) holds the value of operation \(source), which was refused as if nothing "
+                        + "had been sent"
                 )
             }
         }
@@ -56,7 +57,8 @@ struct NoPhantom {
             guard known == meaning else {
                 throw Violation(
                     "NoPhantom", key: key,
-                    "the stamp \(view.stamp) names two writes: operation \(known.source) of k\(known.key) and operation "
+                    "the stamp \(view.stamp) names two writes: operation \(known.source) of "
+                        + "k\(known.key) and operation "
                         + "\(source) of k\(key)")
             }
         } else {
