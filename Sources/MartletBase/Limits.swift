@@ -51,6 +51,8 @@ package enum Limits {
     package static let peerLinksMax = 4 * nodesMax
     /// What may wait to be read by one peer; a connection over it is closed.
     package static let peerOutputBytesMax = 64 << 20
+    /// Nodes whose storage epoch is remembered, those that are no members included.
+    package static let epochsMax = 4 * nodesMax
     /// Entries in one view of the ring that is sent to a peer.
     package static let viewEntriesMax = nodesMax
     /// A coordinator's attempts on a ring that differs from its replicas'.
@@ -85,6 +87,8 @@ package enum Limits {
     package static let accusersMax = 8
     /// Incarnations above this are refused, so that there is always a higher one to refute an accusation with.
     package static let incarnationMax: UInt64 = 1 << 62
+    /// The same of ring entries; a node begins its incarnation in gossip above that of its entry.
+    package static let entryIncarnationMax: UInt64 = 1 << 61
 
     // MARK: The loop
     /// What one read of a TCP connection takes in at most.

@@ -1,30 +1,43 @@
 import MartletBase
 import MartletRing
+import MartletVersions
 
 /// What one founding node says of the ring's founding, by gossip: which list it was given, and, once it has formed, which
 /// ids founded it.
 struct FoundingRumour: Hashable {
     /// A hash of the founding list in cluster.yaml. Rings form only of nodes that were given the same one.
     var list: UInt64
+    /// When it was said, in the speaker's hybrid time: a node may be started again with a corrected list.
+    var at: UInt64
     /// The founders' ids in the order of the list; empty while the ring is not formed.
     var ids: [NodeID]
 
     func encoded() -> Blob {
         var writer = ByteWriter()
         writer.u64(list)
+        writer.u64(at)
         writer.varint(UInt64(ids.count))
         for id in ids { id.write(to: &writer) }
         return Blob(writer.bytes)
     }
 
-    init(list: UInt64, ids: [NodeID]) {
+    init(list: UInt64, at: HybridTime, ids: [NodeID]) {
         self.list = list
+        self.at = at.bits
         self.ids = ids
+    }
+
+    /// Whether the other one is to be kept of two by one founder: a chain, so that all nodes come to keep the same.
+    func isBelow(_ other: FoundingRumour) -> Bool {
+        if ids.isEmpty != other.ids.isEmpty { return ids.isEmpty }
+        if at != other.at { return at < other.at }
+        return encoded() < other.encoded()
     }
 
     init(from bytes: Blob) throws(WireError) {
         var reader = ByteReader(bytes.span)
         list = try reader.u64()
+        at = try reader.u64()
         let count = try reader.count(max: Limits.nodesMax, "founders")
         ids = []
         for _ in 0..<count { ids.append(try NodeID(from: &reader)) }
@@ -77,29 +90,34 @@ struct Formation {
 
     func isFounder(name: String) -> Bool { founders.contains { $0.name == name } }
 
-    mutating func hear(_ entry: RingEntry) {
-        guard isFounder(name: entry.name) else { return }
+    /// Takes an entry in; returns what is known of its node now, nil when that isn't kept.
+    mutating func hear(_ entry: RingEntry) -> RingEntry? {
+        guard isFounder(name: entry.name) else { return nil }
         var entries = heard[entry.name] ?? []
+        var joined: RingEntry?
         if let known = entries.firstIndex(where: { $0.id == entry.id }) {
             _ = entries[known].merge(entry)
+            joined = entries[known]
         } else if entries.count < 8 {
             entries.append(entry)
             entries.sort { $0.id < $1.id }
+            joined = entry
         }
         heard[entry.name] = entries
+        return joined
     }
 
-    /// False when it is no news: who has once said that it has formed doesn't take that back.
-    @discardableResult
-    mutating func hear(_ rumour: FoundingRumour, from id: NodeID) -> Bool {
-        if let known = rumours.first(where: { $0.id == id })?.rumour {
-            if known == rumour || !known.ids.isEmpty && rumour.ids.isEmpty { return false }
+    /// Takes news in; returns what is known of its founder now, nil when that isn't kept. That the ring has formed is
+    /// never unsaid by older news.
+    mutating func hear(_ rumour: FoundingRumour, from id: NodeID) -> FoundingRumour? {
+        if let known = rumours.firstIndex(where: { $0.id == id }) {
+            if rumours[known].rumour.isBelow(rumour) { rumours[known].rumour = rumour }
+            return rumours[known].rumour
         }
-        rumours.removeAll { $0.id == id }
-        guard rumours.count < 2 * Limits.nodesMax else { return false }
+        guard rumours.count < 2 * Limits.nodesMax else { return nil }
         rumours.append((id, rumour))
         rumours.sort { $0.id < $1.id }
-        return true
+        return rumour
     }
 
     mutating func form(_ ids: [NodeID]) { self.ids = ids }

@@ -51,8 +51,8 @@ extension Node {
             peers: [PeerTable.own], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
             dataCenters: [0])
         var read = ReadOperation(
-            ticket: ticket, keyspace: request.keyspace, keyspaceIndex: keyspaces.index(of: request.keyspace)!,
-            level: .one, key: request.key, token: token, began: now.monotonic, deadline: deadline,
+            ticket: ticket, keyspace: request.keyspace, level: .one, key: request.key, token: token,
+            began: now.monotonic, deadline: deadline,
             replicas: itself, requirement: itself.requirement(.one))
         read.asked = .only(0)
         let (index, generation) = reads.insert(read)

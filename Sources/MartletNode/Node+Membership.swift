@@ -21,12 +21,6 @@ extension Node {
         }
     }
 
-    /// What a node last showed of its ring. The order rises with each change, and over restarts.
-    struct ShownDigest {
-        var order: UInt64
-        var digest: UInt64
-    }
-
     // MARK: Events to gossip, effects from it
 
     mutating func tellGossip(_ event: GossipEvent) {
@@ -56,6 +50,7 @@ extension Node {
             if let peer = peers.index(of: id) {
                 skew.sample(peer, offset: offset, now: now)
                 judgeClock()
+                if hasUnjudgedWrites { stampParkedWrites() }
             }
         case .refused(let what):
             metrics.gossipRefused += 1
@@ -136,6 +131,7 @@ extension Node {
             peers[index].downSince = nil
             if peers[index].link == .down { peers[index].link = .untried }
             effects.append(.report(.peerUp(name: name)))
+            hastenJudgement(by: index)
         case .suspect: effects.append(.report(.peerSuspect(name: name)))
         case .down:
             peers[index].downSince = now.monotonic
@@ -163,19 +159,11 @@ extension Node {
             case .keyspace: keyspaceCame(try KeyspaceDefinition(from: &reader))
             case .founding:
                 let rumour = try FoundingRumour(from: bytes)
-                if key.id != configuration.id {
-                    guard formation.hear(rumour, from: key.id) else { return }
-                    publish(key, bytes)
+                if key.id != configuration.id, let joined = formation.hear(rumour, from: key.id) {
+                    publish(key, joined.encoded())
                     tryToForm()
                 }
-            case .ringDigest:
-                if key.id != configuration.id {
-                    let shown = ShownDigest(order: try reader.u64(), digest: try reader.u64())
-                    // Gossip doesn't know which of two is newer, and would exchange them for ever.
-                    if let known = ringDigests[key.id], shown.order <= known.order { return }
-                    ringDigests[key.id] = shown
-                    publish(key, bytes)
-                }
+            case .ringDigest: ringDigestCame(key.id, try RingDigest(from: &reader), bytes)
             }
         } catch {
             metrics.badPeerBytes += 1
@@ -191,12 +179,17 @@ extension Node {
         }
         if let peer = peers.index(of: entry.id) { peers[peer].name = entry.name }
         guard formation.isFormed else {
-            formation.hear(entry)
-            publishEntry(entry)
+            // What is passed on is the join, or two nodes that hold different entries would swap them for ever.
+            if let joined = formation.hear(entry) { publishEntry(joined) }
             tryToForm()
             return
         }
         guard let known = ring[entry.id] else {
+            if formation.ids.contains(entry.id) {
+                // A founder whose entry this node's folder lost.
+                if (try? ring.merge(entry)) == true { ringChanged(entry.id) }
+                return
+            }
             // Nodes that come later than the founders are for the handovers to let in.
             if formation.isFounder(name: entry.name) {
                 effects.append(.report(.identityConflict("\(entry.id) claims the name \(entry.name)")))
@@ -218,12 +211,13 @@ extension Node {
         else { return }
         guard entry.incarnation >= own.incarnation, entry != own else { return }
         _ = own.merge(entry)
-        own = ownEntry(incarnation: max(entry.incarnation, own.incarnation) + 1, tokens: own.tokens)
+        let incarnation = max(entry.incarnation, own.incarnation) + 1
+        guard incarnation < Limits.entryIncarnationMax else { return }
+        own = ownEntry(incarnation: incarnation, tokens: own.tokens)
         if formation.isFormed {
             if (try? ring.merge(own)) == true { ringChanged(own.id) }
-        } else {
-            formation.hear(own)
-            publishEntry(own)
+        } else if let joined = formation.hear(own) {
+            publishEntry(joined)
         }
     }
 
@@ -240,12 +234,26 @@ extension Node {
         publishRingDigest()
     }
 
-    private mutating func publishRingDigest() {
-        digestsShown += 1
-        var writer = ByteWriter()
-        writer.u64(UInt64(configuration.boot) << 32 | UInt64(digestsShown))
-        writer.u64(ring.digest)
-        publish(Rumour.ringDigest.key(configuration.id), Blob(writer.bytes))
+    /// What a member's ring is. The newer one is kept, or two nodes that hold different ones would swap them for ever.
+    private mutating func ringDigestCame(_ id: NodeID, _ digest: RingDigest, _ bytes: Blob) {
+        if id == configuration.id {
+            // Of an earlier life, under a clock that was ahead.
+            if digest.at > ringDigestAt { publishRingDigest(above: digest.at) }
+            return
+        }
+        if let known = ringDigests[id] {
+            guard digest.at > known.at else { return }
+        } else if ringDigests.count >= Limits.rumoursMax {
+            return
+        }
+        ringDigests[id] = digest
+        publish(Rumour.ringDigest.key(id), bytes)
+    }
+
+    private mutating func publishRingDigest(above floor: UInt64 = 0) {
+        ringDigestAt = max(max(floor, ringDigestAt) &+ 1, hybridTime.bits)
+        let digest = RingDigest(at: ringDigestAt, digest: ring.digest)
+        publish(Rumour.ringDigest.key(configuration.id), digest.encoded())
     }
 
     private mutating func keyspaceCame(_ definition: KeyspaceDefinition) {
@@ -350,11 +358,10 @@ extension Node {
                 },
                 tokensPerNode: configuration.tokensPerNode, replication: foundingReplication)
             let own = ownEntry(incarnation: 1, tokens: tokens[position])
-            formation.hear(own)
-            publishEntry(own)
+            if let joined = formation.hear(own) { publishEntry(joined) }
         }
-        let founding = FoundingRumour(list: formation.list, ids: formation.ids)
-        formation.hear(founding, from: configuration.id)
+        let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: formation.ids)
+        _ = formation.hear(founding, from: configuration.id)
         publish(Rumour.founding.key(configuration.id), founding.encoded())
         flushGossip()
     }
@@ -392,7 +399,7 @@ extension Node {
         }
         formation.form(ids)
         for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
-        let founding = FoundingRumour(list: formation.list, ids: ids)
+        let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: ids)
         putMeta(MetaMemory.formedKey, founding.encoded())
         publish(Rumour.founding.key(configuration.id), founding.encoded())
         placeSlots()

@@ -33,7 +33,9 @@ extension Node {
                             + "replaced. Put the old folder back; rebuilding comes with a later version")))
             return
         }
-        if peers.epochs[hello.id] != hello.epoch {
+        // Strangers are greeted too; but not every one of them is remembered for ever.
+        let isRemembered = peers.epochs.count < Limits.epochsMax || ring[hello.id] != nil
+        if peers.epochs[hello.id] != hello.epoch, isRemembered {
             peers.epochs[hello.id] = hello.epoch
             putMeta(MetaMemory.epochKey(hello.id), MetaMemory.value(hello.epoch))
         }
@@ -99,6 +101,8 @@ extension Node {
     mutating func linkCame(_ peer: PeerIndex) {
         peers[peer].link = .up
         peers[peer].viewSent = nil
+        hastenJudgement(by: peer)
+        flushGossip()
     }
 
     /// The connection to the peer broke: its answers are lost, and it may be dead.

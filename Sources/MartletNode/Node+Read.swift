@@ -29,9 +29,8 @@ extension Node {
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
         let (place, generation) = reads.insert(
             ReadOperation(
-                ticket: ticket, keyspace: request.keyspace, keyspaceIndex: index, level: level,
-                key: request.key,
-                token: token, began: now.monotonic, deadline: deadline, replicas: replicas,
+                ticket: ticket, keyspace: request.keyspace, level: level, key: request.key, token: token,
+                began: now.monotonic, deadline: deadline, replicas: replicas,
                 requirement: requirement))
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: place)
         deadlines.add(Deadline(number: number, purpose: .expire), at: deadline)
@@ -53,42 +52,44 @@ extension Node {
 
     /// Asks just as many replicas as the level needs, the closest first.
     private mutating func gather(_ index: Int) {
-        let read = reads[index]
+        let replicas = reads[index].replicas
+        let requirement = reads[index].requirement
         var chosen = Places.none
-        for place in ranked(read.replicas, reachable(read.replicas)) where !read.requirement.isMet(by: chosen)
-        {
-            if read.requirement.isHelped(by: place, given: chosen) { chosen.insert(place) }
+        var left = reachable(replicas)
+        while !requirement.isMet(by: chosen), let place = closest(replicas, left) {
+            left.remove(place)
+            if requirement.isHelped(by: place, given: chosen) { chosen.insert(place) }
         }
         let number = number(of: index)
         var isFirst = true
-        for place in ranked(read.replicas, chosen) {
+        while let place = closest(replicas, chosen) {
+            chosen.remove(place)
             guard reads.contains(number), reads[index].step == .gathering else { return }
+            // One that refused at once may have had this one asked in its stead.
+            guard !reads[index].asked.contains(place) else { continue }
             ask(index, place, wantsDigest: !isFirst)
             isFirst = false
         }
         if reads.contains(number) { failIfImpossible(index) }
     }
 
-    /// Places by the latency of their nodes, this node first.
-    private func ranked(_ replicas: ReplicaSet, _ places: Places) -> [Int] {
-        var list: [Int] = []
-        places.forEach { list.append($0) }
-        func latency(_ place: Int) -> Interval {
-            let peer = replicas.peers[place]
-            return peer == PeerTable.own ? Interval(nanoseconds: -1) : peers[peer].latency
-        }
-        // Insertion sort: a handful of places, and stable.
-        for i in list.indices.dropFirst() {
-            var j = i
-            while j > 0, latency(list[j]) < latency(list[j - 1]) {
-                list.swapAt(j, j - 1)
-                j -= 1
+    /// The place whose node answers soonest, this node's own before all others; the first in the preference list of
+    /// those that are alike.
+    func closest(_ replicas: ReplicaSet, _ places: Places) -> Int? {
+        if let own = replicas.own, places.contains(own) { return own }
+        var best: Int?
+        var least = Interval.zero
+        places.forEach { place in
+            let latency = peers[replicas.peers[place]].latency
+            if best == nil || latency < least {
+                best = place
+                least = latency
             }
         }
-        return list
+        return best
     }
 
-    private func number(of index: Int) -> RequestNumber {
+    func number(of index: Int) -> RequestNumber {
         RequestNumber(
             kind: .read, attempt: reads[index].attempt, generation: reads.generation(index), index: index)
     }
@@ -96,31 +97,33 @@ extension Node {
     private mutating func ask(_ index: Int, _ place: Int, wantsDigest: Bool) {
         let number = number(of: index)
         reads[index].asked.insert(place)
-        let read = reads[index]
-        let peer = read.replicas.peers[place]
+        let peer = reads[index].replicas.peers[place]
         if peer == PeerTable.own {
             replicaRead(
-                .own(number, place: place), keyspace: read.keyspace, token: read.token, key: read.key,
-                wantsDigest: wantsDigest)
+                .own(number, place: place), keyspace: reads[index].keyspace, token: reads[index].token,
+                key: reads[index].key, wantsDigest: wantsDigest)
         } else {
-            effects.append(
-                .send(
-                    peer,
-                    .read(
-                        ReadRequest(
-                            request: number.bits, placement: read.replicas.digest, keyspace: read.keyspace,
-                            wantsDigest: wantsDigest, key: read.key))))
+            let request = ReadRequest(
+                request: number.bits, placement: reads[index].replicas.digest,
+                keyspace: reads[index].keyspace, wantsDigest: wantsDigest, key: reads[index].key)
+            effects.append(.send(peer, .read(request)))
         }
     }
 
-    /// Asks one more replica for its record; false when there is none left.
+    /// Asks one more replica for its record, one that brings the level nearer than these places do; false when there is
+    /// none left.
     @discardableResult
-    private mutating func askAnother(_ index: Int) -> Bool {
-        let read = reads[index]
-        let candidates = reachable(read.replicas).intersection(read.requirement.scope).subtracting(read.asked)
-        guard let place = ranked(read.replicas, candidates).first else { return false }
-        ask(index, place, wantsDigest: false)
-        return true
+    private mutating func askAnother(_ index: Int, given places: Places) -> Bool {
+        let replicas = reads[index].replicas
+        let requirement = reads[index].requirement
+        var left = reachable(replicas).intersection(requirement.scope).subtracting(reads[index].asked)
+        while let place = closest(replicas, left) {
+            left.remove(place)
+            guard requirement.isHelped(by: place, given: places) else { continue }
+            ask(index, place, wantsDigest: false)
+            return true
+        }
+        return false
     }
 
     /// The keyspace's usual latency has passed: asks another replica, once.
@@ -128,7 +131,7 @@ extension Node {
         guard reads.contains(number), reads[number.index].step != .repairing,
             !reads[number.index].awaited.isEmpty
         else { return }
-        if askAnother(number.index) { metrics.speculativeReads += 1 }
+        if askAnother(number.index, given: reads[number.index].answered) { metrics.speculativeReads += 1 }
     }
 
     // MARK: Answers
@@ -139,12 +142,18 @@ extension Node {
             reads[index].asked.contains(place)
         else { return }
         noteLatency(index, place)
+        // What is being written back is what will be shown. A later answer must not change it: the replicas that the
+        // repair counts would not hold what it brought.
+        guard reads[index].step != .repairing else { return }
         switch outcome {
         case .record(let record):
             reads[index].note(place, holds: Record.digest(record))
             reads[index].fetched.insert(place)
             join(index, record)
-        case .digest(let digest): reads[index].note(place, holds: digest)
+        case .digest(let digest):
+            // A record that came from there before is no longer what it holds.
+            if reads[index].digest(of: place) != digest { reads[index].fetched.remove(place) }
+            reads[index].note(place, holds: digest)
         case .refused(.stalePlacement):
             if retryRead(index) { return }
             readLost(index, place)
@@ -156,7 +165,7 @@ extension Node {
         switch reads[index].step {
         case .gathering: gathered(index)
         case .fetching: fetchRest(index)
-        case .repairing: break
+        case .repairing: invariantBroken("an answer changed what a repair writes back")
         }
     }
 
@@ -179,14 +188,14 @@ extension Node {
     }
 
     private mutating func gathered(_ index: Int) {
-        let read = reads[index]
-        guard read.requirement.isMet(by: read.answered), !read.fetched.isEmpty else {
+        let isEnough = reads[index].requirement.isMet(by: reads[index].answered)
+        guard isEnough, !reads[index].fetched.isEmpty else {
             // All have answered, but the record was lost with its place: another one must give it.
-            if read.requirement.isMet(by: read.answered), read.awaited.isEmpty { refetch(index) }
+            if isEnough, reads[index].awaited.isEmpty { refetch(index) }
             return
         }
-        if read.isUnanimous || configuration.planted == .ignoreDigests {
-            finishRead(index, .read(read.record))
+        if reads[index].isUnanimous || configuration.planted == .ignoreDigests {
+            finishRead(index, .read(reads[index].record))
             return
         }
         metrics.digestMismatches += 1
@@ -196,10 +205,10 @@ extension Node {
 
     /// Asks a place that has given its digest for its record.
     private mutating func refetch(_ index: Int) {
-        let read = reads[index]
-        let places = read.answered.subtracting(read.fetched).intersection(reachable(read.replicas))
-        guard let place = ranked(read.replicas, places).first else {
-            if !askAnother(index) { failRead(index) }
+        let replicas = reads[index].replicas
+        let places = reads[index].answered.subtracting(reads[index].fetched).intersection(reachable(replicas))
+        guard let place = closest(replicas, places) else {
+            if !askAnother(index, given: .none) { failRead(index) }
             return
         }
         reads[index].answered.remove(place)
@@ -210,26 +219,22 @@ extension Node {
 
     /// Digests differ: every place that answered gives its record, unless one with the same digest has.
     private mutating func fetchRest(_ index: Int) {
-        let read = reads[index]
-        var known: [UInt64] = []
-        read.fetched.forEach { known.append(read.digest(of: $0)) }
-        var missing: [Int] = []
-        read.answered.subtracting(read.fetched).forEach { place in
-            if !known.contains(read.digest(of: place)) { missing.append(place) }
-        }
+        let missing = reads[index].unfetched
         if missing.isEmpty {
             // A place that was asked again, or speculatively, is waited for only as far as the level needs it.
-            guard read.requirement.isMet(by: read.answered) else { return }
+            guard reads[index].requirement.isMet(by: reads[index].answered) else { return }
             // Who differed may be gone, and another have answered in its place.
-            if read.answered.subtracting(read.holders).isEmpty {
-                finishRead(index, .read(read.record))
+            if reads[index].answered.subtracting(reads[index].holders).isEmpty {
+                finishRead(index, .read(reads[index].record))
             } else {
                 repair(index)
             }
             return
         }
         let number = number(of: index)
-        for place in missing {
+        var rest = missing
+        while let place = rest.first {
+            rest.remove(place)
             guard reads.contains(number) else { return }
             // Until its record comes, its answer doesn't count: its node may be gone.
             reads[index].answered.remove(place)
@@ -237,117 +242,50 @@ extension Node {
         }
     }
 
-    // MARK: Repairing
-
-    private mutating func repair(_ index: Int) {
-        guard let record = reads[index].record else {
-            invariantBroken("digests differ though no replica holds a record")
-        }
-        reads[index].step = .repairing
-        metrics.readRepairs += 1
-        let read = reads[index]
-        let needed = read.requirement.complement
-        var targets = read.answered.subtracting(read.holders)
-        var promised = read.holders.union(targets)
-        for place in ranked(read.replicas, reachable(read.replicas).subtracting(promised))
-        where needed.isHelped(by: place, given: promised) {
-            targets.insert(place)
-            promised.insert(place)
-        }
-        let number = number(of: index)
-        reads[index].asked = read.asked.union(targets)
-        let request = MergeRequest(
-            request: number.bits, placement: read.replicas.digest, keyspace: read.keyspace, isFresh: false,
-            key: read.key, record: record)
-        targets.forEach { place in
-            let peer = read.replicas.peers[place]
-            if peer != PeerTable.own { effects.append(.send(peer, .merge(request))) }
-        }
-        if let own = read.replicas.own, targets.contains(own) {
-            replicaMerge(
-                .own(number, place: own), keyspace: read.keyspace, token: read.token, key: read.key,
-                record: record, isFresh: false)
-        }
-        guard reads.contains(number) else { return }
-        if configuration.planted == .skipReadRepairWait || needed.isMet(by: read.holders) {
-            finishRead(index, .read(record))
-        } else if !needed.isMet(by: promised) {
-            failRead(index)
-        }
-    }
-
-    mutating func repairAnswered(_ number: RequestNumber, _ place: Int, _ outcome: MergeAnswer.Outcome) {
-        let index = number.index
-        guard reads.contains(number), reads[index].attempt == number.attempt, reads[index].step == .repairing
-        else { return }
-        switch outcome {
-        case .merged, .dominated: reads[index].repaired.insert(place)
-        case .refused(.stalePlacement):
-            if !retryRead(index) { failRead(index) }
-            return
-        case .refused:
-            repairLost(index, place)
-            return
-        }
-        if reads[index].requirement.complement.isMet(by: reads[index].holders) {
-            finishRead(index, .read(reads[index].record))
-        }
-    }
-
-    /// A repair did not arrive: fails the read when too few are left.
-    private mutating func repairLost(_ index: Int, _ place: Int) {
-        reads[index].lost.insert(place)
-        let read = reads[index]
-        let hoped = read.holders.union(read.asked.subtracting(read.lost))
-        if !read.requirement.complement.isMet(by: hoped) { failRead(index) }
-    }
-
     // MARK: Losses and retries
 
-    /// No answer will come from this place: asks another.
+    /// No answer will come from this place: asks others in its stead.
     private mutating func readLost(_ index: Int, _ place: Int) {
-        if reads[index].step == .repairing {
-            repairLost(index, place)
-            return
-        }
         reads[index].lost.insert(place)
         let number = number(of: index)
-        askAnother(index)
-        guard reads.contains(number) else { return }
-        failIfImpossible(index)
+        while reads.contains(number), reads[index].step != .repairing {
+            let hoped = reads[index].answered.union(reads[index].awaited)
+            if reads[index].requirement.isMet(by: hoped) || !askAnother(index, given: hoped) {
+                failIfImpossible(index)
+                return
+            }
+        }
     }
 
     mutating func readLost(_ index: Int, _ peer: PeerIndex) {
-        let read = reads[index]
-        guard let place = read.replicas.place(of: peer), read.asked.contains(place),
-            !read.lost.contains(place)
-        else { return }
-        switch read.step {
-        case .gathering, .fetching: if read.answered.contains(place) { return }
-        case .repairing: if read.repaired.contains(place) { return }
+        guard let place = reads[index].replicas.place(of: peer) else { return }
+        if reads[index].step == .repairing {
+            if reads[index].repairs.subtracting(reads[index].repaired).contains(place) {
+                repairLost(index, place)
+            }
+        } else if reads[index].awaited.contains(place) {
+            readLost(index, place)
         }
-        readLost(index, place)
     }
 
     private mutating func failIfImpossible(_ index: Int) {
-        let read = reads[index]
-        let hoped = read.answered.union(read.awaited)
-        if !read.requirement.isMet(by: hoped) {
+        let hoped = reads[index].answered.union(reads[index].awaited)
+        if !reads[index].requirement.isMet(by: hoped) {
             failRead(index)
-        } else if read.fetched.isEmpty, read.awaited.isEmpty {
+        } else if reads[index].fetched.isEmpty, reads[index].awaited.isEmpty {
             refetch(index)
         }
     }
 
     /// Starts again on the placement that is now known; false when it was tried often enough.
-    private mutating func retryRead(_ index: Int) -> Bool {
-        let read = reads[index]
-        guard read.placementRetries < Limits.placementRetriesMax,
-            let replicas = keyspaces.replicas(read.keyspaceIndex, of: read.token.slot)
+    mutating func retryRead(_ index: Int) -> Bool {
+        guard reads[index].placementRetries < Limits.placementRetriesMax,
+            let keyspace = keyspaces.index(of: reads[index].keyspace),
+            let replicas = keyspaces.replicas(keyspace, of: reads[index].token.slot)
         else { return false }
         metrics.placementRetries += 1
         reads[index].placementRetries += 1
-        reads[index].restart(replicas, replicas.requirement(read.level))
+        reads[index].restart(replicas, replicas.requirement(reads[index].level))
         gather(index)
         return true
     }
@@ -359,7 +297,7 @@ extension Node {
         failRead(number.index)
     }
 
-    private mutating func failRead(_ index: Int) {
+    mutating func failRead(_ index: Int) {
         let read = reads[index]
         metrics.readsTimedOut += 1
         let counted = read.step == .repairing ? read.holders : read.answered
@@ -374,9 +312,9 @@ extension Node {
                     after: now.monotonic - read.began)))
     }
 
-    private mutating func finishRead(_ index: Int, _ reply: ClientReply) {
-        if case .read = reply {
-            keyspaces[reads[index].keyspaceIndex].readLatency.add(now.monotonic - reads[index].began)
+    mutating func finishRead(_ index: Int, _ reply: ClientReply) {
+        if case .read = reply, let keyspace = keyspaces.index(of: reads[index].keyspace) {
+            keyspaces[keyspace].readLatency.add(now.monotonic - reads[index].began)
         }
         effects.append(.reply(reads[index].ticket, reply))
         reads.remove(index)

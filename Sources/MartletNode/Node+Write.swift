@@ -17,16 +17,8 @@ extension Node {
         metrics.writes += 1
         let level = request.level ?? keyspaces[index].definition.write
         let requirement = replicas.requirement(level)
-        if put.version == nil, !isClockGood {
-            metrics.skewRefused += 1
-            judgeClock()
-            effects.append(
-                .reply(
-                    ticket,
-                    .failed(
-                        .skew(
-                            node: configuration.name, aheadMilliseconds: skew.ahead(now).milliseconds,
-                            maxMilliseconds: configuration.clockSkewMax.milliseconds))))
+        if put.version == nil, !skew.isGood(now) {
+            effects.append(.reply(ticket, skewed()))
             return
         }
         let reachable = reachable(replicas)
@@ -47,9 +39,18 @@ extension Node {
         stampAndSend(place)
     }
 
+    private mutating func skewed() -> ClientReply {
+        metrics.skewRefused += 1
+        judgeClock()
+        return .failed(
+            .skew(
+                node: configuration.name, aheadMilliseconds: skew.ahead(now).milliseconds,
+                maxMilliseconds: configuration.clockSkewMax.milliseconds))
+    }
+
     // MARK: Stamping
 
-    /// Stamps the put and sends it; leaves it waiting when the clock is at its ceiling.
+    /// Stamps the put and sends it; leaves it waiting while the clock is at its ceiling, or not judged yet.
     private mutating func stampAndSend(_ index: Int) {
         let write = writes[index]
         var above = max(clock.last, write.dominatedBy ?? .zero)
@@ -63,13 +64,18 @@ extension Node {
         if keepsVersion, !isExpiry, let version = write.put.version {
             writes[index].version = version
             writes[index].record = encode(write.put.content, version)
+        } else if !isClockJudged {
+            hasUnjudgedWrites = true
+            return
+        } else if write.version == nil, write.put.version == nil, !skew.isGood(now) {
+            // It was judged while the put waited.
+            finishWrite(index, skewed())
+            return
         } else if let stamp = clock.issue(above: above, now.wall) {
             writes[index].record = encode(write.put.content, stamp)
             writes[index].version = stamp
         } else {
-            // The ceiling to ask for is the one above what must be exceeded, wherever the wall clock is.
-            clock.observe(above)
-            reserveStamps()
+            reserveStamps(above: above)
             return
         }
         writes[index].isStamped = true
@@ -90,8 +96,9 @@ extension Node {
         }
     }
 
-    /// The clock's ceiling has risen: stamps what waited for it.
+    /// The clock's ceiling has risen, or the clock was judged: stamps what waited for it.
     mutating func stampParkedWrites() {
+        hasUnjudgedWrites = false
         guard writes.count > 0 else { return }
         for index in writes.indices where !writes[index].isStamped { stampAndSend(index) }
     }
@@ -220,16 +227,17 @@ extension Node {
 
     mutating func writeExpired(_ number: RequestNumber) {
         guard writes.contains(number) else { return }
-        if writes[number.index].version == nil {
-            let ticket = writes[number.index].ticket
-            writes.remove(number.index)
-            refuseOverload(ticket, "stamp_reservation")
-            return
-        }
         failWrite(number.index)
     }
 
-    private mutating func failWrite(_ index: Int) {
+    /// Answers that too few replicas have answered; or, when nothing was sent, why not.
+    mutating func failWrite(_ index: Int) {
+        if writes[index].version == nil {
+            metrics.overloaded += 1
+            let limit: StaticName = hasUnjudgedWrites ? "clock_sample" : "stamp_reservation"
+            finishWrite(index, .failed(.overloaded(node: configuration.name, limit: limit)))
+            return
+        }
         let write = writes[index]
         metrics.writesTimedOut += 1
         let scope = write.requirement.scope

@@ -44,14 +44,17 @@ package struct Node: ~Copyable {
     var reserving: HybridTime?
     var skew: SkewJudge
     var wasSkewed = false
+    /// Writes wait until the clock is judged.
+    var hasUnjudgedWrites = false
 
     var gossip: Gossip
     var gossipEffects: [GossipEffect] = []
     var peers: PeerTable
     var ring = Ring()
     var formation: Formation
-    var ringDigests: [NodeID: ShownDigest] = [:]
-    var digestsShown: UInt32 = 0
+    var ringDigests: [NodeID: RingDigest] = [:]
+    /// When our own ring digest was last told, in hybrid time.
+    var ringDigestAt: UInt64 = 0
     var keyspaces: KeyspaceTable
 
     var writes = OperationTable<WriteOperation>()
@@ -165,6 +168,7 @@ package struct Node: ~Copyable {
                 reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
                 && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
+                answerAll()
                 stop(.drained)
                 return
             }
@@ -177,6 +181,12 @@ package struct Node: ~Copyable {
             wakeAt = next
             effects.append(.wake(next))
         }
+    }
+
+    /// No answer will come any more: what is under way has timed out, as far as its client can know.
+    private mutating func answerAll() {
+        for index in writes.indices { failWrite(index) }
+        for index in reads.indices { failRead(index) }
     }
 
     mutating func stop(_ reason: StopReason) {
@@ -199,13 +209,28 @@ package struct Node: ~Copyable {
         retryRefusedMeta()
         reserveStamps()
         judgeClock()
+        if hasUnjudgedWrites { stampParkedWrites() }
     }
 
     // MARK: Time
 
+    /// Whether the clock was compared with others' at least once, or need not be: there are none, or they can't be asked.
+    ///
+    /// A node that starts with a wrong clock would else stamp with it until the first answer to a probe, and its stamps
+    /// would carry that time into every clock of the cluster.
+    var isClockJudged: Bool { skew.isJudged(now) || peers.isAlone }
+
+    /// The clock has not been judged yet: asks this peer for the time now, not when its turn comes.
+    mutating func hastenJudgement(by peer: PeerIndex) {
+        guard !skew.isJudged(now), peer != PeerTable.own else { return }
+        gossip.handle(.connectionBroke(peers[peer].id), now: now, into: &gossipEffects)
+    }
+
     /// Asks for a higher stamp ceiling before the present one is reached.
-    mutating func reserveStamps() {
-        guard reserving == nil, let ceiling = clock.wantsReservation(now.wall) else { return }
+    ///
+    /// - Parameter floor: what a stamp that waits must be above.
+    mutating func reserveStamps(above floor: HybridTime = .zero) {
+        guard reserving == nil, let ceiling = clock.wantsReservation(now.wall, above: floor) else { return }
         reserving = ceiling
         effects.append(.storage(.reserveStamps(ceiling: ceiling.bits)))
     }
@@ -222,12 +247,9 @@ package struct Node: ~Copyable {
         }
     }
 
-    /// Whether fresh puts may be stamped. A ring of one node has no clock to differ from.
-    var isClockGood: Bool { ring.entries.count <= 1 || skew.isGood(now) }
-
     /// Says in the log when the clock became bad or good.
     mutating func judgeClock() {
-        let isGood = isClockGood
+        let isGood = skew.isGood(now)
         guard isGood == wasSkewed else { return }
         wasSkewed = !isGood
         effects.append(

@@ -12,7 +12,6 @@ struct ReadOperation {
 
     let ticket: ClientTicket
     let keyspace: UInt32
-    let keyspaceIndex: Int
     let level: ConsistencyLevel
     let key: Blob
     let token: Token
@@ -30,7 +29,10 @@ struct ReadOperation {
     var answered = Places.none
     /// The places whose record is joined into `record`.
     var fetched = Places.none
+    /// Asked in this step, and refused or lost with their connection.
     var lost = Places.none
+    /// Sent the join.
+    var repairs = Places.none
     /// Sent the join, and hold it durably.
     var repaired = Places.none
     /// The join of the records that came.
@@ -77,6 +79,20 @@ struct ReadOperation {
         return holders
     }
 
+    /// The places that hold the join, or may still take it.
+    var promised: Places { holders.union(repairs.subtracting(lost)) }
+
+    /// The places whose digest is known, but not a record with that digest.
+    var unfetched: Places {
+        var unfetched = Places.none
+        answered.subtracting(fetched).forEach { place in
+            var isKnown = false
+            fetched.forEach { if digest(of: $0) == digest(of: place) { isKnown = true } }
+            if !isKnown { unfetched.insert(place) }
+        }
+        return unfetched
+    }
+
     /// The answers still due.
     var awaited: Places { asked.subtracting(answered).subtracting(lost) }
 
@@ -90,6 +106,7 @@ struct ReadOperation {
         answered = .none
         fetched = .none
         lost = .none
+        repairs = .none
         repaired = .none
         record = nil
         digest = 0

@@ -28,11 +28,20 @@ struct SkewJudge {
     /// Whether the ring has no other node. Then there is nobody to differ from: the hybrid clock alone keeps our stamps
     /// in order, and a wall clock that was set right must not look like one that went wrong, for ever.
     var isAlone = false
+    private var wasSampled = false
+    private let started: Instant
+
+    /// How long a node that has just started waits for the first sample. Without one by then it is cut off.
+    static let firstSampleWithin = Interval.seconds(3)
 
     init(max: Interval, now: Now) {
         self.max = max
         goodDifference = Self.difference(now)
+        started = now.monotonic
     }
+
+    /// Whether the clock was compared with others', or will hardly be.
+    func isJudged(_ now: Now) -> Bool { wasSampled || now.monotonic - started > Self.firstSampleWithin }
 
     private static func difference(_ now: Now) -> Int64 {
         now.wall.microseconds - now.monotonic.nanoseconds / 1_000
@@ -40,6 +49,7 @@ struct SkewJudge {
 
     /// - Parameter offset: the peer's wall clock minus ours, now.
     mutating func sample(_ peer: PeerIndex, offset: Interval, now: Now) {
+        wasSampled = true
         samples.removeAll { $0.peer == peer || now.monotonic - $0.at > Self.freshFor }
         let own = Self.difference(now)
         samples.append(Sample(peer: peer, difference: own + offset.microseconds, at: now.monotonic))

@@ -86,6 +86,9 @@ package final class NodeRuntime {
 
     /// Hands a client's request to the node; the reply comes by `onReply`, perhaps before this returns.
     package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
+        // The turn's own time may be from before the request came, by as long as the process was stopped in between. A put
+        // stamped with that would lose against writes that were acknowledged before it began.
+        loop.updateNow()
         deliver(.client(ticket, request))
     }
 

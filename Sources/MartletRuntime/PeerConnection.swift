@@ -8,7 +8,7 @@ import MartletWire
 ///
 /// Until the node has accepted the peer's hello, only a hello or a farewell may come, of at most `helloBytesMax`, within
 /// `helloTimeout`: a stranger can make us hold no more than that.
-final class PeerConnection {
+package final class PeerConnection {
     /// What a connection tells its owner. Nothing comes after `closed`.
     enum News {
         case hello(Hello)
@@ -19,8 +19,8 @@ final class PeerConnection {
         case closed(String)
     }
 
-    static let helloBytesMax = 8 << 10
-    static let helloTimeout = Interval.seconds(5)
+    package static let helloBytesMax = 8 << 10
+    package static let helloTimeout = Interval.seconds(5)
 
     let link: LinkID
     let connection: TCPConnection
@@ -30,15 +30,20 @@ final class PeerConnection {
     private var hasHello = false
     private var isOver = false
     private var isParsing = false
+    private var isRefused = false
+    /// Whether requests come on it, which may wait until their answers are read. Answers must not: the other side would
+    /// wait for us while we wait for it.
+    private let bringsRequests: Bool
     private let timer: LoopTimer
     private let onNews: (PeerConnection, News) -> Void
 
     init(
-        _ link: LinkID, _ connection: TCPConnection, _ loop: EventLoop,
+        _ link: LinkID, _ connection: TCPConnection, _ loop: EventLoop, bringsRequests: Bool,
         onNews: @escaping (PeerConnection, News) -> Void
     ) {
         self.link = link
         self.connection = connection
+        self.bringsRequests = bringsRequests
         self.onNews = onNews
         var expire: () -> Void = {}
         timer = LoopTimer(loop) { expire() }
@@ -53,6 +58,7 @@ final class PeerConnection {
 
     /// The node has accepted the peer's hello: larger frames may come.
     func accept(_ id: NodeID) {
+        guard !isOver else { return }
         self.id = id
         timer.disarm()
         connection.keepAlive(after: .seconds(30))
@@ -67,10 +73,12 @@ final class PeerConnection {
 
     func send(_ message: Message, at time: HybridTime) {
         guard !isOver else { return }
+        // Before the frame is added: a single one may be larger than the limit.
+        guard connection.pendingOutputBytes <= Limits.peerOutputBytesMax else {
+            return end("it did not read \(connection.pendingOutputBytes) bytes")
+        }
         connection.write { Frame(time: time, message: message).write(to: &$0) }
-        if connection.pendingOutputBytes > Limits.peerOutputBytesMax {
-            end("it did not read \(connection.pendingOutputBytes) bytes")
-        } else if connection.pendingOutputBytes > Limits.peerOutputBytesMax / 4, !isPausedForOutput {
+        if bringsRequests, connection.pendingOutputBytes > Limits.peerOutputBytesMax / 4, !isPausedForOutput {
             // Its requests wait until it reads our answers.
             isPausedForOutput = true
             connection.pauseReading()
@@ -82,6 +90,7 @@ final class PeerConnection {
 
     func refuse(_ farewell: Farewell, at time: HybridTime) {
         guard !isOver else { return }
+        isRefused = true
         connection.write { Frame(time: time, message: .farewell(farewell)).write(to: &$0) }
         connection.closeAfterFlush()
     }
@@ -118,7 +127,7 @@ final class PeerConnection {
         do throws(WireError) {
             try body(self)
             // What comes behind a hello waits in the system's buffers until the node has accepted it.
-            if hasHello, !isAccepted, !isOver { connection.pauseReading() }
+            if hasHello, !isAccepted, !isOver, !isRefused { connection.pauseReading() }
         } catch {
             onNews(self, .bad(error))
             end("bad bytes: \(error)")

@@ -9,7 +9,7 @@ import MartletWire
 /// A node opens one connection to each peer that it knows, for its own requests and their answers, and keeps it open: it
 /// dials again with jittered back-off when it breaks. Connections that peers opened carry their requests and our answers.
 /// What is sent while a connection is being made waits in it, up to a bound.
-final class PeerTransport {
+package final class PeerTransport {
     /// A peer that this node dials, or an address whose node isn't known yet.
     private final class Dialer {
         let address: Address
@@ -20,13 +20,19 @@ final class PeerTransport {
         var isUp = false
         var failures = 0
         var redialAt = Instant.distantFuture
-        /// Messages that wait for the hello's acceptance.
+        /// Messages that wait for the hello's acceptance, and what they hold.
         var waiting: [Message] = []
+        var waitingBytes = 0
         var lastUsed: Instant
 
         init(_ address: Address, now: Instant) {
             self.address = address
             lastUsed = now
+        }
+
+        func forgetWaiting() {
+            waiting.removeAll()
+            waitingBytes = 0
         }
     }
 
@@ -48,18 +54,18 @@ final class PeerTransport {
     private var nextLink: UInt64 = 1
     private var isShutDown = false
 
-    private(set) var badFrames: UInt64 = 0
-    private(set) var refusedHellos: UInt64 = 0
-    private(set) var dropped: UInt64 = 0
-    private(set) var dials: UInt64 = 0
+    package private(set) var badFrames: UInt64 = 0
+    package private(set) var refusedHellos: UInt64 = 0
+    package private(set) var dropped: UInt64 = 0
+    package private(set) var dials: UInt64 = 0
 
-    static let redialMin = Interval.milliseconds(20)
-    static let redialMax = Interval.seconds(1)
+    package static let redialMin = Interval.milliseconds(20)
+    package static let redialMax = Interval.seconds(1)
     /// A connection to an address whose node never became a peer is closed after this.
     static let strangerIdleMax = Interval.seconds(30)
-    static let waitingMax = 4_096
+    package static let waitingMax = 4_096
 
-    init(
+    package init(
         _ loop: EventLoop, listen address: Address, hello: Hello, seed: UInt64,
         time: @escaping () -> HybridTime,
         deliver: @escaping (Event) -> Void, log: @escaping (String, Address) -> Void
@@ -75,16 +81,16 @@ final class PeerTransport {
         listener = try TCPListener(loop, address) { [unowned self] in accepted($0) }
     }
 
-    var connectionCount: Int { links.count }
+    package var connectionCount: Int { links.count }
+    /// Where it listens.
+    package var address: Address? { listener?.address }
 
     // MARK: What the node wants
 
-    func introduce(_ peer: PeerIndex, _ id: NodeID, _ address: Address) {
+    package func introduce(_ peer: PeerIndex, _ id: NodeID, _ address: Address) {
         while byPeer.count <= Int(peer.number) { byPeer.append(nil) }
-        if let known = byPeer[Int(peer.number)], known.address != address {
-            known.peer = nil
-            known.current?.end("its address has changed")
-        }
+        if let known = byPeer[Int(peer.number)], known.address != address { release(known) }
+        if let other = dialers[address], other.peer != peer { release(other) }
         let dialer = dialer(address)
         dialer.peer = peer
         dialer.expected = id
@@ -101,20 +107,40 @@ final class PeerTransport {
         }
     }
 
-    func send(_ peer: PeerIndex, _ message: Message) {
-        guard Int(peer.number) < byPeer.count, let dialer = byPeer[Int(peer.number)] else { return }
+    /// The dialer no longer serves the peer that it served: what was sent to that is lost.
+    private func release(_ dialer: Dialer) {
+        guard let peer = dialer.peer else { return }
+        dialer.peer = nil
+        byPeer[Int(peer.number)] = nil
+        dialer.isUp = false
+        dialer.expected = nil
+        deliver(.linkDown(peer))
+        if let current = dialer.current {
+            current.end("its address has changed")
+        } else {
+            forget(dialer)
+        }
+    }
+
+    package func send(_ peer: PeerIndex, _ message: Message) {
+        guard Int(peer.number) < byPeer.count, let dialer = byPeer[Int(peer.number)] else {
+            // Another node has its address now.
+            dropped += 1
+            deliver(.linkDown(peer))
+            return
+        }
         send(message, over: dialer)
     }
 
-    func stream(_ address: Address, _ payload: Blob) {
+    package func stream(_ address: Address, _ payload: Blob) {
         let dialer = dialer(address)
         send(.gossip(payload), over: dialer)
         if dialer.current == nil { dial(dialer) }
     }
 
-    func respond(_ link: LinkID, _ message: Message) { links[link.number]?.send(message, at: time()) }
+    package func respond(_ link: LinkID, _ message: Message) { links[link.number]?.send(message, at: time()) }
 
-    func accept(_ link: LinkID, _ id: NodeID) {
+    package func accept(_ link: LinkID, _ id: NodeID) {
         guard let connection = links[link.number] else { return }
         guard let dialer = dialerOfLink[link.number] else {
             connection.send(.hello(hello), at: time())
@@ -127,8 +153,11 @@ final class PeerTransport {
             return
         }
         dialer.failures = 0
-        for message in dialer.waiting { connection.send(message, at: time()) }
-        dialer.waiting.removeAll()
+        let waiting = dialer.waiting
+        dialer.forgetWaiting()
+        for message in waiting { connection.send(message, at: time()) }
+        // What waited may have been more than the connection takes.
+        guard dialer.current === connection else { return }
         if let peer = dialer.peer {
             dialer.isUp = true
             deliver(.linkUp(peer))
@@ -136,7 +165,7 @@ final class PeerTransport {
         connection.accept(id)
     }
 
-    func refuse(_ link: LinkID, _ farewell: Farewell) {
+    package func refuse(_ link: LinkID, _ farewell: Farewell) {
         refusedHellos += 1
         links[link.number]?.refuse(farewell, at: time())
     }
@@ -148,6 +177,7 @@ final class PeerTransport {
         let dialer = Dialer(address, now: loop.now.monotonic)
         dialers[address] = dialer
         dialerOrder.append(dialer)
+        armTimer()
         return dialer
     }
 
@@ -155,28 +185,32 @@ final class PeerTransport {
         dialer.lastUsed = loop.now.monotonic
         if let current = dialer.current, current.isAccepted {
             current.send(message, at: time())
-        } else if dialer.waiting.count < Self.waitingMax {
+        } else if dialer.waiting.count < Self.waitingMax, dialer.waitingBytes < Limits.peerOutputBytesMax {
             dialer.waiting.append(message)
+            dialer.waitingBytes += message.payloadBytes
         } else {
             dropped += 1
+            if let peer = dialer.peer { deliver(.linkDown(peer)) }
         }
     }
 
     private func dial(_ dialer: Dialer) {
+        dialer.redialAt = .distantFuture
         guard !isShutDown, dialer.current == nil else { return }
         dials += 1
-        dialer.redialAt = .distantFuture
         let socket = TCPConnection(loop, to: dialer.address, from: source)
-        let connection = open(socket)
+        let connection = open(socket, bringsRequests: false)
         dialer.current = connection
         dialerOfLink[connection.link.number] = dialer
         connection.send(.hello(hello), at: time())
     }
 
-    private func open(_ socket: TCPConnection) -> PeerConnection {
+    private func open(_ socket: TCPConnection, bringsRequests: Bool) -> PeerConnection {
         let link = LinkID(nextLink)
         nextLink += 1
-        let connection = PeerConnection(link, socket, loop) { [unowned self] in heard($0, $1) }
+        let connection = PeerConnection(link, socket, loop, bringsRequests: bringsRequests) {
+            [unowned self] in heard($0, $1)
+        }
         links[link.number] = connection
         return connection
     }
@@ -187,7 +221,7 @@ final class PeerTransport {
             socket.close()
             return
         }
-        _ = open(socket)
+        _ = open(socket, bringsRequests: true)
     }
 
     // MARK: What connections tell
@@ -234,15 +268,16 @@ final class PeerTransport {
         else { return }
         dialer.current = nil
         dialer.isUp = false
-        dialer.waiting.removeAll()
+        dialer.forgetWaiting()
         guard !isShutDown else { return }
         if dialer.failures == 0 { log("the connection ended: \(reason)", dialer.address) }
         dialer.failures += 1
         if let peer = dialer.peer {
-            deliver(.linkDown(peer))
             let longest = min(Self.redialMax, Self.redialMin * Int64(1 << min(dialer.failures, 10)))
             dialer.redialAt = loop.now.monotonic + random.within(longest / 2...longest)
             armTimer()
+            // Last: the node may want the peer dialled again at once.
+            deliver(.linkDown(peer))
         } else {
             forget(dialer)
             deliver(.streamFailed(dialer.address))
@@ -274,7 +309,7 @@ final class PeerTransport {
     }
 
     /// Closes everything; nothing is delivered any more.
-    func shutDown() {
+    package func shutDown() {
         isShutDown = true
         timer.close()
         listener?.close()

@@ -11,7 +11,8 @@ import MartletStorage
 ///
 /// **Reads.** What memory holds is answered in the same turn; only a cold read goes to a worker.
 ///
-/// Completions are handed to the loop's owner, never from inside a call of the owner's own `carryOut`.
+/// Completions may come from inside `carryOut` and `endTurn` (a read that memory answers, a batch that is refused), and may
+/// ask for more: the owner queues what it is told.
 package final class StorageDriver {
     package enum Durability: Sendable {
         /// Acknowledged after fsync.
@@ -60,8 +61,8 @@ package final class StorageDriver {
     private var nextSync: Instant
     private var nextHealthCheck: Instant
 
-    private(set) var coldReads: UInt64 = 0
-    private(set) var refusedWrites: UInt64 = 0
+    package private(set) var coldReads: UInt64 = 0
+    package private(set) var refusedWrites: UInt64 = 0
     private(set) var syncLatency = LatencyHistogram()
     private var syncBegan = Instant.zero
 
@@ -69,10 +70,12 @@ package final class StorageDriver {
     static let healthInterval = Interval.milliseconds(250)
     /// A turn's batch is written early when it holds this many keys, which bounds the scan of `batchKeys`.
     static let batchKeysMax = 128
+    /// Or this many bytes.
+    static let batchBytesMax = 4 << 20
     /// Cold reads that may wait for a worker.
     static let coldReadsMax = 8_192
 
-    init(
+    package init(
         _ loop: EventLoop, engine: any StorageEngine & Sendable, durability: Durability, dropAfter: Interval,
         reserve: @escaping @Sendable (UInt64) throws(StorageError) -> Void,
         onCompletion: @escaping (StorageCompletion) -> Void
@@ -95,13 +98,13 @@ package final class StorageDriver {
 
     // MARK: Requests
 
-    func carryOut(_ request: consuming StorageRequest) {
+    package func carryOut(_ request: consuming StorageRequest) {
         switch consume request {
         case .merge(let ticket, let key, let record):
             batchKeys.append(XXH3.hash(key.bytes))
             batch.merge(key, record)
             batchTickets.append(ticket)
-            if batchKeys.count >= Self.batchKeysMax { writeBatch() }
+            if batchKeys.count >= Self.batchKeysMax || batch.byteCount >= Self.batchBytesMax { writeBatch() }
         case .putMeta(let ticket, let key, let value):
             batch.putMeta(key, value)
             batchTickets.append(ticket)
@@ -111,7 +114,7 @@ package final class StorageDriver {
     }
 
     /// The turn is over: what it wrote goes to the engine, and to the disk if the syncer is idle.
-    func endTurn() {
+    package func endTurn() {
         writeBatch()
         beginSync()
         // What completions have asked for meanwhile is for the next turn, which must come though nothing else happens.
@@ -151,7 +154,11 @@ package final class StorageDriver {
             case .cold: readCold(ticket, key)
             }
         } catch {
-            fail(error)
+            if case .refused(let refusal) = error {
+                onCompletion(.readRefused(ticket, refusal))
+            } else {
+                fail(error)
+            }
         }
     }
 
@@ -303,7 +310,7 @@ package final class StorageDriver {
     }
 
     /// Ends the threads; jobs that have begun are waited for.
-    func shutDown() {
+    package func shutDown() {
         timer.close()
         readers.shutDown(discarding: true)
         upkeep.shutDown(discarding: true)

@@ -13,11 +13,15 @@ package struct HybridClock: Sendable {
     /// The greatest time that may be issued: durable.
     package private(set) var ceiling: HybridTime
 
-    /// How far above the present a reservation reaches. Longer: fewer writes of the stamp file; after a restart, stamps
-    /// may start that far ahead of the wall clock.
+    /// How far above the wall clock a reservation reaches. Longer: fewer writes of the stamp file; after a restart,
+    /// stamps may start that far ahead of the wall clock.
     package static let reserveAhead = Interval.seconds(2)
     /// A new reservation is due when less than this is left.
     package static let reserveMargin = Interval.seconds(1)
+    /// The same above a time that is ahead of the wall clock. There stamps rise by counting, 65,536 to a millisecond, so
+    /// little is enough; and it must be little, or each of many quick restarts would carry the stamps two seconds on.
+    package static let countAhead = Interval.milliseconds(100)
+    package static let countMargin = Interval.milliseconds(50)
 
     /// - Parameter recovered: the ceiling found on disk; every stamp of earlier runs is at or below it.
     package init(writer: Writer, recovered: HybridTime) {
@@ -47,10 +51,14 @@ package struct HybridClock: Sendable {
     @usableFromInline mutating func advance(to time: HybridTime) { last = time }
 
     /// The ceiling to make durable now, or nil when enough is left.
-    package func wantsReservation(_ wall: WallTime) -> HybridTime? {
-        let present = max(HybridTime(wall), last)
-        guard ceiling < present.advanced(by: Self.reserveMargin) else { return nil }
-        return present.advanced(by: Self.reserveAhead)
+    ///
+    /// - Parameter floor: what a stamp that waits must be above.
+    package func wantsReservation(_ wall: WallTime, above floor: HybridTime = .zero) -> HybridTime? {
+        let counted = max(last, floor)
+        let least = max(
+            HybridTime(wall).advanced(by: Self.reserveMargin), counted.advanced(by: Self.countMargin))
+        guard ceiling < least else { return nil }
+        return max(HybridTime(wall).advanced(by: Self.reserveAhead), counted.advanced(by: Self.countAhead))
     }
 
     /// A ceiling has become durable.

@@ -37,6 +37,8 @@ package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertib
     }
 
     package static let zero = HybridTime(bits: 0)
+    /// Greater times are refused wherever they come in (it is the year 6429), so that no sum with one overflows.
+    package static let latest = HybridTime(bits: 1 << 63)
 
     @inlinable package var milliseconds: Int64 { Int64(bits >> 16) }
     @inlinable package var logical: UInt16 { UInt16(truncatingIfNeeded: bits) }
@@ -68,6 +70,7 @@ package struct Stamp: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     @inlinable package init(from reader: inout ByteReader) throws(WireError) {
         time = HybridTime(bits: try reader.u64())
+        guard time <= .latest else { throw .invalid("stamp") }
         let node = try reader.u64()
         let boot = try reader.varint()
         let shard = try reader.varint()

@@ -14,6 +14,19 @@ package enum Message: Hashable, Sendable {
     /// A payload of MartletGossip that is too large or too important for a datagram.
     case gossip(Blob)
 
+    /// The bytes of what it carries, for bounds on what waits: the rest of a message is small.
+    package var payloadBytes: Int {
+        switch self {
+        case .merge(let request): request.key.count + request.record.count
+        case .read(let request): request.key.count
+        case .readAnswer(let answer):
+            if case .record(.some(let record)) = answer.outcome { record.count } else { 0 }
+        case .gossip(let payload): payload.count
+        case .view(let view): (view.entries + view.keyspaces).reduce(0) { $0 + $1.count }
+        case .hello, .farewell, .mergeAnswer: 0
+        }
+    }
+
     /// The first byte of a frame's body. Numbers are never reused.
     package enum Kind: UInt8, Sendable {
         case hello = 1

@@ -18,6 +18,10 @@ final class ScriptedCluster {
         /// Merges stay undurable while it is set.
         var holdsSync = false
         var lastTicket = WriteTicket(0)
+        /// The stamp ceiling on disk.
+        var ceiling = HybridTime.zero
+        /// Reservations of stamps stay unanswered while it is set.
+        var holdsReservations = false
         var wallOffset = Interval.zero
         var wakeAt = Instant.distantFuture
         var peers: [PeerIndex: Int] = [:]
@@ -25,18 +29,28 @@ final class ScriptedCluster {
         var stopped: StopReason?
         var reports: [Report] = []
 
-        init(_ configuration: NodeConfiguration, now: Now) {
+        init(
+            _ configuration: NodeConfiguration, now: Now, recovered: RecoveredState = RecoveredState()
+        ) {
             self.configuration = configuration
-            node = Node(configuration, recovered: RecoveredState(), now: now)
+            node = Node(configuration, recovered: recovered, now: now)
+            ceiling = recovered.stampCeiling
         }
     }
 
     private(set) var members: [Member] = []
+    /// Datagrams get lost, all of them; connections work.
+    var losesDatagrams = false
     private var queue: [(to: Int, event: Event)] = []
     private var monotonic = Instant(nanoseconds: 1_000_000_000)
     private var nextTicket: UInt64 = 1
     /// Drops what it answers true for: sender, receiver, message.
     var drops: (Int, Int, Message) -> Bool = { _, _, _ in false }
+    /// Keeps back what it answers true for, until `release`.
+    var holds: (Int, Int, Message) -> Bool = { _, _, _ in false }
+    private var held: [(from: Int, to: Int, event: Event)] = []
+    /// Sees every message that is sent: sender, receiver, message.
+    var watch: (Int, Int, Message) -> Void = { _, _, _ in }
 
     static let keyspace = KeyspaceDefinition(id: 0, name: "default", stamp: 0, replication: .count(3))
 
@@ -137,6 +151,57 @@ final class ScriptedCluster {
         start([i])
     }
 
+    /// Starts a dead node again on its own folder.
+    func restart(_ i: Int) {
+        let old = members[i]
+        var configuration = old.configuration
+        configuration.boot += 1
+        configuration.epoch += 1
+        let meta = old.meta.sorted { $0.key < $1.key }.map { (key: $0.key, value: $0.value) }
+        let member = Member(
+            configuration, now: now(old.wallOffset),
+            recovered: RecoveredState(stampCeiling: old.ceiling, meta: meta))
+        member.disk = old.disk
+        member.meta = old.meta
+        member.wallOffset = old.wallOffset
+        members[i] = member
+        start([i])
+        for (j, other) in members.enumerated() where other.isUp {
+            for (peer, target) in other.peers where target == i { queue.append((j, .linkUp(peer))) }
+        }
+        settle()
+    }
+
+    /// Lets arrive what was held back, of one sender or of all, in the order in which it was sent.
+    func release(from sender: Int? = nil) {
+        if sender == nil { holds = { _, _, _ in false } }
+        let released = held.filter { sender == nil || $0.from == sender }
+        held.removeAll { sender == nil || $0.from == sender }
+        queue += released.map { ($0.to, $0.event) }
+        settle()
+    }
+
+    /// Lets a node hear something that nobody sent.
+    func inject(_ i: Int, _ event: Event) {
+        queue.append((i, event))
+        settle()
+    }
+
+    /// A message as from node `j`, on the link that it opened, or on the one that node `i` opened to it.
+    func forge(_ i: Int, from j: Int, overOwnLink: Bool = false, _ message: Message) {
+        let link = overOwnLink ? link(from: i, to: j) : link(from: j, to: i)
+        inject(i, .peer(link, members[j].configuration.id, members[i].node.hybridTime, message))
+    }
+
+    /// Answers the reservations that were held back.
+    func reserve(_ i: Int) {
+        members[i].holdsReservations = false
+        queue.append((i, .storage(.stampsReserved(ceiling: members[i].ceiling.bits))))
+        settle()
+    }
+
+    var time: Now { now(.zero) }
+
     /// Makes what was held back durable.
     func sync(_ i: Int) {
         members[i].holdsSync = false
@@ -180,13 +245,15 @@ final class ScriptedCluster {
     }
 
     private func deliver(from i: Int, to j: Int, over link: LinkID, _ message: Message) {
+        watch(i, j, message)
         guard !drops(i, j, message) else { return }
         var writer = ByteWriter()
         Frame(time: members[i].node.hybridTime, message: message).write(to: &writer)
         guard case .frame(let frame, _)? = try? Frame.scan(writer.bytes.span.bytes) else {
             invariantBroken("a frame that was just written can't be read")
         }
-        queue.append((j, .peer(link, members[i].configuration.id, frame.time, frame.message)))
+        let event = Event.peer(link, members[i].configuration.id, frame.time, frame.message)
+        if holds(i, j, message) { held.append((i, j, event)) } else { queue.append((j, event)) }
     }
 
     private func carryOut(_ i: Int, _ effect: Effect) {
@@ -215,7 +282,7 @@ final class ScriptedCluster {
             }
             deliver(from: i, to: j, over: link(from: i, to: j), .gossip(payload))
         case .datagram(let address, let bytes):
-            if let j = index(of: address), !drops(i, j, .gossip(bytes)) {
+            if !losesDatagrams, let j = index(of: address), !drops(i, j, .gossip(bytes)) {
                 queue.append((j, .datagram(from: member.configuration.peersAddress, bytes)))
             }
         case .storage(let request): store(i, request)
@@ -235,7 +302,9 @@ final class ScriptedCluster {
             member.meta[key] = value
             becomeDurable(i, ticket)
         case .read(let ticket, let key): queue.append((i, .storage(.read(ticket, member.disk[key]))))
-        case .reserveStamps(let ceiling): queue.append((i, .storage(.stampsReserved(ceiling: ceiling))))
+        case .reserveStamps(let ceiling):
+            member.ceiling = HybridTime(bits: ceiling)
+            if !member.holdsReservations { queue.append((i, .storage(.stampsReserved(ceiling: ceiling)))) }
         }
     }
 

@@ -52,4 +52,26 @@ import Testing
             }
         }
     }
+
+    @Test func quickRestartsDoNotCarryStampsAway() throws {
+        let wall = WallTime(milliseconds: 1_000_000)
+        var durable = HybridTime.zero
+        for _ in 0..<20 {
+            var clock = HybridClock(writer: writer, recovered: durable)
+            durable = max(durable, clock.wantsReservation(wall) ?? .zero)
+            clock.reserved(durable)
+            #expect(clock.issue(wall) != nil)
+        }
+        #expect(durable.milliseconds <= 1_000_000 + 2_000 + 20 * 100)
+    }
+
+    @Test func aReservationReachesAboveWhatAStampWaitsFor() throws {
+        let wall = WallTime(milliseconds: 1_000_000)
+        var clock = HybridClock(writer: writer, recovered: .zero)
+        clock.reserved(try #require(clock.wantsReservation(wall)))
+        let floor = HybridTime(WallTime(milliseconds: 1_009_000))
+        #expect(clock.issue(above: floor, wall) == nil)
+        clock.reserved(try #require(clock.wantsReservation(wall, above: floor)))
+        #expect(clock.issue(above: floor, wall) != nil)
+    }
 }
