@@ -58,7 +58,7 @@ extension Simulation {
         case .reply(let ticket, let reply): try clientAnswered(process, ticket.number, reply)
         case .introduce(let peer, let id, let address): introduce(process, peer, id, address)
         case .send(let peer, let message):
-            if case .merge(let request) = message { noteSent(request.record) }
+            if case .merge(let request) = message { try noteSent(request.record) }
             send(process, peer, message)
         case .respond(let link, let message): respond(process, link, message)
         case .accept(let link, let id): accept(process, link, id)
@@ -73,12 +73,16 @@ extension Simulation {
     }
 
     /// A value is on its way to a replica.
-    private mutating func noteSent(_ record: Blob) {
+    private mutating func noteSent(_ record: Blob) throws(Violation) {
         guard let view = try? RegisterView(record.span), view.state == .present,
             let source = WorkloadValues.operation(
                 of: record.span.extracting(view.valueOffset..<record.count)),
-            operations[source] != nil
+            let operation = operations[source]
         else { return }
+        guard operation.state != .refused else {
+            throw Violation(
+                "Answered", key: operation.key, "\(operation.described) was refused, and then it was sent")
+        }
         operations.update(source) { $0.wasSent = true }
     }
 
