@@ -55,10 +55,13 @@ struct StampMemory {
 
     /// A stamp of another writer, at or above the given one, that may have been merged under this key.
     func dominator(of stamp: Stamp, key: UInt64) -> Stamp? {
-        let floor = stamp.time <= floor ? Stamp(time: floor, writer: Writer(node: .max, boot: .max, shard: .max)) : nil
-        guard let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer else { return floor }
-        // The greater of the two: an old version that was sent again may be all that is remembered of the key, while what
-        // it lost against is forgotten, and the put is stamped anew only once.
+        let writer = Writer(node: .max, boot: .max, shard: .max)
+        let floor = stamp.time <= floor ? Stamp(time: floor, writer: writer) : nil
+        guard let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer else {
+            return floor
+        }
+        // The greater of the two: an old version that was sent again may be all that is remembered of the key,
+        // while what it lost against is forgotten, and the put is stamped anew only once.
         guard let floor, floor > entry.stamp else { return entry.stamp }
         return floor
     }
