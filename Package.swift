@@ -71,6 +71,12 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
                 "MartletRuntime", "MartletStorage", "MartletVersions", "MartletWire",
             ]),
+        tests(
+            "MartletSimulatorTests",
+            [
+                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletSimulator",
+                "MartletStorage", "MartletVersions",
+            ]),
 
         // Floor 4: the pure machine.
         module(

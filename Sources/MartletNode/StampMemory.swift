@@ -55,11 +55,15 @@ struct StampMemory {
 
     /// A stamp of another writer, at or above the given one, that may have been merged under this key.
     func dominator(of stamp: Stamp, key: UInt64) -> Stamp? {
-        if let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer {
-            return entry.stamp
+        let writer = Writer(node: .max, boot: .max, shard: .max)
+        let floor = stamp.time <= floor ? Stamp(time: floor, writer: writer) : nil
+        guard let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer else {
+            return floor
         }
-        guard stamp.time <= floor else { return nil }
-        return Stamp(time: floor, writer: Writer(node: .max, boot: .max, shard: .max))
+        // The greater of the two: an old version that was sent again may be all that is remembered of the key,
+        // while what it lost against is forgotten, and the put is stamped anew only once.
+        guard let floor, floor > entry.stamp else { return entry.stamp }
+        return floor
     }
 
     mutating func remember(_ stamp: Stamp, key: UInt64, now: Instant) {

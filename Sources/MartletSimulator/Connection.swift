@@ -15,8 +15,8 @@ enum End: Int {
     var other: End { self == .dialler ? .acceptor : .dialler }
 }
 
-/// A TCP connection between two processes, seen from above: each direction delivers in order, late, or not at all, and
-/// each end learns of its death in its own time.
+/// A TCP connection between two processes, seen from above: each direction delivers in order, late, or not at
+/// all, and each end learns of its death in its own time.
 struct Connection {
     enum State {
         /// The dial is under way.
@@ -107,7 +107,8 @@ struct ConnectionTable {
 
     static func end(of link: LinkID) -> (ConnectionID, End) {
         let id = ConnectionID(
-            index: UInt32(link.number >> 1 & 0x7F_FFFF), generation: UInt32(truncatingIfNeeded: link.number >> 24))
+            index: UInt32(link.number >> 1 & 0x7F_FFFF),
+            generation: UInt32(truncatingIfNeeded: link.number >> 24))
         return (id, link.number & 1 == 0 ? .dialler : .acceptor)
     }
 }

@@ -1,10 +1,11 @@
 import MartletBase
 
-/// What is going to happen, ordered by (instant, order of scheduling): two things at one instant happen in the order in
-/// which they were asked for, so a run depends on nothing but its seed.
+/// What is going to happen, ordered by (instant, order of scheduling): two things at one instant happen in
+/// the order in which they were asked for, so a run depends on nothing but its seed.
 ///
-/// A binary heap of plain entries; the payloads stay where they are in a slab, so that sifting moves no references.
-struct EventHeap<Payload> {
+/// A binary heap of plain entries; the payloads stay where they are in a slab, so that sifting moves no
+/// references.
+package struct EventHeap<Payload> {
     private struct Entry {
         let at: Int64
         let sequence: UInt64
@@ -20,10 +21,12 @@ struct EventHeap<Payload> {
     private var free: ContiguousArray<Int> = []
     private var sequence: UInt64 = 0
 
-    var count: Int { entries.count }
+    package init() {}
+
+    package var count: Int { entries.count }
     var soonest: Instant? { entries.first.map { Instant(nanoseconds: $0.at) } }
 
-    mutating func push(_ payload: consuming Payload, at instant: Instant) {
+    package mutating func push(_ payload: consuming Payload, at instant: Instant) {
         let slot: Int
         if let reused = free.popLast() {
             slot = reused
@@ -45,12 +48,14 @@ struct EventHeap<Payload> {
         entries[child] = entry
     }
 
-    mutating func pop() -> (at: Instant, payload: Payload)? {
+    package mutating func pop() -> (at: Instant, payload: Payload)? {
         guard let first = entries.first else { return nil }
         let last = entries.removeLast()
         if !entries.isEmpty { sink(last) }
         free.append(first.slot)
-        guard let payload = payloads[first.slot].take() else { invariantBroken("a scheduled event has no payload") }
+        guard let payload = payloads[first.slot].take() else {
+            invariantBroken("a scheduled event has no payload")
+        }
         return (Instant(nanoseconds: first.at), payload)
     }
 

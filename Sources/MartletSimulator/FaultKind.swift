@@ -1,7 +1,7 @@
 import MartletBase
 
-/// What can go wrong in a run. A seed enables some of them (swarm testing: Groce and others, 2012): a run with few kinds
-/// of faults gets deeper than one in which everything happens at once.
+/// What can go wrong in a run. A seed enables some of them (swarm testing: Groce and others, 2012): a run
+/// with few kinds of faults gets deeper than one in which everything happens at once.
 package enum FaultKind: String, CaseIterable, Sendable {
     // All through the fault phase.
     case datagramLoss, datagramDuplication, datagramReordering, datagramCorruption
@@ -41,7 +41,8 @@ package enum FaultKind: String, CaseIterable, Sendable {
         case .datagramLoss, .datagramDuplication, .datagramReordering, .datagramCorruption, .frameCorruption,
             .slowNetwork, .segmentLoss, .connectionReset, .slowDisk, .coldReads, .clockSkew, .clockDrift:
             false
-        case .partition, .oneWayPartition, .crash, .powerCut, .pause, .gracefulRestart, .clockJump, .diskStall,
+        case .partition, .oneWayPartition, .crash, .powerCut, .pause, .gracefulRestart, .clockJump,
+            .diskStall,
             .diskFull, .syncFailure, .wipedFolder, .rolledBackFolder, .burst:
             true
         }

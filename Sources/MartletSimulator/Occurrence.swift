@@ -39,7 +39,8 @@ enum Occurrence {
     case sample
 }
 
-/// A read that a worker does. It sees at least what was written when it was asked for; when it runs late, more.
+/// A read that a worker does. It sees at least what was written when it was asked for; when it runs late,
+/// more.
 struct ColdRead {
     var ticket: ReadTicket
     var key: StorageKey

@@ -2,8 +2,8 @@ import MartletBase
 import MartletRing
 import MartletVersions
 
-/// One request of a client, from its asking to what became of it. Its number is its client ticket, and stands at the
-/// front of the value that it writes.
+/// One request of a client, from its asking to what became of it. Its number is its client ticket, and stands
+/// at the front of the value that it writes.
 struct Operation {
     enum Kind {
         case get, getLocal, put, delete
@@ -46,11 +46,14 @@ struct Operation {
     var above: Stamp?
 
     /// What a read must show at least.
-    var floor = Version.none
+    var floor = HeldVersion.none
     /// The stamp that a write must exceed.
     var stampFloor = Stamp.zero
     /// Whether anything of it was seen on a way or a disk.
     var wasSent = false
+
+    /// `operation 7 (put of k1 at QUORUM)`.
+    var described: String { "operation \(number) (\(kind.text) of k\(key) at \(level))" }
 
     var isRead: Bool { kind == .get || kind == .getLocal }
 }

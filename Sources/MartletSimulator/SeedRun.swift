@@ -28,8 +28,8 @@ package struct SeedResult: Sendable {
             brokenAt: simulation.now)
     }
 
-    /// The report of a broken promise: what, when, under which faults, the events that led to it, and how to replay it.
-    /// The run is made again with a trace: the same seed gives the same run.
+    /// The report of a broken promise: what, when, under which faults, the events that led to it, and how to
+    /// replay it. The run is made again with a trace: the same seed gives the same run.
     package func report(_ options: SimulationOptions, lines: Int) -> String {
         guard let violation else { return "" }
         var traced = options
@@ -41,7 +41,8 @@ package struct SeedResult: Sendable {
         } catch {
             again = error
         }
-        var text = "seed \(seed): \(violation.invariant) is broken after \(brokenAt.nanoseconds / 1_000_000) ms\n"
+        var text =
+            "seed \(seed): \(violation.invariant) is broken after \(brokenAt.nanoseconds / 1_000_000) ms\n"
         text += "  \(violation.text)\n  \(summary)\n"
         if again?.text != violation.text || simulation.traceHash != traceHash {
             text += "  Deterministic is broken too: the second run of this seed ended otherwise\n"

@@ -2,12 +2,13 @@ import MartletBase
 import MartletStorage
 import MartletVersions
 
-/// One machine's disk: the memory engine behind the latencies, refusals, failures and losses of a real one, and beside
-/// it the small files of a data folder. It outlives the processes that use it.
+/// One machine's disk: the memory engine behind the latencies, refusals, failures and losses of a real one,
+/// and beside it the small files of a data folder. It outlives the processes that use it.
 ///
-/// It stands for the whole of the runtime's storage driver: all the writes of one turn of the node are one batch; one
-/// sync at a time is under way and covers what was written before it began; an acknowledgement follows from a sync.
-final class SimulatedDisk {
+/// It stands for the whole of the runtime's storage driver: all the writes of one turn of the node are one
+/// batch; one sync at a time is under way and covers what was written before it began; an acknowledgement
+/// follows from a sync.
+package final class SimulatedDisk {
     /// How a disk behaves until told otherwise.
     struct Conditions {
         var syncLatency: ClosedRange<Interval> = .microseconds(100)...(.microseconds(600))
@@ -37,12 +38,12 @@ final class SimulatedDisk {
     private var written = WriteTicket(0)
     private var sync: (mark: MemoryEngine.SyncMark, through: WriteTicket, versions: Int)?
     /// What the batches that aren't durable hold, oldest first, for the checkers.
-    private var pending: [(batch: Int, key: Int, version: Version)] = []
+    private var pending: [(batch: Int, key: Int, version: HeldVersion)] = []
     private var batchCount = 0
     /// By key index: what no crash can take back any more.
-    private(set) var durable: [Version] = []
+    private(set) var durable: [HeldVersion] = []
 
-    init(durability: Durability) {
+    package init(durability: Durability) {
         rules = .registers
         engine = MemoryEngine(rules)
         self.durability = durability
@@ -57,7 +58,7 @@ final class SimulatedDisk {
 
     // MARK: Writing
 
-    func merge(_ ticket: WriteTicket, _ key: StorageKey, _ record: Blob) {
+    package func merge(_ ticket: WriteTicket, _ key: StorageKey, _ record: Blob) {
         batch.merge(key, record)
         batchTickets.append(ticket)
     }
@@ -67,7 +68,7 @@ final class SimulatedDisk {
         batchTickets.append(ticket)
     }
 
-    enum Written {
+    package enum Written {
         case nothing
         /// The batch is visible, and not durable.
         case accepted
@@ -76,7 +77,7 @@ final class SimulatedDisk {
     }
 
     /// Ends a turn, or makes its writes visible to a read of the same turn.
-    func flush() -> Written {
+    package func flush() -> Written {
         guard !batch.isEmpty else { return .nothing }
         defer {
             batch.removeAll()
@@ -94,7 +95,7 @@ final class SimulatedDisk {
         batchCount += 1
         for write in batch.writes {
             guard case .merge(let key, let record) = write, let index = WorkloadKeys.index(of: key.bytes),
-                let version = Version(of: record)
+                let version = HeldVersion(of: record)
             else { continue }
             pending.append((batchCount, index, version))
         }
@@ -108,18 +109,18 @@ final class SimulatedDisk {
     // MARK: Syncing
 
     /// Begins a sync, unless one is under way or there is nothing to sync; tells whether it did.
-    func beginSync() -> Bool {
+    package func beginSync() -> Bool {
         guard sync == nil, engine.unsyncedBatches > 0 else { return false }
         sync = (engine.beginSync(), written, pending.count)
         return true
     }
 
-    enum Synced {
+    package enum Synced {
         case durable(through: WriteTicket)
         case failed(String)
     }
 
-    func finishSync() -> Synced {
+    package func finishSync() -> Synced {
         guard let sync else { invariantBroken("a sync ended that had not begun") }
         self.sync = nil
         do {
@@ -136,17 +137,17 @@ final class SimulatedDisk {
         pending.removeSubrange(..<count)
     }
 
-    private func raise(_ key: Int, to version: Version) {
+    private func raise(_ key: Int, to version: HeldVersion) {
         while durable.count <= key { durable.append(.none) }
         if version > durable[key] { durable[key] = version }
     }
 
     /// What the disk is sure to hold under a key of the workload.
-    func durableVersion(_ key: Int) -> Version { key < durable.count ? durable[key] : .none }
+    package func durableVersion(_ key: Int) -> HeldVersion { key < durable.count ? durable[key] : .none }
 
     // MARK: Reading
 
-    func read(_ key: StorageKey) -> Blob? {
+    package func read(_ key: StorageKey) -> Blob? {
         guard case .found(let record) = try? engine.read(key, tier: .any) else { return nil }
         return record
     }
@@ -154,7 +155,7 @@ final class SimulatedDisk {
     // MARK: Ends
 
     /// The process died: what was synced stays, and of what wasn't a random prefix.
-    func crash(_ random: inout Random) {
+    package func crash(_ random: inout Random) {
         let unsynced = engine.unsyncedBatches
         let kept = unsynced == 0 ? 0 : random.below(unsynced + 1)
         let isTorn = kept > 0 && random.chance(0.3)
@@ -190,7 +191,7 @@ final class SimulatedDisk {
     }
 
     var unsyncedBatches: Int { engine.unsyncedBatches }
-    func failNextSync() { engine.syncFault = "input/output error" }
+    package func failNextSync() { engine.syncFault = "input/output error" }
     func checkInvariants() { engine.checkInvariants() }
     func forgetFaults() { engine.syncFault = nil }
 }

@@ -20,7 +20,8 @@ struct SimulatedNetwork {
         var delayMax: Interval = .milliseconds(300)
 
         var isPerfect: Bool {
-            datagramLoss + datagramDuplication + datagramDelay + datagramCorruption + frameCorruption + segmentLoss
+            datagramLoss + datagramDuplication + datagramDelay + datagramCorruption + frameCorruption
+                + segmentLoss
                 + reset + spikes == 0
         }
     }

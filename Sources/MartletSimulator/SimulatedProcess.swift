@@ -42,7 +42,8 @@ final class SimulatedProcess {
     var events: [Event] = []
     var handled = 0
 
-    /// On the monotonic clock, what the node wants; and, in the simulation's time, the soonest wake that is scheduled.
+    /// On the monotonic clock, what the node wants; and, in the simulation's time, the soonest wake that is
+    /// scheduled.
     var wakeWanted = Instant.distantFuture
     var wakeScheduled = Instant.distantFuture
 
@@ -63,7 +64,8 @@ final class SimulatedProcess {
     }
 
     init(
-        index: Int, name: String, id: NodeID, address: Address, zone: String, dataCenter: String, clock: SimulatedClock,
+        index: Int, name: String, id: NodeID, address: Address, zone: String, dataCenter: String,
+        clock: SimulatedClock,
         disk: SimulatedDisk
     ) {
         self.index = index
@@ -81,7 +83,8 @@ final class SimulatedProcess {
     var isAlive: Bool { state != .down }
 }
 
-/// An address that a process dials: a peer's, or one whose node isn't known yet. It keeps one connection to it.
+/// An address that a process dials: a peer's, or one whose node isn't known yet. It keeps one connection to
+/// it.
 final class Dialler {
     let address: Address
     var peer: PeerIndex?

@@ -6,7 +6,8 @@ import MartletVersions
 /// The clients: what they ask, and what the checkers make of the answers.
 extension Simulation {
     static let requestTimeout = Interval.seconds(2)
-    /// Half of `clock_skew_max`: two clocks that are both within it of the truth are within the bound of each other.
+    /// Half of `clock_skew_max`: two clocks that are both within it of the truth are within the bound of each
+    /// other.
     static let clockGoodWithin = Interval.milliseconds(250)
 
     // MARK: Asking
@@ -14,7 +15,8 @@ extension Simulation {
     /// The next client asks something, somewhere; its node may be down, and then the client goes away.
     mutating func arrive() {
         guard phase == .forming || phase == .faults || phase == .healing || phase == .calm else { return }
-        let gap = Interval.seconds(1).scaled(by: (0.1 + 1.8 * clients.fraction()) / plan.workload.operationsPerSecond)
+        let gap = Interval.seconds(1).scaled(
+            by: (0.1 + 1.8 * clients.fraction()) / plan.workload.operationsPerSecond)
         schedule(.arrival, after: gap)
         let process = processes[clients.below(processes.count)]
         guard process.isAlive else { return }
@@ -58,13 +60,15 @@ extension Simulation {
         }
         var operation = Operation(
             number: number, kind: kind, key: key, level: level,
-            levelClass: self.levels.index(level, centre: centreOfProcess[process.index]), process: process.index,
+            levelClass: self.levels.index(level, centre: centreOfProcess[process.index]),
+            process: process.index,
             life: process.life, began: now + delay, timeout: timeout, source: source?.source ?? number)
         operation.retried = version
         operation.record = record
         operation.above = above
         if kind == .expire || kind == .put && source == nil && clients.chance(0.1) {
-            operation.expiry = SimulatedClock.epoch.milliseconds + (now - .zero).milliseconds
+            operation.expiry =
+                SimulatedClock.epoch.milliseconds + (now - .zero).milliseconds
                 + clients.within(1...20_000)
         }
         if let source { operation.expiry = source.expiry }
@@ -78,14 +82,17 @@ extension Simulation {
     mutating func ask(_ process: SimulatedProcess, _ number: UInt64) throws(Violation) {
         guard var operation = operations[number] else { return }
         operation.reached = now
-        if operation.kind == .get { operation.floor = monotone.readFloor(operation.key, operation.levelClass) }
+        if operation.kind == .get {
+            operation.floor = monotone.readFloor(operation.key, operation.levelClass)
+        }
         if !operation.isRead {
             operation.stampFloor = monotone.stampFloor(operation.key, operation.levelClass)
         }
         operations.update(number) { $0 = operation }
         record(
             key: operation.key,
-            "client asks \(process.name): \(number) \(operation.kind.text) k\(operation.key) \(operation.level)"
+            "client asks \(process.name): \(number) \(operation.kind.text) k\(operation.key) "
+                + "\(operation.level)"
                 + (operation.retried.map { ", again as \($0)" } ?? ""))
         let request = ClientRequest(
             keyspace: 0, key: WorkloadKeys.key(operation.key), operation: request(operation),
@@ -106,13 +113,16 @@ extension Simulation {
             let value = WorkloadValues.value(
                 operation: operation.source, byteCount: isLarge ? 6_000 : 8 + Int(operation.source % 57))
             return .put(
-                Put(.value(value, expiry: operation.expiry), above: operation.above, version: operation.retried))
+                Put(
+                    .value(value, expiry: operation.expiry), above: operation.above,
+                    version: operation.retried))
         }
     }
 
     /// A client whose write timed out sends the same version again, to any node.
     mutating func retry(_ number: UInt64) {
-        guard phase != .sweeping, phase != .ended, let operation = operations[number], let version = operation.retried
+        guard phase != .sweeping, phase != .ended, let operation = operations[number],
+            let version = operation.retried
         else { return }
         let process = processes[clients.below(processes.count)]
         guard process.isAlive else { return }
@@ -147,10 +157,10 @@ extension Simulation {
     ) throws(Violation) {
         counters.reads += 1
         operations.update(operation.number) { $0.state = .done }
-        var version = Version.none
+        var version = HeldVersion.none
         if let bytes {
             _ = try noPhantom.met(bytes, key: operation.key, operations: operations)
-            version = Version(of: bytes) ?? .none
+            version = HeldVersion(of: bytes) ?? .none
         }
         guard operation.kind == .get else { return }
         if plan.durability == .batch {
@@ -176,9 +186,9 @@ extension Simulation {
             $0.state = .done
             $0.wasSent = true
         }
-        var version = Version(stamp)
-        if let bytes = operation.record, let based = Version(of: bytes) {
-            version = Version(based.stamp, expiryStamp: stamp)
+        var version = HeldVersion(stamp)
+        if let bytes = operation.record, let based = HeldVersion(of: bytes) {
+            version = HeldVersion(based.stamp, expiryStamp: stamp)
         }
         guard plan.durability == .batch else { return }
         try durable.acknowledged(operation, version, holders: holders(operation.key, version))
@@ -215,11 +225,12 @@ extension Simulation {
     }
 
     /// A timeout names replicas that acknowledged: each holds the version.
-    private func namedAreHolders(_ operation: Operation, _ stamp: Stamp, _ names: [String]) throws(Violation) {
+    private func namedAreHolders(_ operation: Operation, _ stamp: Stamp, _ names: [String]) throws(Violation)
+    {
         guard plan.durability == .batch else { return }
-        var version = Version(stamp)
-        if let bytes = operation.record, let based = Version(of: bytes) {
-            version = Version(based.stamp, expiryStamp: stamp)
+        var version = HeldVersion(stamp)
+        if let bytes = operation.record, let based = HeldVersion(of: bytes) {
+            version = HeldVersion(based.stamp, expiryStamp: stamp)
         }
         for name in names {
             guard let holder = processes.first(where: { $0.name == name }),
@@ -227,14 +238,15 @@ extension Simulation {
             else {
                 throw Violation(
                     "Durable", key: operation.key,
-                    "operation \(operation.number) timed out and names \(name) as having acknowledged \(version), which "
+                    "operation \(operation.number) timed out and names \(name) as having "
+                        + "acknowledged \(version), which "
                         + "it doesn't hold durably")
             }
         }
     }
 
     /// By data centre: the owners whose disks hold no less than the version, whatever crashes.
-    func holders(_ key: Int, _ version: Version) -> [Int] {
+    func holders(_ key: Int, _ version: HeldVersion) -> [Int] {
         var counts = Array(repeating: 0, count: levels.centres)
         guard !owners.isEmpty else { return counts }
         for owner in owners[key] where processes[owner].disk.durableVersion(key) >= version {
@@ -248,7 +260,8 @@ extension Simulation {
         firstPending = operations.firstPending(from: firstPending)
         var number = firstPending
         while let operation = operations[number] {
-            if operation.state == .pending, operation.process == process.index, operation.life == process.life {
+            if operation.state == .pending, operation.process == process.index, operation.life == process.life
+            {
                 counters.orphaned += 1
                 operations.update(number) { $0.state = .orphaned }
             }

@@ -140,7 +140,9 @@ extension Simulation {
         record("\(process.name) \(isSilent ? "loses power" : "is killed")")
         process.isPoweredOff = isSilent
         try ended(process, .killed)
-        if phase == .faults || phase == .forming { scheduleStart(process, .milliseconds(10)...(.seconds(15))) }
+        if phase == .faults || phase == .forming {
+            scheduleStart(process, .milliseconds(10)...(.seconds(15)))
+        }
     }
 
     mutating func scheduleStart(_ process: SimulatedProcess, _ delays: ClosedRange<Interval>) {
@@ -194,11 +196,12 @@ extension Simulation {
     /// A node is started on a folder that isn't its own any more: an empty one, or an old copy.
     private mutating func intrude(_ kind: FaultKind) throws(Violation) {
         let candidates = processes.filter { process in
-            guard process.state == .running, process.intruder == nil, now - process.wellSince > .seconds(5) else {
+            guard process.state == .running, process.intruder == nil, now - process.wellSince > .seconds(5)
+            else {
                 return false
             }
-            // Only of a formed ring can the others know better, and only of who has shown its epoch to them. When every
-            // folder is empty, that is a new cluster.
+            // Only of a formed ring can the others know better, and only of who has shown its epoch to them.
+            // When every folder is empty, that is a new cluster.
             return processes.allSatisfy { $0.isFormed && $0.intruder == nil } && processes.count > 1
                 && (kind == .wipedFolder || process.disk.epoch > 1 && isKnown(process))
         }
@@ -208,7 +211,8 @@ extension Simulation {
         try ended(process, .killed)
         if kind == .wipedFolder {
             process.intruder = SimulatedProcess.Intruder(
-                fault: kind, id: NodeID(random: &seeds), disk: SimulatedDisk(durability: plan.durability), epoch: 1)
+                fault: kind, id: NodeID(random: &seeds), disk: SimulatedDisk(durability: plan.durability),
+                epoch: 1)
         } else {
             process.intruder = SimulatedProcess.Intruder(
                 fault: kind, id: process.id, disk: process.disk, epoch: process.disk.epoch - 1)
@@ -216,13 +220,16 @@ extension Simulation {
         scheduleStart(process, .milliseconds(10)...(.seconds(5)))
     }
 
-    /// Whether another node, which lives, has accepted a hello of this life, and remembers it whatever crashes.
+    /// Whether another node, which lives, has accepted a hello of this life, and remembers it whatever
+    /// crashes.
     private func isKnown(_ process: SimulatedProcess) -> Bool {
-        plan.durability == .batch && connections.all.contains { id in
-            let (dialler, acceptor) = (connections[id].dialler, connections[id].acceptor)
-            return dialler.process == process.index && dialler.life == process.life && acceptor.state == .talking
-                && processes[acceptor.process].life == acceptor.life
-        }
+        plan.durability == .batch
+            && connections.all.contains { id in
+                let (dialler, acceptor) = (connections[id].dialler, connections[id].acceptor)
+                return dialler.process == process.index && dialler.life == process.life
+                    && acceptor.state == .talking
+                    && processes[acceptor.process].life == acceptor.life
+            }
     }
 
     // MARK: Load

@@ -13,7 +13,8 @@ extension Simulation {
 
     // MARK: What nodes want
 
-    mutating func introduce(_ process: SimulatedProcess, _ peer: PeerIndex, _ id: NodeID, _ address: Address) {
+    mutating func introduce(_ process: SimulatedProcess, _ peer: PeerIndex, _ id: NodeID, _ address: Address)
+    {
         let place = Int(peer.number)
         while process.diallerOfPeer.count <= place { process.diallerOfPeer.append(nil) }
         if let known = process.diallerOfPeer[place], known.address != address {
@@ -123,7 +124,8 @@ extension Simulation {
         let machine = machineOfAddress[dialler.address]
         let target = machine ?? process.index
         let id = connections.insert(
-            dialler: Connection.Side(process: process.index, life: process.life, dialler: dialler, state: .dialling),
+            dialler: Connection.Side(
+                process: process.index, life: process.life, dialler: dialler, state: .dialling),
             acceptor: Connection.Side(process: target, life: 0, dialler: nil, state: .dialling))
         dialler.connection = id
         schedule(.impatient(id), after: Self.helloTimeout)
@@ -176,6 +178,8 @@ extension Simulation {
     /// Puts a frame on its way. What one side sends arrives in order.
     mutating func sendFrame(_ id: ConnectionID, _ end: End, _ frame: [UInt8]) {
         let (from, to) = (connections[id][end].process, connections[id][end.other].process)
+        counters.frames += 1
+        counters.frameBytes += frame.count
         connections[id][end].bytesInFlight += frame.count
         if connections[id][end].bytesInFlight > Self.bytesInFlightMax {
             close(id, end)
@@ -210,7 +214,9 @@ extension Simulation {
     ) throws(Violation) {
         guard connections.contains(id) else { return }
         let (from, to) = (connections[id][end.other].process, connections[id][end].process)
-        if network.isBlocked(from, to) || !connections[id][end.other].held.isEmpty || processes[to].isPoweredOff {
+        if network.isBlocked(from, to) || !connections[id][end.other].held.isEmpty
+            || processes[to].isPoweredOff
+        {
             connections[id][end.other].held.append(bytes)
             beginToStick(id, end.other)
             return
@@ -231,7 +237,8 @@ extension Simulation {
         _ process: SimulatedProcess, _ id: ConnectionID, _ end: End, _ bytes: [UInt8]
     ) throws(Violation) {
         trace.add(
-            at: now, process: process.index, kind: 20 + UInt8(end.rawValue), digest: XXH3.hash(bytes.span.bytes))
+            at: now, process: process.index, kind: 20 + UInt8(end.rawValue),
+            digest: XXH3.hash(bytes.span.bytes))
         var unread = bytes
         if !connections[id][end].received.isEmpty {
             unread = connections[id][end].received + bytes
@@ -337,7 +344,8 @@ extension Simulation {
 
     // MARK: Ends
 
-    /// An end closes. Its process learns of it by events that it handles in the same turn; the other end by a packet.
+    /// An end closes. Its process learns of it by events that it handles in the same turn; the other end by a
+    /// packet.
     mutating func close(_ id: ConnectionID, _ end: End, isSilent: Bool = false) {
         guard connections.contains(id), connections[id][end].state != .closed else { return }
         let side = connections[id][end]
@@ -367,7 +375,8 @@ extension Simulation {
             process.events.append(.linkDown(peer))
             let longest = min(Dialler.redialMax, Dialler.redialMin * Int64(1 << min(dialler.failures, 10)))
             schedule(
-                .redial(process.index, life: process.life, dialler), after: links.within(longest / 2...longest))
+                .redial(process.index, life: process.life, dialler),
+                after: links.within(longest / 2...longest))
         } else {
             process.diallers.removeAll { $0 === dialler }
             process.events.append(.streamFailed(dialler.address))
@@ -403,7 +412,8 @@ extension Simulation {
             close(id, end)
             try finishTurn(process)
         }
-        guard connections.contains(id), let dialler = connections[id].dialler.dialler, dialler.peer == nil else { return }
+        guard connections.contains(id), let dialler = connections[id].dialler.dialler, dialler.peer == nil
+        else { return }
         let process = processes[connections[id].dialler.process]
         if now - dialler.lastUsed > Dialler.strangerIdleMax, process.state == .running {
             close(id, .dialler)
@@ -431,6 +441,7 @@ extension Simulation {
 
     mutating func sendDatagram(_ process: SimulatedProcess, _ address: Address, _ bytes: Blob) {
         guard let machine = machineOfAddress[address] else { return }
+        counters.datagrams += 1
         counters.datagramBytes += bytes.count
         var payload = bytes
         if network.corruptsDatagram() {

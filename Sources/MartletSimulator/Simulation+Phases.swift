@@ -17,7 +17,7 @@ extension Simulation {
             schedule(.start(process.index), after: seeds.within(.zero...SimulationPlan.startsWithin))
             if plan.durability == .periodic { schedule(.periodicSync(process.index), after: .seconds(1)) }
         }
-        schedule(.arrival, after: .zero)
+        if plan.workload.operationsPerSecond > 0 { schedule(.arrival, after: .zero) }
         schedule(.sample, after: .seconds(1))
         let forming = plan.disturbsForming ? seeds.within(.zero...plan.formingPhase) : plan.formingPhase
         schedule(.phase(.faults), after: forming)
@@ -89,11 +89,13 @@ extension Simulation {
             address: process.address.ip,
             ports: NodePorts(peers: process.address.port, redis: 7_379, redisCluster: 7_380, http: 7_680),
             zone: process.zone, dataCenter: process.dataCenter, version: Self.version,
-            epoch: process.intruder?.epoch ?? process.disk.epoch, boot: process.activeDisk.boot, seed: seeds.next(),
+            epoch: process.intruder?.epoch ?? process.disk.epoch, boot: process.activeDisk.boot,
+            seed: seeds.next(),
             founders: founders, seeds: [],
             keyspaces: [
                 KeyspaceDefinition(
-                    id: 0, name: "default", stamp: 0, replication: plan.replication, read: levels.0, write: levels.1)
+                    id: 0, name: "default", stamp: 0, replication: plan.replication, read: levels.0,
+                    write: levels.1)
             ],
             gossip: GossipSettings(clusterName: Self.clusterName))
         configuration.requestTimeout = Self.requestTimeout
@@ -196,7 +198,8 @@ extension Simulation {
         phase == .healing || phase == .calm
             || plan.faults.allSatisfy { kind in
                 switch kind {
-                case .crash, .powerCut, .gracefulRestart, .slowDisk, .coldReads, .diskStall, .diskFull, .syncFailure,
+                case .crash, .powerCut, .gracefulRestart, .slowDisk, .coldReads, .diskStall, .diskFull,
+                    .syncFailure,
                     .burst, .clockJump, .clockSkew:
                     true
                 default: false
@@ -208,7 +211,9 @@ extension Simulation {
     private func checkHealed() throws(Violation) {
         for process in processes {
             if let intruder = process.intruder {
-                throw Violation("Refused", "\(process.name) was started by \(intruder.fault.rawValue), and nobody refused it")
+                throw Violation(
+                    "Refused",
+                    "\(process.name) was started by \(intruder.fault.rawValue), and nobody refused it")
             }
             guard process.state == .running else {
                 throw Violation("Accurate", "\(process.name) isn't running though all faults are over")
@@ -226,13 +231,15 @@ extension Simulation {
             let expected = process.disk.durableVersion(key)
             guard expected > .none else { continue }
             let record = process.disk.read(WorkloadKeys.stored(key))
-            let found = record.flatMap { Version(of: $0) } ?? .none
+            let found = record.flatMap { HeldVersion(of: $0) } ?? .none
             try durable.stays(key, onDiskOf: process.name, atLeast: expected, found: found)
         }
     }
 
     private mutating func checkWholeState() throws(Violation) {
-        for operation in operations.all where operation.state == .pending && operation.reached != nil { throw answered.overdue(operation) }
+        for operation in operations.all where operation.state == .pending && operation.reached != nil {
+            throw answered.overdue(operation)
+        }
         var views: [Agreed.View] = []
         for process in processes {
             try checkDisk(process)

@@ -58,10 +58,14 @@ extension Simulation {
         case .merge(let request):
             return (
                 WorkloadKeys.index(of: request.key),
-                "merge #\(hex(request.request)) \(request.isFresh ? "fresh " : "")\(Self.text(request.record))"
+                "merge #\(hex(request.request)) "
+                    + "\(request.isFresh ? "fresh " : "")\(Self.text(request.record))"
             )
         case .mergeAnswer(let answer):
-            return (recorder?.key(of: answer.request, by: asker), "answer #\(hex(answer.request)) \(answer.outcome)")
+            return (
+                recorder?.key(of: answer.request, by: asker),
+                "answer #\(hex(answer.request)) \(answer.outcome)"
+            )
         case .read(let request):
             return (
                 WorkloadKeys.index(of: request.key),
@@ -83,7 +87,7 @@ extension Simulation {
 
     static func text(_ record: Blob?) -> String {
         guard let record else { return "nothing" }
-        guard let view = try? RegisterView(record.span), let version = Version(of: record) else {
+        guard let view = try? RegisterView(record.span), let version = HeldVersion(of: record) else {
             return "bytes that are no record"
         }
         let expiry = view.expiry.map { ", expires at \($0)" } ?? ""

@@ -12,7 +12,8 @@ extension Simulation {
         try finishTurn(process)
     }
 
-    /// Handles the events that wait, then writes what they wrote. A refused write is an event of the same turn.
+    /// Handles the events that wait, then writes what they wrote. A refused write is an event of the same
+    /// turn.
     mutating func finishTurn(_ process: SimulatedProcess) throws(Violation) {
         repeat {
             try pump(process)
@@ -57,7 +58,7 @@ extension Simulation {
         case .reply(let ticket, let reply): try clientAnswered(process, ticket.number, reply)
         case .introduce(let peer, let id, let address): introduce(process, peer, id, address)
         case .send(let peer, let message):
-            if case .merge(let request) = message { noteSent(request.record) }
+            if case .merge(let request) = message { try noteSent(request.record) }
             send(process, peer, message)
         case .respond(let link, let message): respond(process, link, message)
         case .accept(let link, let id): accept(process, link, id)
@@ -72,11 +73,16 @@ extension Simulation {
     }
 
     /// A value is on its way to a replica.
-    private mutating func noteSent(_ record: Blob) {
+    private mutating func noteSent(_ record: Blob) throws(Violation) {
         guard let view = try? RegisterView(record.span), view.state == .present,
-            let source = WorkloadValues.operation(of: record.span.extracting(view.valueOffset..<record.count)),
-            operations[source] != nil
+            let source = WorkloadValues.operation(
+                of: record.span.extracting(view.valueOffset..<record.count)),
+            let operation = operations[source]
         else { return }
+        guard operation.state != .refused else {
+            throw Violation(
+                "Answered", key: operation.key, "\(operation.described) was refused, and then it was sent")
+        }
         operations.update(source) { $0.wasSent = true }
     }
 
@@ -115,7 +121,8 @@ extension Simulation {
         process.wakeWanted = local
         guard local != .distantFuture else { return }
         let instant = max(now, process.clock.instant(ofMonotonic: local))
-        // A wake that is scheduled sooner looks again when it comes: most deadlines are moved later all the time.
+        // A wake that is scheduled sooner looks again when it comes: most deadlines are moved later all the
+        // time.
         guard instant < process.wakeScheduled else { return }
         process.wakeScheduled = instant
         heap.push(.wake(process.index, life: process.life), at: instant)
@@ -169,7 +176,8 @@ extension Simulation {
         }
         let cold = ColdRead(ticket: ticket, key: key, asAsked: record, isLate: disks.chance(0.5))
         schedule(
-            .read(process.index, life: process.life, cold), after: disks.within(disk.conditions.coldReadLatency))
+            .read(process.index, life: process.life, cold),
+            after: disks.within(disk.conditions.coldReadLatency))
     }
 
     /// Hands the turn's writes to the engine, and begins a sync if none is under way.
@@ -220,7 +228,8 @@ extension Simulation {
         if disk.conditions.refusal == .diskFull {
             // The shell tries again until there is room.
             schedule(
-                .stampsReserved(process.index, life: process.life, ceiling: ceiling), after: .milliseconds(250))
+                .stampsReserved(process.index, life: process.life, ceiling: ceiling),
+                after: .milliseconds(250))
             return
         }
         disk.landCeiling()

@@ -5,20 +5,23 @@ import MartletVersions
 
 /// A cluster of real `Node`s in a simulated world, run from one seed.
 ///
-/// **World.** One heap holds all that will happen, in the order of time; nothing else moves time on. The network
-/// (`SimulatedNetwork`, `Connection`), the disks (`SimulatedDisk`), the clocks (`SimulatedClock`) and the processes
-/// (`SimulatedProcess`) stand for what `MartletRuntime` has of them, and break as those do. Every frame between nodes is
-/// written to bytes and scanned again, so that damaged bytes meet the real checksums. There is no other source of time or
-/// randomness, no thread and no hash order: the same seed gives the same run, which `TraceHash` sums up.
+/// **World.** One heap holds all that will happen, in the order of time; nothing else moves time on. The
+/// network (`SimulatedNetwork`, `Connection`), the disks (`SimulatedDisk`), the clocks (`SimulatedClock`) and
+/// the processes (`SimulatedProcess`) stand for what `MartletRuntime` has of them, and break as those do.
+/// Every frame between nodes is written to bytes and scanned again, so that damaged bytes meet the real
+/// checksums. There is no other source of time or randomness, no thread and no hash order: the same seed
+/// gives the same run, which `TraceHash` sums up.
 ///
-/// **Run.** Forming, a fault phase (FoundationDB's and TigerBeetle's way: a random swarm of faults), a healing phase, a
-/// calm phase in which nothing may fail any more, and a sweep over all keys and disks (`Phase`).
+/// **Run.** Forming, a fault phase (FoundationDB's and TigerBeetle's way: a random swarm of faults), a
+/// healing phase, a calm phase in which nothing may fail any more, and a sweep over all keys and disks
+/// (`Phase`).
 ///
-/// **Checkers** (Checkers/) look at each acknowledgement, each read, each record on its way to a disk, and at the whole
-/// state at the end. They share no code with the node. The first broken promise ends the run.
+/// **Checkers** (Checkers/) look at each acknowledgement, each read, each record on its way to a disk, and at
+/// the whole state at the end. They share no code with the node. The first broken promise ends the run.
 ///
-/// Deviations from the real shell, and why they're harmless: TCP is frames in order, not segments, with losses as delays;
-/// a turn of the loop handles what one packet brought, or all that waited while the process was paused.
+/// Deviations from the real shell, and why they're harmless: TCP is frames in order, not segments, with
+/// losses as delays; a turn of the loop handles what one packet brought, or all that waited while the process
+/// was paused.
 package struct Simulation: ~Copyable {
     package let plan: SimulationPlan
     let options: SimulationOptions
@@ -34,7 +37,8 @@ package struct Simulation: ~Copyable {
     var connections = ConnectionTable()
     /// When anything last hindered messages between machines.
     var disturbedAt = Instant.zero
-    /// Counts the times that all faults were ended at once: what was to end an earlier fault has nothing to end then.
+    /// Counts the times that all faults were ended at once: what was to end an earlier fault has nothing to
+    /// end then.
     var faultRound = 0
 
     // One source of randomness each, so that one part's draws don't shift another's.
@@ -73,7 +77,10 @@ package struct Simulation: ~Copyable {
         package var orphaned = 0
         package var faults = 0
         package var badFrames = 0
+        package var datagrams = 0
         package var datagramBytes = 0
+        package var frames = 0
+        package var frameBytes = 0
         package var formedAt: Instant?
 
         package init() {}
@@ -89,7 +96,10 @@ package struct Simulation: ~Copyable {
             orphaned += other.orphaned
             faults += other.faults
             badFrames += other.badFrames
+            datagrams += other.datagrams
             datagramBytes += other.datagramBytes
+            frames += other.frames
+            frameBytes += other.frameBytes
         }
     }
 
@@ -142,8 +152,10 @@ package struct Simulation: ~Copyable {
     /// How wrong a wall clock is that nobody has tampered with.
     static let clockErrorMax = Interval.milliseconds(5)
 
-    /// Within a zone a fraction of a millisecond, between zones a few of them, between data centres up to forty.
-    private static func latencies(_ machines: [SimulationPlan.Machine], _ random: inout Random) -> [Interval] {
+    /// Within a zone a fraction of a millisecond, between zones a few of them, between data centres up to
+    /// forty.
+    private static func latencies(_ machines: [SimulationPlan.Machine], _ random: inout Random) -> [Interval]
+    {
         let betweenZones = random.within(.microseconds(300)...(.milliseconds(3)))
         let betweenCentres = random.within(.milliseconds(5)...(.milliseconds(40)))
         return machines.flatMap { from in
@@ -164,17 +176,6 @@ package struct Simulation: ~Copyable {
             counters.occurrences += 1
             try happen(occurrence)
         }
-    }
-
-    /// Runs on for an interval; for scenarios.
-    package mutating func run(for interval: Interval) throws(Violation) {
-        let end = now + interval
-        while let next = heap.soonest, next <= end, let (at, occurrence) = heap.pop() {
-            now = at
-            counters.occurrences += 1
-            try happen(occurrence)
-        }
-        now = end
     }
 
     /// Sums up everything that was delivered, in order.

@@ -1,7 +1,7 @@
 import MartletBase
 
-/// A running hash of everything that was delivered to a node, in order: two runs of one seed are equal if and only if
-/// (but for collisions) their hashes are. The invariant Deterministic is checked by comparing them.
+/// A running hash of everything that was delivered to a node, in order: two runs of one seed are equal if and
+/// only if (but for collisions) their hashes are. The invariant Deterministic is checked by comparing them.
 struct TraceHash {
     private(set) var value: UInt64 = 0x6D61_7274_6C65_7400
     private(set) var events: UInt64 = 0

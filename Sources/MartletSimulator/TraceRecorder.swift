@@ -39,11 +39,13 @@ struct TraceRecorder {
         keys[RequestName(process: process, number: number)] = key
     }
 
-    func key(of number: UInt64, by process: Int) -> Int? { keys[RequestName(process: process, number: number)] }
+    func key(of number: UInt64, by process: Int) -> Int? {
+        keys[RequestName(process: process, number: number)]
+    }
 
-    /// The last lines that concern the key, or the whole cluster.
+    /// The last lines that concern the whole cluster, or the key if there is one.
     func excerpt(key: Int?, count: Int) -> [String] {
-        let relevant = lines.filter { $0.key == nil || key == nil || $0.key == key }
+        let relevant = lines.filter { $0.key == nil || $0.key == key }
         return relevant.suffix(count).map(\.description)
     }
 }

@@ -21,7 +21,8 @@ struct Arguments {
 
     static let usage = """
         usage: martlet-sim [--seeds A..B | --seed S] [--nodes N] [--duration SECONDS] [--plant BUG]
-                           [--verify-determinism K] [--jobs N] [--trace] [--lines N] [--json] [--list-plants]
+                           [--verify-determinism [K]] [--jobs N] [--trace] [--lines N] [--json]
+                           [--list-plants]
 
           --seeds A..B              the seeds to run (1..200)
           --seed S                  one seed
@@ -29,7 +30,7 @@ struct Arguments {
           --duration SECONDS        how long faults last; else the seed draws 20 to 60
           --plant BUG               put a deliberate bug into every node; the run should find it
           --list-plants             name the bugs that can be planted
-          --verify-determinism K    run the first K seeds twice and compare their traces' hashes (0)
+          --verify-determinism [K]  run the first K seeds, or all, twice and compare their traces' hashes
           --jobs N                  threads, each with seeds of its own (2)
           --trace                   print the readable trace of each run
           --lines N                 lines of trace in the report of a failure (150)
@@ -47,7 +48,8 @@ struct Arguments {
         func number(_ option: String, _ range: ClosedRange<UInt64>) throws(Refusal) -> UInt64 {
             let text = try value(option)
             guard let number = UInt64(text), range.contains(number) else {
-                throw .usage("\(option) takes a number from \(range.lowerBound) to \(range.upperBound), not \(text)")
+                throw .usage(
+                    "\(option) takes a number from \(range.lowerBound) to \(range.upperBound), not \(text)")
             }
             return number
         }
@@ -68,7 +70,10 @@ struct Arguments {
                     throw .usage("no bug is called \(name); --list-plants names them")
                 }
                 options.plant = plant
-            case "--verify-determinism": verified = try number(option, 0...UInt64.max)
+            case "--verify-determinism":
+                // Without a number: all of them.
+                let isNumbered = rest.first.map { UInt64($0) != nil } ?? false
+                verified = isNumbered ? try number(option, 0...UInt64.max) : .max
             case "--jobs": jobs = Int(try number(option, 1...64))
             case "--lines": traceLines = Int(try number(option, 0...1_000_000))
             case "--trace": wantsTrace = true
@@ -82,7 +87,8 @@ struct Arguments {
 
     private static func range(_ text: String) -> ClosedRange<UInt64>? {
         let parts = text.split(separator: ".", omittingEmptySubsequences: true)
-        guard parts.count == 2, text.contains(".."), let first = UInt64(parts[0]), let last = UInt64(parts[1]),
+        guard parts.count == 2, text.contains(".."), let first = UInt64(parts[0]),
+            let last = UInt64(parts[1]),
             first <= last
         else { return nil }
         return first...last

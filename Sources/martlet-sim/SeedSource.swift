@@ -3,8 +3,8 @@ import MartletBase
 import MartletSimulator
 import Synchronization
 
-/// Hands seeds to jobs and gathers what came of them. The results count in the order of their seeds, so what is printed
-/// doesn't depend on how many jobs there are.
+/// Hands seeds to jobs and gathers what came of them. The results count in the order of their seeds, so what
+/// is printed doesn't depend on how many jobs there are.
 final class SeedSource: Sendable {
     struct State {
         var next: UInt64
@@ -50,10 +50,10 @@ final class SeedSource: Sendable {
     }
 
     /// One job: seeds until there are none.
-    func work(job: Int) {
+    func work() {
         while let seed = take() {
             TrapReport.begin(
-                job: job, "the trap above is of seed \(seed); replay: \(arguments.options.command(seed: seed))\n")
+                "the trap above is of seed \(seed); replay: \(arguments.options.command(seed: seed))\n")
             let result = SeedResult.run(seed, arguments.options)
             var differs = false
             if seed - arguments.seeds.lowerBound < arguments.verified {

@@ -8,10 +8,14 @@ enum Summary {
     static func text(_ state: SeedSource.State, simulated: Double, seconds: Double) -> String {
         let counters = state.counters
         let rate = seconds > 0 ? Int(simulated / seconds) : 0
-        return "\(state.finished) seeds, \(state.broken.count + state.differing.count) broken, in \(tenths(seconds)) s: "
+        return
+            "\(state.finished) seeds, \(state.broken.count + state.differing.count) broken, in "
+            + "\(tenths(seconds)) s: "
             + "\(Int(simulated)) simulated seconds, \(rate) a second; \(counters.operations) operations "
-            + "(\(counters.acknowledged) writes and \(counters.reads) reads answered, \(counters.refused) refused, "
-            + "\(counters.timedOut) timed out, \(counters.orphaned) lost with their node), \(counters.faults) faults, "
+            + "(\(counters.acknowledged) writes and \(counters.reads) reads answered, "
+            + "\(counters.refused) refused, "
+            + "\(counters.timedOut) timed out, \(counters.orphaned) lost with their node), "
+            + "\(counters.faults) faults, "
             + "\(counters.badFrames) bad frames, \(counters.events) events; hash \(hex(state.hashOfAll))"
     }
 
@@ -44,7 +48,8 @@ func printProgress(_ source: SeedSource, since began: Double) {
     guard seconds > 0 else { return }
     let total = source.arguments.seeds.count
     write(
-        "\r\(finished) of \(total) seeds, \(Int(Double(finished) / seconds)) a second, \(Int(simulated / seconds)) "
+        "\r\(finished) of \(total) seeds, \(Int(Double(finished) / seconds)) a second, "
+            + "\(Int(simulated / seconds)) "
             + "simulated seconds a second   ", to: STDERR_FILENO)
 }
 

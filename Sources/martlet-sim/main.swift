@@ -8,10 +8,10 @@ import Synchronization
 func runSeeds(_ arguments: Arguments) -> Int32 {
     let source = SeedSource(arguments)
     let jobs = Int(min(UInt64(arguments.jobs), arguments.seeds.upperBound - arguments.seeds.lowerBound &+ 1))
-    TrapReport.install(jobs: max(1, jobs))
+    TrapReport.install()
     let began = monotonicSeconds()
     var threads: [JobThread] = []
-    for job in 0..<max(1, jobs) { threads.append(JobThread { source.work(job: job) }) }
+    for _ in 0..<max(1, jobs) { threads.append(JobThread { source.work() }) }
     if isatty(STDERR_FILENO) != 0 {
         while !threads.allSatisfy(\.isDone) {
             usleep(200_000)
@@ -36,7 +36,9 @@ func report(_ source: SeedSource, seconds: Double) -> Int32 {
     }
     let simulated = Double(state.simulatedNanoseconds) / 1e9
     if arguments.wantsJSON {
-        print(Summary.json(state, broken: broken.map(\.seed) + differing, simulated: simulated, seconds: seconds))
+        print(
+            Summary.json(
+                state, broken: broken.map(\.seed) + differing, simulated: simulated, seconds: seconds))
     } else {
         print(Summary.text(state, simulated: simulated, seconds: seconds))
     }
@@ -47,10 +49,10 @@ func traceSeeds(_ arguments: Arguments) -> Int32 {
     var options = arguments.options
     options.isTraced = true
     options.traceSink = { write($0 + "\n", to: STDOUT_FILENO) }
-    TrapReport.install(jobs: 1)
+    TrapReport.install()
     var status: Int32 = 0
     for seed in arguments.seeds {
-        TrapReport.begin(job: 0, "the trap above is of seed \(seed)\n")
+        TrapReport.begin("the trap above is of seed \(seed)\n")
         var simulation = Simulation(seed: seed, options)
         write("seed \(seed): \(simulation.plan.summary)\n", to: STDOUT_FILENO)
         var broken: Violation?

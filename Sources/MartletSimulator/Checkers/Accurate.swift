@@ -1,10 +1,10 @@
 import MartletBase
 
-/// Accurate: a node that is alive and reachable isn't held dead for longer than the suspicion bound, and a dead one is
-/// detected by all within the SWIM bound. Looked at once a second.
+/// Accurate: a node that is alive and reachable isn't held dead for longer than the suspicion bound, and a
+/// dead one is detected by all within the SWIM bound. Looked at once a second.
 struct Accurate {
-    /// Long enough for a probe to come round, an unconfirmed suspicion to time out (6 times 2 s by default) and the news
-    /// to spread; and for a cluster that was torn apart to find together again.
+    /// Long enough for a probe to come round, an unconfirmed suspicion to time out (6 times 2 s by default)
+    /// and the news to spread; and for a cluster that was torn apart to find together again.
     static let bound = Interval.seconds(25)
     private(set) var checked = 0
 
@@ -25,7 +25,8 @@ struct Accurate {
                 if other.state == .running, other.intruder == nil, belief == .down || belief == .left {
                     throw Violation(
                         "Accurate",
-                        "\(observer.name) holds \(other.name) for dead, which has been alive and reachable for "
+                        "\(observer.name) holds \(other.name) for dead, which has been alive and "
+                            + "reachable for "
                             + "\((now - max(disturbed, other.wellSince)).milliseconds) ms")
                 }
                 if other.state == .down, mayDetect, belief == .up || belief == .suspect {

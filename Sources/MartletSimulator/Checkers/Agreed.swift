@@ -1,8 +1,9 @@
 import MartletBase
 import MartletRing
 
-/// Agreed: after gossip settles, all live nodes compute the same ring and the same preference lists. And what makes that
-/// so: what a node knows of another in the ring only grows; an entry never gives way to an older one.
+/// Agreed: after gossip settles, all live nodes compute the same ring and the same preference lists. And what
+/// makes that so: what a node knows of another in the ring only grows; an entry never gives way to an older
+/// one.
 struct Agreed {
     /// By process: the digest of its ring when it was last looked at, and the incarnations of its entries.
     private var digests: [UInt64]
@@ -21,13 +22,16 @@ struct Agreed {
 
     func hasChanged(_ process: Int, _ digest: UInt64) -> Bool { digests[process] != digest }
 
-    mutating func changed(_ process: Int, _ name: String, _ digest: UInt64, _ entries: [RingEntry]) throws(Violation) {
+    mutating func changed(_ process: Int, _ name: String, _ digest: UInt64, _ entries: [RingEntry])
+        throws(Violation)
+    {
         digests[process] = digest
         for entry in entries {
             if let known = incarnations[process][entry.id], entry.incarnation < known {
                 throw Violation(
                     "Agreed",
-                    "\(name) took the entry of \(entry.name) with incarnation \(entry.incarnation) in place of one with "
+                    "\(name) took the entry of \(entry.name) with incarnation \(entry.incarnation) "
+                        + "in place of one with "
                         + "\(known)")
             }
             incarnations[process][entry.id] = entry.incarnation
@@ -48,12 +52,14 @@ struct Agreed {
         for view in views {
             guard view.ringDigest == first.ringDigest else {
                 throw Violation(
-                    "Agreed", "\(first.name) and \(view.name) have different rings: \(hex(first.ringDigest)) and "
+                    "Agreed",
+                    "\(first.name) and \(view.name) have different rings: \(hex(first.ringDigest)) and "
                         + hex(view.ringDigest))
             }
             for (key, owners) in view.owners.enumerated() where owners != first.owners[key] {
                 throw Violation(
-                    "Agreed", key: key, "\(first.name) and \(view.name) have different preference lists for k\(key)")
+                    "Agreed", key: key,
+                    "\(first.name) and \(view.name) have different preference lists for k\(key)")
             }
             guard view.isAgreed else {
                 throw Violation("Agreed", "\(view.name) doesn't know that all have the same ring")

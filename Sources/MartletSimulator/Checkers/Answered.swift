@@ -2,8 +2,9 @@ import MartletBase
 import MartletNode
 import MartletVersions
 
-/// Outcomes are exact (DESIGN 3): every request is answered once, by its deadline, while its node runs; a refusal means
-/// that nothing was sent; a timeout names only replicas that acknowledged; and in a healthy cluster nothing fails.
+/// Outcomes are exact (DESIGN 3): every request is answered once, by its deadline, while its node runs; a
+/// refusal means that nothing was sent; a timeout names only replicas that acknowledged; and in a healthy
+/// cluster nothing fails.
 struct Answered {
     /// How much later than its deadline an answer may come: the node's timer, and the turn it waits for.
     static let slack = Interval.milliseconds(5)
@@ -21,7 +22,8 @@ struct Answered {
         guard now <= due else {
             throw Violation(
                 "Answered", key: operation.key,
-                "operation \(operation.number) was answered \((now - due).milliseconds) ms after its deadline")
+                "operation \(operation.number) was answered \((now - due).milliseconds) ms after its deadline"
+            )
         }
     }
 
@@ -39,22 +41,26 @@ struct Answered {
         _ operation: Operation, _ failure: RequestFailure, isExplained: Bool
     ) throws(Violation) {
         switch failure {
-        case .unavailable(_, _, let required, let alive, let up, _) where alive >= required || up.count < alive:
+        case .unavailable(_, _, let required, let alive, let up, _)
+        where alive >= required || up.count < alive:
             throw Violation(
                 "Answered", key: operation.key,
-                "operation \(operation.number) is said to be unavailable: required \(required), alive \(alive)")
+                "operation \(operation.number) is said to be unavailable: required \(required), "
+                    + "alive \(alive)"
+            )
         case .timeout(_, _, let required, let acknowledged, _, _, _, let after)
         where acknowledged > required || after > operation.timeout + Self.slack + .seconds(60):
             throw Violation(
                 "Answered", key: operation.key,
-                "operation \(operation.number) timed out after \(after.milliseconds) ms: required \(required), "
+                "operation \(operation.number) timed out after \(after.milliseconds) ms: required "
+                    + "\(required), "
                     + "acknowledged \(acknowledged)")
         default: break
         }
         guard isExplained else {
             throw Violation(
                 "Answered", key: operation.key,
-                "operation \(operation.number) (\(operation.kind.text) of k\(operation.key) at \(operation.level)) failed in "
+                "\(operation.described) failed in "
                     + "a healthy cluster: \(failure)")
         }
     }
@@ -63,7 +69,7 @@ struct Answered {
     func overdue(_ operation: Operation) -> Violation {
         Violation(
             "Answered", key: operation.key,
-            "operation \(operation.number) (\(operation.kind.text) of k\(operation.key) at \(operation.level)) was never "
+            "\(operation.described) was never "
                 + "answered")
     }
 }

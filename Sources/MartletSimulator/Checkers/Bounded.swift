@@ -1,16 +1,17 @@
 import MartletBase
 import MartletNode
 
-/// Bounded: every queue, buffer, cache and retry stays within its limit; overload is refused, not queued. What a node
-/// can see of itself it checks by `checkInvariants`, after each event; this looks at its gauges and at the shell's
-/// queues.
+/// Bounded: every queue, buffer, cache and retry stays within its limit; overload is refused, not queued.
+/// What a node can see of itself it checks by `checkInvariants`, after each event; this looks at its gauges
+/// and at the shell's queues.
 struct Bounded {
     /// What the effects of one event may give rise to at once, one after the other.
     static let eventsOfTurnMax = 100_000
 
     static func check(_ metrics: NodeMetrics, inFlightMax: Int, name: String) throws(Violation) {
         guard metrics.inFlight <= inFlightMax else {
-            throw Violation("Bounded", "\(name) has \(metrics.inFlight) requests under way, of \(inFlightMax) allowed")
+            throw Violation(
+                "Bounded", "\(name) has \(metrics.inFlight) requests under way, of \(inFlightMax) allowed")
         }
         guard metrics.unsyncedMerges <= Limits.replicaRequestsMax + Limits.parkedMergesMax else {
             throw Violation("Bounded", "\(name) waits for \(metrics.unsyncedMerges) merges")

@@ -1,14 +1,16 @@
 import MartletBase
 
-/// Durable: a write that was acknowledged at level L under `batch` and a strict quorum is, for ever after, present at or
-/// dominated on every set of replicas that a read at a level meeting L consults.
+/// Durable: a write that was acknowledged at level L under `batch` and a strict quorum is, for ever after,
+/// present at or dominated on every set of replicas that a read at a level meeting L consults.
 ///
 /// Checked in three steps that together say it:
 ///
-/// 1. When a write is acknowledged, owners that satisfy L hold it where no crash can take it back (`acknowledged`).
-/// 2. What is there stays there: after each crash, and at the end, each disk is read and holds no less (`stays`).
-/// 3. Any set that a read at a level meeting L consults shares an owner with any set that satisfies L; that is
-///    arithmetic (`LevelTable`).
+/// 1. When a write is acknowledged, owners that satisfy L hold it where no crash can take it back
+///    (`acknowledged`).
+/// 2. What is there stays there: after each crash, and at the end, each disk is read and holds no less
+///    (`stays`).
+/// 3. Any set that a read at a level meeting L consults shares an owner with any set that satisfies L; that
+///    is arithmetic (`LevelTable`).
 struct Durable {
     let levels: LevelTable
     private(set) var checked = 0
@@ -17,21 +19,22 @@ struct Durable {
 
     /// - Parameter holders: by data centre, the owners whose disks surely hold no less than the version.
     mutating func acknowledged(
-        _ operation: Operation, _ version: Version, holders: [Int]
+        _ operation: Operation, _ version: HeldVersion, holders: [Int]
     ) throws(Violation) {
         checked += 1
         guard levels.isMet(operation.levelClass, by: holders) else {
             throw Violation(
                 "Durable", key: operation.key,
-                "operation \(operation.number) (\(operation.kind.text) of k\(operation.key) at \(operation.level)) was "
-                    + "acknowledged as \(version), which needs \(levels.required(operation.levelClass)) owners, but only "
+                "\(operation.described) was "
+                    + "acknowledged as \(version), which needs "
+                    + "\(levels.required(operation.levelClass)) owners, but only "
                     + "\(holders.reduce(0, +)) hold it durably")
         }
     }
 
     /// A disk is read back.
     mutating func stays(
-        _ key: Int, onDiskOf name: String, atLeast durable: Version, found: Version
+        _ key: Int, onDiskOf name: String, atLeast durable: HeldVersion, found: HeldVersion
     ) throws(Violation) {
         checked += 1
         guard found >= durable else {

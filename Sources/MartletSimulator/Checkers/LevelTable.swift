@@ -1,11 +1,11 @@
 import MartletBase
 import MartletRing
 
-/// What consistency levels promise, reckoned from first principles and apart from the node's own counting: which sets of
-/// owners satisfy a level, and which levels' sets always meet.
+/// What consistency levels promise, reckoned from first principles and apart from the node's own counting:
+/// which sets of owners satisfy a level, and which levels' sets always meet.
 ///
 /// A *class* is a level together with the coordinator's data centre, which LOCAL levels depend on.
-struct LevelTable {
+package struct LevelTable {
     /// So many owners in all, and so many of each data centre.
     struct Need {
         var total: Int
@@ -21,8 +21,9 @@ struct LevelTable {
         }
     }
 
-    let centres: Int
-    /// The owners that each key has in each data centre, and the copies that the replication factor asks for there.
+    package let centres: Int
+    /// The owners that each key has in each data centre, and the copies that the replication factor asks for
+    /// there.
     private let owners: [Int]
     private let copies: [Int]
     private let needs: [Need]
@@ -30,10 +31,10 @@ struct LevelTable {
     private let complements: [Need]
     private let meets: [Bool]
     private let keeps: [Bool]
-    let classes: Int
+    package let classes: Int
 
     /// - Parameter machines: the machines of each data centre.
-    init(_ replication: ReplicationFactor, centres names: [String], machines: [Int]) {
+    package init(_ replication: ReplicationFactor, centres names: [String], machines: [Int]) {
         switch replication {
         case .count(let count):
             // Where the copies are is then left to the walk: the data centres count as one.
@@ -66,7 +67,7 @@ struct LevelTable {
         }
     }
 
-    func index(_ level: ConsistencyLevel, centre: Int) -> Int {
+    package func index(_ level: ConsistencyLevel, centre: Int) -> Int {
         Int(level.rawValue) * centres + (centres == 1 ? 0 : centre)
     }
 
@@ -98,8 +99,8 @@ struct LevelTable {
             perCentre: copies.indices.map { turned(need.perCentre[$0], copies[$0], owners[$0]) })
     }
 
-    /// Whether no two disjoint sets of owners satisfy one each: for every set of the first kind, all the rest together
-    /// doesn't satisfy the second.
+    /// Whether no two disjoint sets of owners satisfy one each: for every set of the first kind, all the rest
+    /// together doesn't satisfy the second.
     private static func alwaysMeet(_ a: Need, _ b: Need, _ owners: [Int]) -> Bool {
         var counts = owners.map { _ in 0 }
         while true {
@@ -116,21 +117,22 @@ struct LevelTable {
     }
 
     /// Whether the owners counted by data centre satisfy the class.
-    func isMet(_ index: Int, by counts: [Int]) -> Bool { needs[index].isMet(by: counts) }
+    package func isMet(_ index: Int, by counts: [Int]) -> Bool { needs[index].isMet(by: counts) }
 
     /// Whether they suffice to hold what a read of the class showed.
-    func isKept(_ index: Int, by counts: [Int]) -> Bool {
+    package func isKept(_ index: Int, by counts: [Int]) -> Bool {
         needs[index].isMet(by: counts) || complements[index].isMet(by: counts)
     }
 
     /// Whether the class can be satisfied at all.
     func isPossible(_ index: Int) -> Bool { needs[index].isMet(by: owners) }
 
-    /// Whether every set that satisfies the one class shares an owner with every set that satisfies the other.
-    func meet(_ a: Int, _ b: Int) -> Bool { meets[a * classes + b] }
+    /// Whether every set that satisfies the one class shares an owner with every set that satisfies the
+    /// other.
+    package func meet(_ a: Int, _ b: Int) -> Bool { meets[a * classes + b] }
 
     /// Whether a later read of the second class sees what a read of the first has shown.
-    func keeps(_ shown: Int, for later: Int) -> Bool { keeps[shown * classes + later] }
+    package func keeps(_ shown: Int, for later: Int) -> Bool { keeps[shown * classes + later] }
 
     func required(_ index: Int) -> Int { max(needs[index].total, needs[index].perCentre.reduce(0, +)) }
 }

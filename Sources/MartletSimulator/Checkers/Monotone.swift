@@ -1,20 +1,21 @@
 import MartletBase
 import MartletVersions
 
-/// Monotone: with R + W > N no read shows less than an acknowledged write; with 2R > N none shows less than an earlier
-/// read did; for LOCAL levels within the data centre. "Earlier" is by real time: acknowledged, or answered, before the
-/// read began.
+/// Monotone: with R + W > N no read shows less than an acknowledged write; with 2R > N none shows less than
+/// an earlier read did; for LOCAL levels within the data centre. "Earlier" is by real time: acknowledged, or
+/// answered, before the read began.
 ///
-/// Versions are compared in the order of the register's join, so what has expired is no exception: its stamps stay.
+/// Versions are compared in the order of the register's join, so what has expired is no exception: its stamps
+/// stay.
 ///
-/// And last writer wins by real time too: a write that began after another was acknowledged has the greater stamp, when
-/// their levels meet and both coordinators' clocks were right within the bound.
+/// And last writer wins by real time too: a write that began after another was acknowledged has the greater
+/// stamp, when their levels meet and both coordinators' clocks were right within the bound.
 struct Monotone {
     let levels: LevelTable
     private(set) var checked = 0
     /// By key, then by class: the greatest version that was acknowledged, or shown.
-    private var acknowledged: [Version]
-    private var shown: [Version]
+    private var acknowledged: [HeldVersion]
+    private var shown: [HeldVersion]
     /// The greatest stamp of those whose coordinators' clocks were right.
     private var stamped: [Stamp]
 
@@ -26,8 +27,8 @@ struct Monotone {
     }
 
     /// What a read that begins now must show.
-    func readFloor(_ key: Int, _ levelClass: Int) -> Version {
-        var floor = Version.none
+    func readFloor(_ key: Int, _ levelClass: Int) -> HeldVersion {
+        var floor = HeldVersion.none
         let base = key * levels.classes
         for other in 0..<levels.classes {
             let written = acknowledged[base + other]
@@ -48,7 +49,7 @@ struct Monotone {
         return floor
     }
 
-    mutating func wrote(_ operation: Operation, _ version: Version) throws(Violation) {
+    mutating func wrote(_ operation: Operation, _ version: HeldVersion) throws(Violation) {
         checked += 1
         let place = operation.key * levels.classes + operation.levelClass
         if operation.retried == nil, operation.kind != .expire,
@@ -56,8 +57,10 @@ struct Monotone {
         {
             throw Violation(
                 "Monotone", key: operation.key,
-                "operation \(operation.number) (\(operation.kind.text) of k\(operation.key) at \(operation.level)) began "
-                    + "after a write stamped \(operation.stampFloor) was acknowledged, but was stamped below it: \(version)")
+                "\(operation.described) began "
+                    + "after a write stamped \(operation.stampFloor) was acknowledged, but was "
+                    + "stamped below it: \(version)"
+            )
         }
         acknowledged[place] = max(acknowledged[place], version)
         if operation.retried == nil {
@@ -67,19 +70,19 @@ struct Monotone {
 
     /// - Parameter holders: by data centre, the owners whose disks surely hold no less than what is shown.
     mutating func read(
-        _ operation: Operation, _ version: Version, holders: [Int]
+        _ operation: Operation, _ version: HeldVersion, holders: [Int]
     ) throws(Violation) {
         checked += 1
         guard version >= operation.floor else {
             throw Violation(
                 "Monotone", key: operation.key,
-                "operation \(operation.number) (get of k\(operation.key) at \(operation.level)) shows \(version), though "
+                "\(operation.described) shows \(version), though "
                     + "\(operation.floor) was acknowledged or shown before it began")
         }
         guard version == .none || levels.isKept(operation.levelClass, by: holders) else {
             throw Violation(
                 "Monotone", key: operation.key,
-                "operation \(operation.number) (get of k\(operation.key) at \(operation.level)) shows \(version), which only "
+                "\(operation.described) shows \(version), which only "
                     + "\(holders.reduce(0, +)) owners hold durably: a later read may show less")
         }
         let place = operation.key * levels.classes + operation.levelClass

@@ -1,8 +1,8 @@
 import MartletBase
 import MartletVersions
 
-/// NoPhantom: every value read was written by some client to that key. And a stamp names one write for ever: two writes
-/// never share one, over restarts and clock steps.
+/// NoPhantom: every value read was written by some client to that key. And a stamp names one write for ever:
+/// two writes never share one, over restarts and clock steps.
 struct NoPhantom {
     /// What a stamp stands for: the key and the operation whose content it was; zero for a deletion.
     private struct Meaning: Equatable {
@@ -37,23 +37,28 @@ struct NoPhantom {
             let value = record.span.extracting(view.valueOffset..<record.count)
             source = WorkloadValues.operation(of: value) ?? 0
             guard let writer = operations[source], writer.key == key, writer.kind == .put else {
-                throw Violation("NoPhantom", key: key, "k\(key) holds a value that no client wrote to it: \(record)")
+                throw Violation(
+                    "NoPhantom", key: key, "k\(key) holds a value that no client wrote to it: \(record)")
             }
             guard writer.state != .refused || writer.wasSent else {
                 throw Violation(
                     "NoPhantom", key: key,
-                    "k\(key) holds the value of operation \(source), which was refused as if nothing had been sent")
+                    "k\(key) holds the value of operation \(source), which was refused as if nothing "
+                        + "had been sent"
+                )
             }
         }
         if let expiry = view.expiry, !expiries[key].contains(expiry) {
-            throw Violation("NoPhantom", key: key, "k\(key) holds an expiry that no client asked for: \(expiry)")
+            throw Violation(
+                "NoPhantom", key: key, "k\(key) holds an expiry that no client asked for: \(expiry)")
         }
         let meaning = Meaning(key: key, source: source)
         if let known = meanings[view.stamp] {
             guard known == meaning else {
                 throw Violation(
                     "NoPhantom", key: key,
-                    "the stamp \(view.stamp) names two writes: operation \(known.source) of k\(known.key) and operation "
+                    "the stamp \(view.stamp) names two writes: operation \(known.source) of "
+                        + "k\(known.key) and operation "
                         + "\(source) of k\(key)")
             }
         } else {

@@ -1,8 +1,9 @@
 import MartletBase
 import MartletVersions
 
-/// Stamps are what DESIGN 1 says of them: a node that restarts, with a clock set back or not, issues none at or below what
-/// it issued before; and who sends a version again writes that version, and so overtakes nobody.
+/// Stamps are what DESIGN 1 says of them: a node that restarts, with a clock set back or not, issues none at
+/// or below what it issued before; and who sends a version again writes that version, and so overtakes
+/// nobody.
 struct Stamped {
     /// By process: the greatest time in an acknowledgement of its earlier lives, and of all its lives.
     private var earlier: [HybridTime]
@@ -22,14 +23,17 @@ struct Stamped {
             guard stamp == retried else {
                 throw Violation(
                     "Stamped", key: operation.key,
-                    "operation \(operation.number) sent the version \(retried) again, and it was written as \(stamp)")
+                    "operation \(operation.number) sent the version \(retried) again, and it was "
+                        + "written as \(stamp)"
+                )
             }
             return
         }
         guard stamp.time > earlier[process] else {
             throw Violation(
                 "Stamped", key: operation.key,
-                "operation \(operation.number) was stamped \(stamp) by a node that had issued \(earlier[process]) before it "
+                "operation \(operation.number) was stamped \(stamp) by a node that had issued "
+                    + "\(earlier[process]) before it "
                     + "was restarted")
         }
         greatest[process] = max(greatest[process], stamp.time)

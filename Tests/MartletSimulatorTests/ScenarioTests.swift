@@ -1,0 +1,96 @@
+import MartletBase
+import MartletGossip
+import MartletSimulator
+import Testing
+
+/// Membership with default settings, whole nodes on a simulated network. Times are of the simulation.
+@Suite struct ScenarioTests {
+    /// A cluster that has formed and settled.
+    private func cluster(
+        _ nodes: Int, seed: UInt64, loss: Double = 0, _ body: (inout Simulation) throws -> Void
+    ) throws {
+        var simulation = Simulation(.quiet(seed: seed, nodes: nodes), SimulationOptions())
+        simulation.beginScenario()
+        simulation.loseDatagrams(share: loss)
+        let formed = try simulation.run(atMost: .seconds(60)) { $0.isFormed }
+        #expect(formed != nil, "\(nodes) nodes, seed \(seed): no ring within a minute")
+        try simulation.run(for: .seconds(10))
+        try body(&simulation)
+    }
+
+    private func median(_ intervals: [Interval]) -> Interval { intervals.sorted()[intervals.count / 2] }
+
+    @Test func aKilledNodeIsKnownDeadAndALateOneAlive() throws {
+        var deaths: [Interval] = []
+        for seed in UInt64(1)...3 {
+            try cluster(30, seed: seed) { simulation in
+                for victim in [3, 17, 29] {
+                    try simulation.kill(victim)
+                    let dead = try simulation.run(atMost: .seconds(30)) { $0.isHeld(.down, victim) }
+                    deaths.append(try #require(dead, "seed \(seed): n\(victim + 1) is not held dead by all"))
+                    try simulation.run(for: .seconds(3))
+                    try simulation.start(victim)
+                    let alive = try simulation.run(atMost: .seconds(3)) { $0.isHeld(.up, victim) }
+                    #expect(alive != nil, "seed \(seed): n\(victim + 1) is not known within 3 s")
+                    try simulation.run(for: .seconds(5))
+                }
+            }
+        }
+        print("30 nodes: a kill -9 is known by all after \(median(deaths).milliseconds) ms in the median")
+        #expect(median(deaths) < .seconds(5), "\(deaths.map(\.milliseconds)) ms")
+    }
+
+    @Test func anIdleClusterIsQuiet() throws {
+        try cluster(30, seed: 4) { simulation in
+            try simulation.run(for: .seconds(30))
+            let before = simulation.bytesSent
+            try simulation.run(for: .seconds(120))
+            let rate = (simulation.bytesSent - before) / 120 / 30
+            print("30 nodes, idle: \(rate) bytes a second a node")
+            #expect(rate < 600, "\(rate) bytes a second a node")
+        }
+    }
+
+    @Test func aHundredNodesLoseSomeDatagrams() throws {
+        try cluster(100, seed: 5, loss: 0.05) { simulation in
+            for victim in [8, 77] {
+                try simulation.kill(victim)
+                let dead = try simulation.run(atMost: .seconds(8)) { $0.isHeld(.down, victim) }
+                let text = dead.map { "\($0.milliseconds) ms" } ?? "more than 8 s"
+                print("100 nodes, 5% loss: a kill -9 is known by all after \(text)")
+                #expect(dead != nil, "n\(victim + 1) is not held dead by all within 8 s")
+            }
+        }
+    }
+
+    @Test func nobodyIsHeldDeadForAnHour() throws {
+        try cluster(10, seed: 6, loss: 0.01) { simulation in
+            for _ in 0..<360 {
+                try simulation.run(for: .seconds(10))
+                for index in 0..<10 {
+                    for observer in 0..<10 where observer != index {
+                        let liveness = simulation.liveness(of: index, seenBy: observer)
+                        #expect(liveness == .up || liveness == .suspect)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func aPausedNodeIsSoonUpAgain() throws {
+        for seed in UInt64(7)...9 {
+            try cluster(5, seed: seed) { simulation in
+                simulation.pause(2, for: .seconds(20))
+                try simulation.run(for: .seconds(19))
+                let isHeldDown = simulation.isHeld(.down, 2)
+                #expect(isHeldDown, "seed \(seed): it is held dead while it is paused")
+                try simulation.run(for: .seconds(1))
+                let up = try simulation.run(atMost: .seconds(5)) { $0.isHeld(.up, 2) }
+                print(
+                    "paused for 20 s: up again after \(up.map { "\($0.milliseconds) ms" } ?? "more than 5 s")"
+                )
+                #expect(up != nil, "seed \(seed): it is not up again within 5 s")
+            }
+        }
+    }
+}

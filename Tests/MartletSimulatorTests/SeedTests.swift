@@ -1,0 +1,35 @@
+import MartletBase
+import MartletNode
+import MartletSimulator
+import Testing
+
+/// Whole runs: every promise is kept, and a seed is a run.
+@Suite struct SeedTests {
+    @Test(arguments: 1...12)
+    func everyPromiseIsKept(seed: UInt64) {
+        let options = SimulationOptions()
+        let result = SeedResult.run(seed, options)
+        #expect(result.violation == nil, "\(result.report(options, lines: 60))")
+        #expect(result.counters.operations > 300)
+    }
+
+    @Test(arguments: [3, 17])
+    func aSeedIsARun(seed: UInt64) {
+        let first = SeedResult.run(seed, SimulationOptions())
+        let second = SeedResult.run(seed, SimulationOptions())
+        #expect(first.traceHash == second.traceHash)
+        #expect(first.counters.events == second.counters.events)
+        var traced = SimulationOptions()
+        traced.isTraced = true
+        #expect(SeedResult.run(seed, traced).traceHash == first.traceHash, "a trace changes nothing")
+        #expect(SeedResult.run(seed + 1, SimulationOptions()).traceHash != first.traceHash)
+    }
+
+    /// Every seed that has found a bug: docs/BUGS.md.
+    @Test(arguments: [1, 3, 7, 67, 262, 464, 1_667, 8_327, 9_517, 20_956])
+    func whatOnceBrokeHolds(seed: UInt64) {
+        let options = SimulationOptions()
+        let result = SeedResult.run(seed, options)
+        #expect(result.violation == nil, "\(result.report(options, lines: 60))")
+    }
+}
