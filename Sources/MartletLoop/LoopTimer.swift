@@ -49,6 +49,9 @@ package final class LoopTimer: LoopHandle {
         if deadline == .distantFuture { return }
         let milliseconds = Self.milliseconds(of: deadline)
         if milliseconds > uv_now(loop.uv) { return start(milliseconds) }
+        // The turn's clock may have been read before the deadline, by a callback that took long. An owner that is told
+        // of such a time finds nothing due and arms the same deadline again: libuv would then fire it for ever.
+        if loop.now.monotonic < deadline { loop.updateNow() }
         deadline = .distantFuture
         onFire?()
     }
