@@ -12,6 +12,7 @@ package final class LoopTimer: LoopHandle {
     private var deadline = Instant.distantFuture
     /// What libuv's timer waits for, in milliseconds of the monotonic clock.
     private var armedMilliseconds = UInt64.max
+    private var isFiring = false
 
     /// `onFire` is called once for each deadline that is reached; it may arm the timer again.
     package init(_ loop: EventLoop, onFire: @escaping () -> Void) {
@@ -39,9 +40,12 @@ package final class LoopTimer: LoopHandle {
         armedMilliseconds = milliseconds
         // Relative to the loop's time, which may be behind the clock: the sum is what counts.
         let now = uv_now(loop.uv)
+        // libuv runs a timer that is due in the pass that armed it: a deadline that has passed already waits for the next
+        // pass, so that no owner can keep the loop from its sockets.
+        let soonest: UInt64 = isFiring ? 1 : 0
         uv_timer_start(
             timer, { owner($0?.pointee.data, LoopTimer.self).fired() },
-            milliseconds > now ? milliseconds - now : 0, 0)
+            milliseconds > now ? milliseconds - now : soonest, 0)
     }
 
     private func fired() {
@@ -53,7 +57,12 @@ package final class LoopTimer: LoopHandle {
         // of such a time finds nothing due and arms the same deadline again: libuv would then fire it for ever.
         if loop.now.monotonic < deadline { loop.updateNow() }
         deadline = .distantFuture
+        // libuv's time moved on while this turn's callbacks ran, and the turn's cached clock did not: the owner must see
+        // that its deadline has come, or it would ask for it again, and get it again, without end.
+        loop.updateNow()
+        isFiring = true
         onFire?()
+        isFiring = false
     }
 
     override func didClose() { onFire = nil }
