@@ -15,7 +15,7 @@ enum CommandCode: UInt8 {
     case ttl, pttl, expireTime, pexpireTime
     case expire, pexpire, expireAt, pexpireAt, persist
     case consistency, vget, vset, vdel
-    case martletStatus, martletRing, martletMetrics, martletHelp
+    case martletStatus, martletRing, martletHints, martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
     case multi
 }

@@ -89,6 +89,7 @@ extension RedisSession {
         case .info: info(request)
         case .martletStatus: martletStatus()
         case .martletRing: martletRing(request)
+        case .martletHints: martletHints()
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)
         default: invariantBroken("\(table.rows[row].name) has nothing that carries it out")
