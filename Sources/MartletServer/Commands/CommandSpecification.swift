@@ -17,7 +17,7 @@ enum CommandCode: UInt8 {
     case consistency, vget, vset, vdel
     case martletStatus, martletRing, martletHints, martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
-    case multi
+    case transaction
 }
 
 /// A row of the command table: all that is known of a command without carrying it out.

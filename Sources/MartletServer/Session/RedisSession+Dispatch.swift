@@ -44,7 +44,8 @@ extension RedisSession {
         case .vget: vget(request)
         case .vset: vset(request)
         case .vdel: vdel(request)
-        case .multi:
+        case .transaction:
+            // EXEC too: it is whose reply clients show.
             refuse(
                 "ERR MULTI is not supported: Martlet has no transactions "
                     + "(redis-py: pipeline(transaction=False))")
