@@ -63,6 +63,8 @@ package enum Limits {
     package static let rememberedStampsMax = 1 << 20
 
     // MARK: Queues of the core
+    /// Deadlines of requests that have ended, beside as many as are under way.
+    package static let deadlinesKept = 4_096
     /// Merges that wait until the stamp ceiling is raised above their stamps.
     package static let parkedMergesMax = 4_096
     /// Merges and reads that a replica has under way for its peers.

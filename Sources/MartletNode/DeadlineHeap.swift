@@ -2,7 +2,7 @@ import MartletBase
 
 /// Instants at which something is due, soonest first; equal instants in the order in which they were added, so that the
 /// order of effects is the same on every machine. Entries aren't removed when what they were for has ended: the owner
-/// finds them stale when they come up.
+/// finds them stale when they come up, or sweeps them out when there are many.
 struct DeadlineHeap<Item> {
     private struct Entry {
         var at: Instant
@@ -28,6 +28,13 @@ struct DeadlineHeap<Item> {
             heap.swapAt(child, parent)
             child = parent
         }
+    }
+
+    /// Drops all the items that `isStale` answers true for.
+    mutating func sweep(_ isStale: (Item) -> Bool) {
+        heap.removeAll { isStale($0.item) }
+        // An ascending array is a heap.
+        heap.sort { $0.isBefore($1) }
     }
 
     /// The soonest item, if it is due.

@@ -48,8 +48,7 @@ struct KeyspaceTable {
     }
 
     func replicas(_ index: Int, of slot: Slot) -> ReplicaSet? {
-        let keyspace = all[index]
-        guard !keyspace.setOfSlot.isEmpty else { return nil }
-        return keyspace.sets[Int(keyspace.setOfSlot[Int(slot.index)])]
+        guard !all[index].setOfSlot.isEmpty else { return nil }
+        return all[index].sets[Int(all[index].setOfSlot[Int(slot.index)])]
     }
 }

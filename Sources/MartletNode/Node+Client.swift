@@ -57,7 +57,7 @@ extension Node {
         read.asked = .only(0)
         let (index, generation) = reads.insert(read)
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: index)
-        deadlines.add(Deadline(number: number, purpose: .expire), at: deadline)
+        addDeadline(Deadline(number: number, purpose: .expire), at: deadline)
         replicaRead(
             .own(number, place: 0), keyspace: request.keyspace, token: token, key: request.key,
             wantsDigest: false)

@@ -33,9 +33,9 @@ extension Node {
                 began: now.monotonic, deadline: deadline, replicas: replicas,
                 requirement: requirement))
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: place)
-        deadlines.add(Deadline(number: number, purpose: .expire), at: deadline)
+        addDeadline(Deadline(number: number, purpose: .expire), at: deadline)
         if let delay = speculationDelay(index), now.monotonic + delay < deadline {
-            deadlines.add(Deadline(number: number, purpose: .speculate), at: now.monotonic + delay)
+            addDeadline(Deadline(number: number, purpose: .speculate), at: now.monotonic + delay)
         }
         gather(place)
     }
@@ -194,7 +194,7 @@ extension Node {
             if isEnough, reads[index].awaited.isEmpty { refetch(index) }
             return
         }
-        if reads[index].isUnanimous || configuration.planted == .ignoreDigests {
+        if reads[index].isSettled || configuration.planted == .ignoreDigests {
             finishRead(index, .read(reads[index].record))
             return
         }

@@ -10,9 +10,9 @@ import MartletWire
 /// costs the read nothing but the time to ask the next.
 extension Node {
     mutating func repair(_ index: Int) {
-        // Answers to the second question may agree, though those to the first did not. (And without any record there is
-        // nothing to write, whatever a peer's digest says.)
-        guard !reads[index].isUnanimous, reads[index].record != nil else {
+        // Who differed may be gone, and another have answered in its place. (And without any record there is nothing to
+        // write, whatever a peer's digest says.)
+        guard !reads[index].isSettled, reads[index].record != nil else {
             finishRead(index, .read(reads[index].record))
             return
         }

@@ -35,7 +35,7 @@ extension Node {
                 put: put,
                 began: now.monotonic, deadline: deadline, replicas: replicas, requirement: requirement))
         let number = RequestNumber(kind: .write, attempt: 0, generation: generation, index: place)
-        deadlines.add(Deadline(number: number, purpose: .expire), at: deadline)
+        addDeadline(Deadline(number: number, purpose: .expire), at: deadline)
         stampAndSend(place)
     }
 
@@ -52,27 +52,27 @@ extension Node {
 
     /// Stamps the put and sends it; leaves it waiting while the clock is at its ceiling, or not judged yet.
     private mutating func stampAndSend(_ index: Int) {
-        let write = writes[index]
-        var above = max(clock.last, write.dominatedBy ?? .zero)
-        if let context = write.put.above { above = max(above, context.time) }
-        if case .expiry(let record, _) = write.put.content {
+        let put = writes[index].put
+        var above = max(clock.last, writes[index].dominatedBy ?? .zero)
+        if let context = put.above { above = max(above, context.time) }
+        if case .expiry(let record, _) = put.content {
             // An expiry that was set after another one must win against it, whoever stamped that.
             above = max(above, Register(decoding: record).expiryStamp.time)
         }
-        let keepsVersion = write.put.version != nil && configuration.planted != .restampRetries
-        let isExpiry = if case .expiry = write.put.content { true } else { false }
-        if keepsVersion, !isExpiry, let version = write.put.version {
+        let keepsVersion = put.version != nil && configuration.planted != .restampRetries
+        let isExpiry = if case .expiry = put.content { true } else { false }
+        if keepsVersion, !isExpiry, let version = put.version {
             writes[index].version = version
-            writes[index].record = encode(write.put.content, version)
+            writes[index].record = encode(put.content, version)
         } else if !isClockJudged {
             hasUnjudgedWrites = true
             return
-        } else if write.version == nil, write.put.version == nil, !skew.isGood(now) {
+        } else if writes[index].version == nil, put.version == nil, !skew.isGood(now) {
             // It was judged while the put waited.
             finishWrite(index, skewed())
             return
         } else if let stamp = clock.issue(above: above, now.wall) {
-            writes[index].record = encode(write.put.content, stamp)
+            writes[index].record = encode(put.content, stamp)
             writes[index].version = stamp
         } else {
             reserveStamps(above: above)
@@ -106,32 +106,31 @@ extension Node {
     // MARK: Sending
 
     private mutating func send(_ index: Int) {
-        let write = writes[index]
         let number = RequestNumber(
-            kind: .write, attempt: write.attempt, generation: writes.generation(index), index: index)
-        let places = reachable(write.replicas)
+            kind: .write, attempt: writes[index].attempt, generation: writes.generation(index), index: index)
+        let replicas = writes[index].replicas
+        let places = reachable(replicas)
         writes[index].sent = places
         if configuration.planted == .countDeadReplica {
-            writes[index].acked = write.replicas.all.subtracting(places)
+            writes[index].acked = replicas.all.subtracting(places)
         }
         let isFresh =
-            switch write.put.content {
+            switch writes[index].put.content {
             case .expiry: false
             case .value, .tombstone: true
             }
         let request = MergeRequest(
-            request: number.bits, placement: write.replicas.digest, keyspace: write.keyspace,
-            isFresh: isFresh,
-            key: write.key, record: write.record)
+            request: number.bits, placement: replicas.digest, keyspace: writes[index].keyspace,
+            isFresh: isFresh, key: writes[index].key, record: writes[index].record)
         places.forEach { place in
-            let peer = write.replicas.peers[place]
+            let peer = replicas.peers[place]
             if peer != PeerTable.own { effects.append(.send(peer, .merge(request))) }
         }
         // Last, because the own replica may answer at once.
-        if let own = write.replicas.own, places.contains(own) {
+        if let own = replicas.own, places.contains(own) {
             replicaMerge(
-                .own(number, place: own), keyspace: write.keyspace, token: write.token, key: write.key,
-                record: write.record, isFresh: isFresh)
+                .own(number, place: own), keyspace: request.keyspace, token: writes[index].token,
+                key: request.key, record: request.record, isFresh: isFresh)
         }
         // The ring may have lost nodes while the put waited for its stamp, or between two attempts.
         if writes.contains(number), !writes[index].isPossible { failWrite(index) }
@@ -171,14 +170,17 @@ extension Node {
 
     /// Counts, and does what the count says.
     private mutating func advanceWrite(_ index: Int) {
-        let write = writes[index]
-        if write.isEnough {
-            if write.dominatedBy != nil, !write.isRestamped, write.put.version == nil {
+        if writes[index].isEnough {
+            if writes[index].dominatedBy != nil, !writes[index].isRestamped, writes[index].put.version == nil
+            {
                 restamp(index)
                 return
             }
-            finishWrite(index, .written(write.version!))
-        } else if !write.isPossible {
+            guard let version = writes[index].version else {
+                invariantBroken("what has no stamp was not sent")
+            }
+            finishWrite(index, .written(version))
+        } else if !writes[index].isPossible {
             failWrite(index)
         }
     }

@@ -57,8 +57,8 @@ package struct Node: ~Copyable {
     var ringDigestAt: UInt64 = 0
     var keyspaces: KeyspaceTable
 
-    var writes = OperationTable<WriteOperation>()
-    var reads = OperationTable<ReadOperation>()
+    var writes = OperationTable(vacant: WriteOperation.vacant)
+    var reads = OperationTable(vacant: ReadOperation.vacant)
     var deadlines = DeadlineHeap<Deadline>()
     var wakeAt = Instant.distantFuture
 
@@ -212,6 +212,23 @@ package struct Node: ~Copyable {
         if hasUnjudgedWrites { stampParkedWrites() }
     }
 
+    /// Adds a deadline. Those of requests that have ended are swept out once they are the most of many, so that a long
+    /// timeout isn't a long list.
+    mutating func addDeadline(_ deadline: Deadline, at instant: Instant) {
+        if deadlines.count >= deadlinesMax {
+            deadlines.sweep { deadline in
+                switch deadline.number.kind {
+                case .read: !reads.contains(deadline.number)
+                case .write: !writes.contains(deadline.number)
+                }
+            }
+        }
+        deadlines.add(deadline, at: instant)
+    }
+
+    /// At most two deadlines for each request under way, as many again of those that have ended, and some.
+    private var deadlinesMax: Int { Limits.deadlinesKept + 4 * (reads.count + writes.count) }
+
     // MARK: Time
 
     /// Whether the clock was compared with others' at least once, or need not be: there are none, or they can't be asked.
@@ -271,6 +288,8 @@ package struct Node: ~Copyable {
         invariant(
             replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax,
             "too many merges wait")
+        invariant(
+            deadlines.count <= Limits.deadlinesKept + 4 * configuration.inFlightMax, "too many deadlines")
         invariant(replica.parked.count <= Limits.parkedMergesMax, "too many merges are parked")
         invariant(replica.stamps.count <= Limits.rememberedStampsMax, "too many stamps are remembered")
         invariant(

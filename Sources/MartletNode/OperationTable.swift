@@ -21,19 +21,28 @@ struct RequestNumber: Hashable, Sendable {
 
 /// Requests under way: an array with a free list. A generation tells an answer for a request from one for an earlier
 /// request in the same place.
+///
+/// A free place holds `vacant`, which refers to nothing, and not nil: reading one field through an optional copies the whole
+/// operation, and that cost more than all else on the way of a request.
 struct OperationTable<Operation> {
-    private var slots: [Operation?] = []
+    private let vacant: Operation
+    private var slots: ContiguousArray<Operation> = []
+    private var isUsed: ContiguousArray<Bool> = []
     private var generations: [UInt32] = []
     private var free: [Int] = []
     private(set) var count = 0
+
+    init(vacant: Operation) { self.vacant = vacant }
 
     mutating func insert(_ operation: Operation) -> (index: Int, generation: UInt32) {
         count += 1
         if let index = free.popLast() {
             slots[index] = operation
+            isUsed[index] = true
             return (index, generations[index])
         }
         slots.append(operation)
+        isUsed.append(true)
         generations.append(1)
         return (slots.count - 1, 1)
     }
@@ -41,22 +50,30 @@ struct OperationTable<Operation> {
     /// Whether the number names an operation that is under way.
     func contains(_ number: RequestNumber) -> Bool {
         number.index < slots.count && generations[number.index] == number.generation
-            && slots[number.index] != nil
+            && isUsed[number.index]
     }
 
     subscript(index: Int) -> Operation {
-        @inline(__always) _read { yield slots[index]! }
-        @inline(__always) _modify { yield &slots[index]! }
+        @inline(__always) _read {
+            invariant(isUsed[index], "no request is under way at place \(index)")
+            yield slots[index]
+        }
+        @inline(__always) _modify {
+            invariant(isUsed[index], "no request is under way at place \(index)")
+            yield &slots[index]
+        }
     }
 
     mutating func remove(_ index: Int) {
-        slots[index] = nil
+        invariant(isUsed[index], "a request ends once")
+        slots[index] = vacant
+        isUsed[index] = false
         generations[index] &+= 1
         free.append(index)
         count -= 1
     }
 
     /// The places in use, lowest first.
-    var indices: [Int] { slots.indices.filter { slots[$0] != nil } }
+    var indices: [Int] { slots.indices.filter { isUsed[$0] } }
     func generation(_ index: Int) -> UInt32 { generations[index] }
 }

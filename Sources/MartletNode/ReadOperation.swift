@@ -43,6 +43,11 @@ struct ReadOperation {
     /// By place; allocated when two answers differ.
     var digests: [UInt64] = []
 
+    static let vacant = ReadOperation(
+        ticket: ClientTicket(0), keyspace: 0, level: .one, key: .empty, token: Token(key: .empty),
+        began: .zero,
+        deadline: .zero, replicas: .none, requirement: ReplicaSet.none.requirement(.one))
+
     /// Takes note of what a place holds.
     mutating func note(_ place: Int, holds digest: UInt64) {
         if digests.isEmpty {
@@ -63,14 +68,9 @@ struct ReadOperation {
 
     func digest(of place: Int) -> UInt64 { digests.isEmpty ? firstDigest ?? 0 : digests[place] }
 
-    /// Whether all that answered hold the same.
-    var isUnanimous: Bool {
-        if digests.isEmpty { return true }
-        var same = true
-        let first = answered.first.map { digests[$0] }
-        answered.forEach { if digests[$0] != first { same = false } }
-        return same
-    }
+    /// Whether all that answered hold the join, so that there is nothing to write back. (That they hold the same isn't
+    /// enough: a place that is lost by now may have brought a record that they don't hold.)
+    var isSettled: Bool { answered.subtracting(holders).isEmpty }
 
     /// The places known to hold the join.
     var holders: Places {

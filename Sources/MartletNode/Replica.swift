@@ -56,7 +56,8 @@ struct Replica {
     var firstTicket: UInt64 = 1
     /// For each key with merges that aren't durable yet, the last one's ticket.
     var unsynced: [UInt64: UInt64] = [:]
-    var reads = OperationTable<PendingRead>()
+    var reads = OperationTable(
+        vacant: PendingRead(origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, key: 0))
     var parked = Queue<ParkedMerge>()
     var stamps: StampMemory
     /// Facts of the node's own that the storage refused, the newest under each key: written again until it takes them.

@@ -68,6 +68,10 @@ package final class ReplicaSet: Sendable {
         all = .first(peers.count)
     }
 
+    /// No places.
+    static let none = ReplicaSet(
+        peers: [], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }), dataCenters: [])
+
     package func place(of peer: PeerIndex) -> Int? { peers.firstIndex(of: peer) }
 
     /// What a request at this level needs of the places.

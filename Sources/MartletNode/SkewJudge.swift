@@ -60,15 +60,32 @@ struct SkewJudge {
     /// How far our wall clock is ahead of the median; negative when it is behind.
     func ahead(_ now: Now) -> Interval {
         let own = Self.difference(now)
-        let fresh = samples.filter { now.monotonic - $0.at <= Self.freshFor }
-        guard !fresh.isEmpty else { return .microseconds(own - goodDifference) }
-        var clocks = fresh.map(\.difference)
-        clocks.append(own)
-        clocks.sort()
-        let middle = clocks.count / 2
-        let median =
-            clocks.count.isMultiple(of: 2) ? (clocks[middle - 1] + clocks[middle]) / 2 : clocks[middle]
+        var fresh = 0
+        for sample in samples where isFresh(sample, now) { fresh += 1 }
+        guard fresh > 0 else { return .microseconds(own - goodDifference) }
+        let middle = (fresh + 1) / 2
+        let upper = clock(middle, own, now)
+        // Of an even number of clocks, the mean of the two in the middle.
+        let median = fresh.isMultiple(of: 2) ? upper : (clock(middle - 1, own, now) + upper) / 2
         return .microseconds(own - median)
+    }
+
+    private func isFresh(_ sample: Sample, _ now: Now) -> Bool { now.monotonic - sample.at <= Self.freshFor }
+
+    /// The clock that has this place among the fresh ones and ours, in their order. No allocation: each put asks.
+    private func clock(_ place: Int, _ own: Int64, _ now: Now) -> Int64 {
+        var position = 0
+        var isOwnPassed = false
+        for sample in samples where isFresh(sample, now) {
+            if !isOwnPassed, own <= sample.difference {
+                if position == place { return own }
+                position += 1
+                isOwnPassed = true
+            }
+            if position == place { return sample.difference }
+            position += 1
+        }
+        return own
     }
 
     func isGood(_ now: Now) -> Bool { isAlone || ahead(now).magnitude <= max / 2 }

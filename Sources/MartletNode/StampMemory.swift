@@ -55,7 +55,9 @@ struct StampMemory {
 
     /// A stamp of another writer, at or above the given one, that may have been merged under this key.
     func dominator(of stamp: Stamp, key: UInt64) -> Stamp? {
-        if let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer { return entry.stamp }
+        if let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer {
+            return entry.stamp
+        }
         guard stamp.time <= floor else { return nil }
         return Stamp(time: floor, writer: Writer(node: .max, boot: .max, shard: .max))
     }

@@ -31,6 +31,11 @@ struct WriteOperation {
     /// Sent, and refused or lost with its connection: no answer will come, and nobody knows what was done.
     var lost = Places.none
 
+    static let vacant = WriteOperation(
+        ticket: ClientTicket(0), keyspace: 0, level: .one, key: .empty, token: Token(key: .empty),
+        put: Put(.tombstone), began: .zero, deadline: .zero, replicas: .none,
+        requirement: ReplicaSet.none.requirement(.one))
+
     var isEnough: Bool { requirement.isMet(by: acked) }
     /// Whether the answers still due could suffice.
     var isPossible: Bool { requirement.isMet(by: sent.subtracting(lost)) }

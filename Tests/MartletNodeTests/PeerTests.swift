@@ -82,4 +82,16 @@ import Testing
             }
         }
     }
+
+    @Test func deadlinesOfWhatHasEndedDoNotPileUp() {
+        let cluster = ScriptedCluster(nodes: 1) {
+            $0.keyspaces = [KeyspaceDefinition(id: 0, name: "default", stamp: 0, replication: .count(1))]
+            $0.inFlightMax = 10
+        }
+        cluster.start()
+        cluster.advance(.seconds(1))
+        let get = ClientRequest(keyspace: 0, key: Blob("k"), operation: .get, timeout: .seconds(3_600))
+        for _ in 0..<(Limits.deadlinesKept + 100) { cluster.ask(0, get) }
+        #expect(cluster.get(0, "k")?.value == "-")
+    }
 }
