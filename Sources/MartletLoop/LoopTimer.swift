@@ -53,9 +53,6 @@ package final class LoopTimer: LoopHandle {
         if deadline == .distantFuture { return }
         let milliseconds = Self.milliseconds(of: deadline)
         if milliseconds > uv_now(loop.uv) { return start(milliseconds) }
-        // The turn's clock may have been read before the deadline, by a callback that took long. An owner that is told
-        // of such a time finds nothing due and arms the same deadline again: libuv would then fire it for ever.
-        if loop.now.monotonic < deadline { loop.updateNow() }
         deadline = .distantFuture
         // libuv's time moved on while this turn's callbacks ran, and the turn's cached clock did not: the owner must see
         // that its deadline has come, or it would ask for it again, and get it again, without end.
