@@ -20,6 +20,29 @@ import Testing
         #expect(order == [0, 1, 2, 3, 4])
     }
 
+    /// Also when another callback of the turn read the clock before the deadline and then took long.
+    @Test func theClockIsNeverBeforeADeadlineThatFires() throws {
+        var fired = 0
+        try withLoop { loop in
+            var deadline = Instant.zero
+            var timer: LoopTimer?
+            timer = LoopTimer(loop) {
+                fired += 1
+                #expect(loop.now.monotonic >= deadline)
+                loop.stop()
+            }
+            let inbox = try Inbox<Int>(loop, countMax: 1) { _ in
+                deadline = loop.now.monotonic + .milliseconds(2)
+                timer?.arm(at: deadline)
+                let other = try? EventLoop()
+                while let other, other.now.monotonic < deadline + .milliseconds(2) { other.updateNow() }
+                other?.shutDown()
+            }
+            #expect(inbox.send(1))
+        }
+        #expect(fired == 1)
+    }
+
     @Test func theLastDeadlineCounts() throws {
         var fired: [String] = []
         try withLoop { loop in

@@ -60,7 +60,7 @@ import Testing
             ("MSET a", "-ERR wrong number of arguments for 'mset' command|"),
             ("MSET a 1 b", "-ERR wrong number of arguments for 'mset' command|"),
             ("MGET", "-ERR wrong number of arguments for 'mget' command|"),
-            ("MULTI", Self.multi),
+            ("MULTI", Self.multi), ("WATCH a", Self.multi), ("EXEC", Self.multi), ("DISCARD", Self.multi),
         ])
     }
 

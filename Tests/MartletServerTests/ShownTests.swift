@@ -83,6 +83,12 @@ import Testing
         #expect(harness.ask("MARTLET RING a b").hasPrefix("-ERR wrong number of arguments"))
     }
 
+    @Test func hintsAreTheContractsJSON() throws {
+        #expect(
+            Self.text(try Self.harness().ask("MARTLET HINTS"))
+                == "{\"format\":1,\"nodes\":[{\"node\":\"n1\",\"overflow_total\":0,\"targets\":[]}]}")
+    }
+
     /// What promtool checks, as far as it can be told from the text.
     @Test func metricsAreWellFormed() throws {
         let harness = try Self.harness()

@@ -15,9 +15,9 @@ enum CommandCode: UInt8 {
     case ttl, pttl, expireTime, pexpireTime
     case expire, pexpire, expireAt, pexpireAt, persist
     case consistency, vget, vset, vdel
-    case martletStatus, martletRing, martletMetrics, martletHelp
+    case martletStatus, martletRing, martletHints, martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
-    case multi
+    case transaction
 }
 
 /// A row of the command table: all that is known of a command without carrying it out.

@@ -103,6 +103,9 @@ extension CommandSpecification {
                     "[key]",
                     "Show tokens, ranges and their replicas of the selected keyspace, as JSON"),
                 CommandSpecification(
+                    .martletHints, "martlet|hints", 2, "loading stale", group: "server", since: "0.1.0", "",
+                    "Show the hints that this node keeps for others, as JSON"),
+                CommandSpecification(
                     .martletMetrics, "martlet|metrics", 2, "loading stale", group: "server", since: "0.1.0",
                     "",
                     "Show this node's metrics, as Prometheus text"),

@@ -6,10 +6,17 @@ extension CommandSpecification {
     static let all = connection + server + data + own
     /// Known only to be refused with a sentence of their own; COMMAND doesn't list them.
     static let refused = [
-        CommandSpecification(
-            .multi, "multi", 1, "noscript loading stale fast allow_busy", group: "transactions",
-            categories: "transaction", since: "1.2.0", "", "Mark the start of a transaction block")
+        transaction("multi", 1, "noscript loading stale fast allow_busy"),
+        transaction("exec", 1, "noscript loading stale skip_slowlog"),
+        transaction("discard", 1, "noscript loading stale fast allow_busy"),
+        transaction("watch", -2, "noscript loading stale fast allow_busy"),
     ]
+
+    private static func transaction(_ name: String, _ arity: Int, _ flags: String) -> CommandSpecification {
+        CommandSpecification(
+            .transaction, name, arity, flags, group: "transactions", categories: "transaction",
+            since: "1.2.0", "", "Refused: there are no transactions")
+    }
 
     private static let connection = [
         CommandSpecification(

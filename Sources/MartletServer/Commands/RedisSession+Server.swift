@@ -76,6 +76,11 @@ extension RedisSession {
         answer { $0.bulk(json) }
     }
 
+    func martletHints() {
+        let json = ClusterJSON.hints(node: server.settings.nodeName)
+        answer { $0.bulk(json) }
+    }
+
     func martletMetrics() {
         let text = PrometheusText.write(server.metricFamilies())
         answer { $0.bulk(text) }

@@ -44,7 +44,8 @@ extension RedisSession {
         case .vget: vget(request)
         case .vset: vset(request)
         case .vdel: vdel(request)
-        case .multi:
+        case .transaction:
+            // EXEC too: it is whose reply clients show.
             refuse(
                 "ERR MULTI is not supported: Martlet has no transactions "
                     + "(redis-py: pipeline(transaction=False))")
@@ -89,6 +90,7 @@ extension RedisSession {
         case .info: info(request)
         case .martletStatus: martletStatus()
         case .martletRing: martletRing(request)
+        case .martletHints: martletHints()
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)
         default: invariantBroken("\(table.rows[row].name) has nothing that carries it out")

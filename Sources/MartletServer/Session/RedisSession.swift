@@ -44,7 +44,8 @@ package final class RedisSession {
     package let peer: String
     package let local: String
     let began: Instant
-    weak var connection: (any RedisConnection)?
+    /// Refers to this session, until `close`.
+    var connection: (any RedisConnection)?
 
     private var input: InputBuffer
     private var parser: RequestParser
@@ -117,8 +118,8 @@ package final class RedisSession {
         do {
             try input.parse(bytes) { consume($0) }
         } catch {
-            // The parser holds less than the buffer may, and a blocked session isn't given more.
-            invariantBroken("the input of client \(id) is over its limit: \(error)")
+            // The parser keeps less than the buffer holds; should it not, one client goes rather than all.
+            cut()
         }
         didParse()
     }
@@ -131,7 +132,7 @@ package final class RedisSession {
         do {
             try input.parse { consume($0) }
         } catch {
-            invariantBroken("a parser threw what it doesn't throw: \(error)")
+            cut()
         }
         didParse()
     }
@@ -194,6 +195,7 @@ package final class RedisSession {
     /// The connection is gone: replies of the core that are still due are ignored.
     func close() {
         state = .closed
+        connection = nil
         commands.removeAll()
         operations = OperationTable()
         admitting = nil

@@ -68,6 +68,24 @@ enum ClusterJSON {
         }
     }
 
+    /// A node that keeps no hints: it has no targets.
+    static func hints(node: String) -> [UInt8] {
+        var json = JSONWriter()
+        json.object { json in
+            json.member("format", format)
+            json.member("nodes") { json in
+                json.array([node]) { json, node in
+                    json.object { json in
+                        json.member("node", node)
+                        json.member("overflow_total", 0)
+                        json.member("targets") { json in json.array([String]()) { $0.string($1) } }
+                    }
+                }
+            }
+        }
+        return json.bytes
+    }
+
     /// - Parameter key: adds its slot, token and owners.
     static func ring(_ placement: Placement, digest: UInt64, key: Blob?) -> [UInt8] {
         func names(_ owners: Owners, to json: inout JSONWriter) {
