@@ -35,6 +35,7 @@ let package = Package(
                 "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
 
         // Floor 6: what clients talk to.
@@ -44,6 +45,12 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
                 "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
+        tests(
+            "MartletServerTests",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletServer",
+                "MartletVersions", "RealRedis",
+            ]),
 
         // Floor 5: the real world, and the simulated one.
         module(
@@ -52,18 +59,17 @@ let package = Package(
                 "MartletBase", "MartletLoop", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
-        tests(
-            "MartletRuntimeTests",
-            [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletRuntime",
-                "MartletStorage", "MartletVersions", "MartletWire",
-            ]),
-
         module(
             "MartletSimulator",
             [
                 "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
+            ]),
+        tests(
+            "MartletRuntimeTests",
+            [
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "MartletRuntime", "MartletStorage", "MartletVersions", "MartletWire",
             ]),
 
         // Floor 4: the pure machine.
@@ -101,8 +107,11 @@ let package = Package(
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
-        tests("MartletRESPTests", ["MartletBase", "MartletRESP"]),
+        tests("MartletRESPTests", ["MartletBase", "MartletRESP", "RealRedis"]),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
+        .target(
+            name: "RealRedis", dependencies: ["MartletBase"],
+            path: "Tests/RealRedis", swiftSettings: settings),
         .target(
             name: "StorageConformance", dependencies: ["MartletBase", "MartletStorage"],
             path: "Tests/StorageConformance", swiftSettings: settings),

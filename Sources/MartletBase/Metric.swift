@@ -31,10 +31,11 @@ package struct MetricSample: Sendable {
     }
 }
 
-/// A metric: a name, what it means and its samples. What MARTLET METRICS and /metrics show is a list of these.
+/// A metric: a name, what it means and its samples. What MARTLET METRICS and /metrics show is a list of
+/// these.
 ///
-/// Names follow Prometheus: `martlet_` first, base units (seconds, bytes), the unit and then `_total` last. Samples are
-/// in an order that doesn't change from one scrape to the next.
+/// Names follow Prometheus: `martlet_` first, base units (seconds, bytes), the unit and then `_total` last.
+/// Samples are in an order that doesn't change from one scrape to the next.
 package struct MetricFamily: Sendable {
     package enum Kind: String, Sendable {
         /// Only rises, from the process's start.

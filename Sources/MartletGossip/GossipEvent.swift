@@ -37,9 +37,9 @@ package enum GossipEffect: Sendable {
     case respond(link: UInt64, Blob)
     /// A member is new (`was` is nil), or its liveness, incarnation or address changed. Never of ourselves.
     case liveness(Member, was: Liveness?)
-    /// Bytes learned from a peer that differ from what is held. The node judges and merges them, and publishes
-    /// the result if it changed what the node holds. The merge must be a join (or take the greater in some
-    /// total order): if the latest to come won, two values would chase each other through the cluster for ever.
+    /// Bytes learned from a peer that differ from what is held. The node judges and merges them, and
+    /// publishes the result if it changed what the node holds. The merge must be a join (or take the greater
+    /// in some total order): if the latest to come won, two values would chase each other for ever.
     case rumour(RumourKey, Blob)
     /// The peer's wall clock minus ours, and how long the question took: from answers to direct probes.
     case clockSample(NodeID, offset: Interval, roundTrip: Interval)

@@ -21,12 +21,6 @@ extension Node {
         }
     }
 
-    /// What a node last showed of its ring. The order rises with each change, and over restarts.
-    struct ShownDigest {
-        var order: UInt64
-        var digest: UInt64
-    }
-
     // MARK: Events to gossip, effects from it
 
     mutating func tellGossip(_ event: GossipEvent) {
@@ -169,18 +163,7 @@ extension Node {
                     publish(key, joined.encoded())
                     tryToForm()
                 }
-            case .ringDigest:
-                if key.id != configuration.id {
-                    let shown = ShownDigest(order: try reader.u64(), digest: try reader.u64())
-                    // Gossip doesn't know which of two is newer, and would exchange them for ever.
-                    if let known = ringDigests[key.id] {
-                        guard shown.order > known.order else { return }
-                    } else if ringDigests.count >= Limits.rumoursMax {
-                        return
-                    }
-                    ringDigests[key.id] = shown
-                    publish(key, bytes)
-                }
+            case .ringDigest: ringDigestCame(key.id, try RingDigest(from: &reader), bytes)
             }
         } catch {
             metrics.badPeerBytes += 1
@@ -251,12 +234,26 @@ extension Node {
         publishRingDigest()
     }
 
-    private mutating func publishRingDigest() {
-        digestsShown += 1
-        var writer = ByteWriter()
-        writer.u64(UInt64(configuration.boot) << 32 | UInt64(digestsShown))
-        writer.u64(ring.digest)
-        publish(Rumour.ringDigest.key(configuration.id), Blob(writer.bytes))
+    /// What a member's ring is. The newer one is kept, or two nodes that hold different ones would swap them for ever.
+    private mutating func ringDigestCame(_ id: NodeID, _ digest: RingDigest, _ bytes: Blob) {
+        if id == configuration.id {
+            // Of an earlier life, under a clock that was ahead.
+            if digest.at > ringDigestAt { publishRingDigest(above: digest.at) }
+            return
+        }
+        if let known = ringDigests[id] {
+            guard digest.at > known.at else { return }
+        } else if ringDigests.count >= Limits.rumoursMax {
+            return
+        }
+        ringDigests[id] = digest
+        publish(Rumour.ringDigest.key(id), bytes)
+    }
+
+    private mutating func publishRingDigest(above floor: UInt64 = 0) {
+        ringDigestAt = max(max(floor, ringDigestAt) &+ 1, hybridTime.bits)
+        let digest = RingDigest(at: ringDigestAt, digest: ring.digest)
+        publish(Rumour.ringDigest.key(configuration.id), digest.encoded())
     }
 
     private mutating func keyspaceCame(_ definition: KeyspaceDefinition) {

@@ -17,7 +17,7 @@ extension Node {
         metrics.writes += 1
         let level = request.level ?? keyspaces[index].definition.write
         let requirement = replicas.requirement(level)
-        if put.version == nil, !isClockGood {
+        if put.version == nil, !skew.isGood(now) {
             effects.append(.reply(ticket, skewed()))
             return
         }
@@ -67,7 +67,7 @@ extension Node {
         } else if !isClockJudged {
             hasUnjudgedWrites = true
             return
-        } else if writes[index].version == nil, put.version == nil, !isClockGood {
+        } else if writes[index].version == nil, put.version == nil, !skew.isGood(now) {
             // It was judged while the put waited.
             finishWrite(index, skewed())
             return

@@ -52,8 +52,9 @@ package struct Node: ~Copyable {
     var peers: PeerTable
     var ring = Ring()
     var formation: Formation
-    var ringDigests: [NodeID: ShownDigest] = [:]
-    var digestsShown: UInt32 = 0
+    var ringDigests: [NodeID: RingDigest] = [:]
+    /// When our own ring digest was last told, in hybrid time.
+    var ringDigestAt: UInt64 = 0
     var keyspaces: KeyspaceTable
 
     var writes = OperationTable(vacant: WriteOperation.vacant)
@@ -263,12 +264,9 @@ package struct Node: ~Copyable {
         }
     }
 
-    /// Whether fresh puts may be stamped. A ring of one node has no clock to differ from.
-    var isClockGood: Bool { ring.entries.count <= 1 || skew.isGood(now) }
-
     /// Says in the log when the clock became bad or good.
     mutating func judgeClock() {
-        let isGood = isClockGood
+        let isGood = skew.isGood(now)
         guard isGood == wasSkewed else { return }
         wasSkewed = !isGood
         effects.append(

@@ -13,6 +13,16 @@ package struct NodeStatus: Sendable {
         package var clockOffset: Interval?
         /// Whether this node's connection to it is usable; nil for itself.
         package var isLinked: Bool?
+
+        package init(
+            entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?, isLinked: Bool?
+        ) {
+            self.entry = entry
+            self.liveness = liveness
+            self.ownsPercent = ownsPercent
+            self.clockOffset = clockOffset
+            self.isLinked = isLinked
+        }
     }
 
     package var cluster: String
@@ -24,6 +34,19 @@ package struct NodeStatus: Sendable {
     /// Whether every member that is up showed the same ring digest when it was last heard.
     package var isAgreed: Bool
     package var members: [Member]
+
+    package init(
+        cluster: String, asked: String, isFormed: Bool, waits: [String], ringDigest: UInt64, isAgreed: Bool,
+        members: [Member]
+    ) {
+        self.cluster = cluster
+        self.asked = asked
+        self.isFormed = isFormed
+        self.waits = waits
+        self.ringDigest = ringDigest
+        self.isAgreed = isAgreed
+        self.members = members
+    }
 }
 
 /// Counters and gauges of the core: monotonic unless said otherwise.

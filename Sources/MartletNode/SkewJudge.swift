@@ -25,14 +25,14 @@ struct SkewJudge {
     private var samples: [Sample] = []
     /// Our own difference when it was last good against others.
     private var goodDifference: Int64
+    /// Whether the ring has no other node. Then there is nobody to differ from: the hybrid clock alone keeps our stamps
+    /// in order, and a wall clock that was set right must not look like one that went wrong, for ever.
+    var isAlone = false
     private var wasSampled = false
     private let started: Instant
 
     /// How long a node that has just started waits for the first sample. Without one by then it is cut off.
     static let firstSampleWithin = Interval.seconds(3)
-    /// Whether the ring has no other node. Then there is nobody to differ from: the hybrid clock alone keeps our stamps
-    /// in order, and a wall clock that was set right must not look like one that went wrong, for ever.
-    var isAlone = false
 
     init(max: Interval, now: Now) {
         self.max = max

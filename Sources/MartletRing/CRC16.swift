@@ -1,10 +1,11 @@
 import MartletBase
 
-/// CRC16/XMODEM (polynomial 0x1021, initially 0, not reflected): the checksum that makes a key's slot in Redis Cluster.
+/// CRC16/XMODEM (polynomial 0x1021, initially 0, not reflected): the checksum that makes a key's slot in
+/// Redis Cluster.
 ///
-/// Eight bytes a step ("slicing by 8": Kounavis, Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC
-/// Generation", 2008): byte by byte each look-up waits for the one before it, and a key of 24 bytes would cost more
-/// than the rest of a lookup together.
+/// Eight bytes a step ("slicing by 8": Kounavis, Berry, "Novel Table Lookup-Based Algorithms for
+/// High-Performance CRC Generation", 2008): byte by byte each look-up waits for the one before it, and a key
+/// of 24 bytes would cost more than the rest of a lookup together.
 enum CRC16 {
     /// `tables[256 * k + b]` is the checksum of byte `b` followed by `k` zero bytes.
     private static let tables: [UInt16] = {

@@ -1,6 +1,7 @@
 import MartletBase
 
-/// How many owners of a key must answer before a request is answered (Dynamo paper, section 4.5, with Cassandra's names).
+/// How many owners of a key must answer before a request is answered (Dynamo paper, section 4.5, with
+/// Cassandra's names).
 package enum ConsistencyLevel: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     /// Writes only: any node's promise counts, a hint too.
     case any = 0

@@ -76,12 +76,13 @@ package enum ConflictPolicy: UInt8, Sendable, CaseIterable, CustomStringConverti
     package var description: String { self == .lww ? "lww" : "siblings" }
 }
 
-/// A keyspace as the cluster knows it; gossiped with the ring's entries and merged like them: the later stamp wins whole,
-/// at equal stamps the greater canonical bytes. (A chain, so the join's three laws hold.)
+/// A keyspace as the cluster knows it; gossiped with the ring's entries and merged like them: the later stamp
+/// wins whole, at equal stamps the greater canonical bytes. (A chain, so the join's three laws hold.)
 ///
 /// Encoding (canonical):
 ///
-///     id 4 | name | stamp 8 | replication factor | conflict 1 | read 1 | write 1 | sloppy quorum 1 | ttl 8 | floor 8
+///     id 4 | name | stamp 8 | replication factor | conflict 1 | read 1 | write 1 | sloppy quorum 1
+///     | ttl in nanoseconds 8 | purge floor 8
 package struct KeyspaceDefinition: Hashable, Sendable {
     /// The keyspace's part of the data keys; never reused.
     package var id: UInt32

@@ -3,8 +3,8 @@ import MartletBase
 /// Names of nodes, zones, data centres, keyspaces and versions, wherever they come from.
 ///
 /// They go into one-line errors, `name=value` logs and comma-separated lists as they are, so they are 1 to
-/// `Limits.nameBytesMax` bytes of printable ASCII without spaces, quotes, backslashes, `,` and `=`. A peer can't smuggle
-/// a line break into a reply by its name.
+/// `Limits.nameBytesMax` bytes of printable ASCII without spaces, quotes, backslashes, `,` and `=`. A peer
+/// can't smuggle a line break into a reply by its name.
 package enum Names {
     package static func isValid(_ text: String) -> Bool {
         (1...Limits.nameBytesMax).contains(text.utf8.count) && text.utf8.allSatisfy(isAllowed)

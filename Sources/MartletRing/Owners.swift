@@ -1,7 +1,8 @@
 import MartletBase
 
-/// A preference list: the owners of a slot, the first choice first, as ordinals into `Placement.members`. A plain value
-/// of 44 bytes that refers to nothing, so handing it out costs no allocation and no reference count.
+/// A preference list: the owners of a slot, the first choice first, as ordinals into `Placement.members`. A
+/// plain value of 44 bytes that refers to nothing, so handing it out costs no allocation and no reference
+/// count.
 package struct Owners: Hashable, Sendable, CustomStringConvertible {
     @usableFromInline var ordinals = InlineArray<21, UInt16>(repeating: 0)
     @usableFromInline var length: UInt16 = 0

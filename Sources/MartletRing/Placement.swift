@@ -1,7 +1,7 @@
 import MartletBase
 
-/// Where a slot is in a change of its owners (docs/ARCHITECTURE.md, handover). Part of the placement's digest, so that
-/// no quorum is made of nodes in two phases that don't meet.
+/// Where a slot is in a change of its owners (docs/ARCHITECTURE.md, handover). Part of the placement's
+/// digest, so that no quorum is made of nodes in two phases that don't meet.
 package enum HandoverPhase: UInt8, Sendable, CaseIterable {
     /// One list of owners.
     case normal = 0
@@ -20,28 +20,29 @@ package struct SlotRange: Hashable, Sendable {
     package var count: Int { Int(last.index) - Int(first.index) + 1 }
 }
 
-/// Who owns what: the preference lists of one keyspace on one ring, all computed at once (Dynamo paper, sections 4.2, 4.3
-/// and 6.2, its third strategy with ranges of the nodes' own choosing).
+/// Who owns what: the preference lists of one keyspace on one ring, all computed at once (Dynamo paper,
+/// sections 4.2, 4.3 and 6.2, its third strategy with ranges of the nodes' own choosing).
 ///
-/// - *Members* are the nodes that own tokens, numbered by their ids' order. An *ordinal* means nothing outside its
-///   placement.
-/// - A token is the **last** slot of its range; a slot's walk begins at the first token at or after it, and past the last
-///   token goes on at the first. Two nodes that chose one token stand there in the order of their ids, and the second
-///   one's range is empty until one of them moves.
-/// - The *owners* of a slot are the next N distinct nodes, spread over zones (`PreferenceWalk`). *Fallbacks* are the
-///   nodes after them, for sloppy quorums.
-/// - The *digest* of a slot covers what two nodes must agree on before they may be parts of one quorum: the owners' ids
-///   in order, the phase, the keyspace and its definition's stamp, the purge floor. Never liveness: views of that may
-///   differ without harm.
+/// - *Members* are the nodes that own tokens, numbered by their ids' order. An *ordinal* means nothing
+///   outside its placement.
+/// - A token is the **last** slot of its range; a slot's walk begins at the first token at or after it, and
+///   past the last token goes on at the first. Two nodes that chose one token stand there in the order of
+///   their ids, and the second one's range is empty until one of them moves.
+/// - The *owners* of a slot are the next N distinct nodes, spread over zones (`PreferenceWalk`). *Fallbacks*
+///   are the nodes after them, for sloppy quorums.
+/// - The *digest* of a slot covers what two nodes must agree on before they may be parts of one quorum: the
+///   owners' ids in order, the phase, the keyspace and its definition's stamp, the purge floor. Never
+///   liveness: views of that may differ without harm.
 ///
-/// A pure function of the ring and the definition: computed anew whenever one of them changes (3 ms for 1,000 nodes),
-/// never altered. A lookup is two array reads. It is a class only so that handing it on counts one reference; as a
-/// struct of a dozen arrays every copy of it took longer than five lookups.
+/// A pure function of the ring and the definition: computed anew whenever one of them changes (3 ms for 1,000
+/// nodes), never altered. A lookup is two array reads. It is a class only so that handing it on counts one
+/// reference; as a struct of a dozen arrays every copy of it took longer than five lookups.
 package final class Placement: Sendable {
     package let keyspace: KeyspaceDefinition
     /// Sorted by id.
     package let members: [RingEntry]
-    /// Data centres of members and of the replication factor, sorted; `dataCenter(of:)` is an index into them.
+    /// Data centres of members and of the replication factor, sorted; `dataCenter(of:)` is an index into
+    /// them.
     package let dataCenters: [String]
     package let factors: DataCenterFactors
     /// The members' tokens by slot, then by ordinal.
@@ -49,8 +50,8 @@ package final class Placement: Sendable {
 
     /// Each slot's range.
     @usableFromInline let rangeOfSlot: [UInt16]
-    /// Of each range. The slots after the last token are a range of their own, equal to the first one in all but its
-    /// slots.
+    /// Of each range. The slots after the last token are a range of their own, equal to the first one in all
+    /// but its slots.
     @usableFromInline let ownersOfRange: [Owners]
     @usableFromInline let digestOfRange: [UInt64]
     @usableFromInline let lastOfRange: [UInt16]
@@ -115,8 +116,8 @@ extension Placement {
     /// Constant until handovers exist.
     @inlinable package func phase(of slot: Slot) -> HandoverPhase { .normal }
 
-    /// The nodes after the owners, in the order in which the walk meets them: who stands in for an owner that is down.
-    /// At most `max`; allocates, and walks on as far as it must.
+    /// The nodes after the owners, in the order in which the walk meets them: who stands in for an owner that
+    /// is down. At most `max`; allocates, and walks on as far as it must.
     package func fallbacks(of slot: Slot, max: Int = .max) -> [Int] {
         var isListed = [Bool](repeating: false, count: members.count)
         let owners = owners(of: slot)
@@ -153,8 +154,8 @@ extension Placement {
     /// Index into `dataCenters`; nil for one that holds nothing.
     package func dataCenter(named name: String) -> Int? { dataCenters.firstIndex(of: name) }
 
-    /// What a level asks of these owners. `coordinator` is its data centre's index, -1 where that holds nothing. No
-    /// allocation.
+    /// What a level asks of these owners. `coordinator` is its data centre's index, -1 where that holds
+    /// nothing. No allocation.
     package func requirement(
         _ level: ConsistencyLevel, owners: Owners, coordinator: Int
     ) -> Requirement {

@@ -2,16 +2,16 @@ import MartletBase
 
 /// Computes the preference lists of all ranges in one pass over the tokens, against the ring's direction.
 ///
-/// Definition: walk the ring from the slot on and list the nodes as they first appear. Again and again take, of those not
-/// yet taken, the first whose zone has the fewest taken so far, until N are. (`PlacementTests` has it in these words.)
-/// So no zone is used twice while another has a node to give; and where there are fewer zones than copies, the loss of a
-/// zone costs as few copies as it can. A factor per data centre does this in each of them; the preference list is then
-/// ordered by round, and in a round by distance.
+/// Definition: walk the ring from the slot on and list the nodes as they first appear. Again and again take,
+/// of those not yet taken, the first whose zone has the fewest taken so far, until N are. (`PlacementTests`
+/// has it in these words.) So no zone is used twice while another has a node to give; and where there are
+/// fewer zones than copies, the loss of a zone costs as few copies as it can. A factor per data centre does
+/// this in each of them; the preference list is then ordered by round, and in a round by distance.
 ///
-/// Computation: the picks of the first round are the nearest nodes of the N nearest zones, those of round r the r-th
-/// nearest of each zone. Going backwards, a token that is passed makes its zone the nearest zone, and its node the
-/// nearest in the zone: two lists moved to the front, N long, whatever the size of the ring. A first turn around the
-/// ring fills the lists, a second one reads them off.
+/// Computation: the picks of the first round are the nearest nodes of the N nearest zones, those of round r
+/// the r-th nearest of each zone. Going backwards, a token that is passed makes its zone the nearest zone,
+/// and its node the nearest in the zone: two lists moved to the front, N long, whatever the size of the ring.
+/// A first turn around the ring fills the lists, a second one reads them off.
 struct PreferenceWalk {
     /// A node as the walk last met it; a lower step is nearer to the present position.
     private struct Sighting {
@@ -22,8 +22,8 @@ struct PreferenceWalk {
     /// Where one number of copies is spread over some zones: the whole cluster, or a data centre.
     private struct Scope {
         let copies: Int
-        /// The nearest first; at most `copies`. A zone further away gives no node in the first round, and there is no
-        /// second round while there are so many zones.
+        /// The nearest first; at most `copies`. A zone further away gives no node in the first round, and
+        /// there is no second round while there are so many zones.
         var nearestZones: [Int] = []
 
         mutating func moveToFront(_ zone: Int) {

@@ -2,8 +2,9 @@ import MartletBase
 
 /// Which answers are enough for a request: pure counting, apart from any waiting.
 ///
-/// A request goes to the *places* of its key: the owners in preference order, numbered from 0, at most 32. A requirement
-/// is a list of groups of places, each with a number of answers that it needs, and is met when every group has its own:
+/// A request goes to the *places* of its key: the owners in preference order, numbered from 0, at most 32. A
+/// requirement is a list of groups of places, each with a number of answers that it needs, and is met when
+/// every group has its own:
 ///
 ///     ANY ONE TWO THREE   one group: all places;  1, 1, 2, 3
 ///     QUORUM ALL          one group: all places;  N/2 + 1, N
@@ -11,13 +12,13 @@ import MartletBase
 ///     LOCAL_QUORUM        the same group;  n/2 + 1, where n is that data centre's factor
 ///     EACH_QUORUM         one group for each data centre that should hold copies;  n/2 + 1
 ///
-/// N and n come from the replication factor, not from the nodes that exist: a quorum of a ring that is still too small
-/// must meet the quorums of the ring that it becomes. So a requirement may ask for more than there are places; then it
-/// can't be met, and that is the right answer. Where the factor is one number for all data centres, places that no node
-/// fills yet are reckoned to the coordinator's.
+/// N and n come from the replication factor, not from the nodes that exist: a quorum of a ring that is still
+/// too small must meet the quorums of the ring that it becomes. So a requirement may ask for more than there
+/// are places; then it can't be met, and that is the right answer. Where the factor is one number for all
+/// data centres, places that no node fills yet are reckoned to the coordinator's.
 ///
-/// Two levels meet, that is, every answer to the one and every answer to the other share a place, when their numbers add
-/// up to more than N (Gifford: "Weighted Voting for Replicated Data", 1979).
+/// Two levels meet, that is, every answer to the one and every answer to the other share a place, when their
+/// numbers add up to more than N (Gifford: "Weighted Voting for Replicated Data", 1979).
 package struct Requirement: Sendable {
     @usableFromInline var masks = InlineArray<8, UInt32>(repeating: 0)
     @usableFromInline var counts = InlineArray<8, UInt8>(repeating: 0)
@@ -82,8 +83,8 @@ package struct Requirement: Sendable {
         }
     }
 
-    /// The same by names: `owners` are the owners' data centres in preference order. Allocates; a coordinator uses
-    /// `Placement.requirement`.
+    /// The same by names: `owners` are the owners' data centres in preference order. Allocates; a coordinator
+    /// uses `Placement.requirement`.
     package init(
         _ level: ConsistencyLevel, replication: ReplicationFactor, coordinator: String, owners: [String]
     ) {
@@ -98,8 +99,8 @@ package struct Requirement: Sendable {
         self.init(level, factors: factors, coordinator: 0, places: centers.count) { centers[$0] }
     }
 
-    /// How many holders a read at this level must leave behind of what it shows, so that every later read at it meets
-    /// one of them: in each group N - R + 1, of the places that there are.
+    /// How many holders a read at this level must leave behind of what it shows, so that every later read at
+    /// it meets one of them: in each group N - R + 1, of the places that there are.
     package var complement: Requirement {
         var complement = self
         complement.required = 0
@@ -127,8 +128,8 @@ package struct Requirement: Sendable {
         return true
     }
 
-    /// How many of these places (as bits) count towards `required`: no more of each group than it needs, so that the
-    /// number falls short of `required` exactly while the requirement isn't met.
+    /// How many of these places (as bits) count towards `required`: no more of each group than it needs, so
+    /// that the number falls short of `required` exactly while the requirement isn't met.
     @inlinable package func count(of answered: UInt32) -> Int {
         var count = 0
         for i in 0..<groups { count += min((masks[i] & answered).nonzeroBitCount, Int(counts[i])) }
@@ -158,8 +159,8 @@ package struct DataCenterFactors: Hashable, Sendable {
     }
 }
 
-/// Counts the answers to one request (riak_kv_put_core's role). Fifteen words, no allocation; an answer that comes twice
-/// counts once, one from a place that doesn't count for the level not at all.
+/// Counts the answers to one request (riak_kv_put_core's role). Fifteen words, no allocation; an answer that
+/// comes twice counts once, one from a place that doesn't count for the level not at all.
 package struct Tally: Sendable {
     package let requirement: Requirement
     /// The places that answered, as bits.

@@ -16,18 +16,19 @@ package enum RingError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Who is in the cluster and which tokens they hold: the union of the nodes' entries (Dynamo paper, sections 4.2, 4.8).
+/// Who is in the cluster and which tokens they hold: the union of the nodes' entries (Dynamo paper, sections
+/// 4.2, 4.8).
 ///
-/// - A *slot* is one of Redis Cluster's 16,384, an arc of the ring. A *token* of a node is the last slot of a *range*,
-///   which begins after the token before it.
+/// - A *slot* is one of Redis Cluster's 16,384, an arc of the ring. A *token* of a node is the last slot of a
+///   *range*, which begins after the token before it.
 /// - The *preference list* of a slot is what `Placement` computes from the ring and a keyspace's definition.
 ///
-/// Rings merge entry by entry, so they form a semilattice as entries do: nodes that have heard the same entries, in any
-/// order, hold equal rings, equal digests and so equal preference lists (invariant Agreed). Removed and left nodes stay
-/// in it, so that nothing late brings them back.
+/// Rings merge entry by entry, so they form a semilattice as entries do: nodes that have heard the same
+/// entries, in any order, hold equal rings, equal digests and so equal preference lists (invariant Agreed).
+/// Removed and left nodes stay in it, so that nothing late brings them back.
 ///
-/// Deviations from the paper: membership isn't reconciled pairwise through logs of changes but joined; tokens aren't
-/// random but chosen (`TokenChoice`), and lie on slot boundaries.
+/// Deviations from the paper: membership isn't reconciled pairwise through logs of changes but joined; tokens
+/// aren't random but chosen (`TokenChoice`), and lie on slot boundaries.
 package struct Ring: Hashable, Sendable {
     /// Sorted by id.
     package private(set) var entries: [RingEntry] = []
@@ -69,8 +70,8 @@ package struct Ring: Hashable, Sendable {
         return i < entries.count && entries[i].id == id ? entries[i] : nil
     }
 
-    /// The entries with that name, by id. More than one when an operator gave a name twice, or gave a replacement the
-    /// name of the node it replaces.
+    /// The entries with that name, by id. More than one when an operator gave a name twice, or gave a
+    /// replacement the name of the node it replaces.
     package func entries(named name: String) -> [RingEntry] {
         entries.filter { $0.name == name }
     }

@@ -33,17 +33,17 @@ package struct NodePorts: Hashable, Sendable {
     }
 }
 
-/// A node as the ring knows it, and an element of a join-semilattice: entries are gossiped in any order, repeated and
-/// merged, and all nodes end at the same one.
+/// A node as the ring knows it, and an element of a join-semilattice: entries are gossiped in any order,
+/// repeated and merged, and all nodes end at the same one.
 ///
 ///     entry = own part (written by the node alone) × verdict (stamped, given by an operator at any node)
 ///     join  = (own part: the greater incarnation, at equal ones the greater canonical bytes;
 ///              verdict: the greater, where none is the least)
 ///
-/// Both parts are chains, so their product is a semilattice and the three laws follow (`RingEntryTests`). A node raises
-/// its incarnation whenever it changes its part, and to refute a rumour of its death (Das, Gupta, Motivala: "SWIM",
-/// 2002, section 4.2); one incarnation with two contents is a node whose data folder was copied or set back, and then
-/// the rule of greater bytes at least makes everyone agree.
+/// Both parts are chains, so their product is a semilattice and the three laws follow (`RingEntryTests`). A
+/// node raises its incarnation whenever it changes its part, and to refute a rumour of its death (Das, Gupta,
+/// Motivala: "SWIM", 2002, section 4.2); one incarnation with two contents is a node whose data folder was
+/// copied or set back, and then the rule of greater bytes at least makes everyone agree.
 ///
 /// Encoding (canonical: equal entries are equal bytes):
 ///
@@ -87,8 +87,8 @@ package struct RingEntry: Hashable, Sendable {
         checkInvariants()
     }
 
-    /// Whether the ring gives it places: it shows tokens, and neither it nor an operator has withdrawn them. A joining
-    /// node shows its tokens once its handover begins; one whose join was aborted is out.
+    /// Whether the ring gives it places: it shows tokens, and neither it nor an operator has withdrawn them.
+    /// A joining node shows its tokens once its handover begins; one whose join was aborted is out.
     package var ownsTokens: Bool {
         if tokens.isEmpty || state == .left { return false }
         switch verdict?.kind {

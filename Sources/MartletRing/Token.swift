@@ -17,8 +17,8 @@ package struct Slot: Hashable, Comparable, Sendable, CustomStringConvertible {
     package static let first = Slot(index: 0)
     package static let last = Slot(index: UInt16(Limits.slots - 1))
 
-    /// The slot that Redis Cluster gives the key: CRC16 of the key, or of what stands between its first `{` and the
-    /// first `}` after it when that is not empty, modulo 16,384.
+    /// The slot that Redis Cluster gives the key: CRC16 of the key, or of what stands between its first `{`
+    /// and the first `}` after it when that is not empty, modulo 16,384.
     package init(key: RawSpan) {
         self = key.withUnsafeBytes { Slot(keyBytes: $0) }
     }
@@ -67,8 +67,9 @@ package struct Slot: Hashable, Comparable, Sendable, CustomStringConvertible {
 ///
 ///     value = slot (14 bits) | XXH3-64(whole key) (its low 50 bits)
 ///
-/// The slot comes first, so a range of the ring is a contiguous range on disk. The hash covers the whole key, its hash
-/// tag or not, so keys that share a tag share a slot and still spread over the slot's sixteen Merkle leaves.
+/// The slot comes first, so a range of the ring is a contiguous range on disk. The hash covers the whole key,
+/// its hash tag or not, so keys that share a tag share a slot and still spread over the slot's sixteen Merkle
+/// leaves.
 package struct Token: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let value: UInt64
 

@@ -1,12 +1,13 @@
 import MartletBase
 
 extension TokenChoice {
-    /// The tokens of the nodes that found a ring, ascending, in the order of `nodes`: a pure function of the list, not of
-    /// its order, so that each node computes them alone and publishes its own.
+    /// The tokens of the nodes that found a ring, ascending, in the order of `nodes`: a pure function of the
+    /// list, not of its order, so that each node computes them alone and publishes its own.
     ///
-    /// All nodes are known at once, so nothing need be searched: the tokens of each zone are evenly spaced, and the zones'
-    /// tokens interleaved. Within a zone every node has one token a round; the rounds go through the nodes in different
-    /// orders, so that a node shares its ranges with many others, and these share its load when it fails.
+    /// All nodes are known at once, so nothing need be searched: the tokens of each zone are evenly spaced,
+    /// and the zones' tokens interleaved. Within a zone every node has one token a round; the rounds go
+    /// through the nodes in different orders, so that a node shares its ranges with many others, and these
+    /// share its load when it fails.
     ///
     /// A node gets fewer than `tokensPerNode` when the nodes together would need more slots than there are.
     package static func founding(
@@ -34,7 +35,8 @@ extension TokenChoice {
             let window = window(of: dataCenter, zones: zones.map { nodes[$0[0]].dataCenter }, replication)
             let turns = turns(nodes: zone.count, rounds: rounds, window: window)
             for (k, turn) in turns.enumerated() {
-                // The k-th of the zone's tokens, its zone's part of the way to the next one; a token is a last slot.
+                // The k-th of the zone's tokens, its zone's part of the way to the next one; a token is a
+                // last slot.
                 let parts = turns.count * zones.count
                 let end = ((k * zones.count + number + 1) * Limits.slots + parts - 1) / parts
                 guard let slot = slots.take(notBefore: end - 1) else {
@@ -53,7 +55,8 @@ extension TokenChoice {
         founding(nodes: nodes, tokensPerNode: tokensPerNode, replication: .count(replication))
     }
 
-    /// How many consecutive tokens of a zone should be of distinct nodes: as many as the zone has copies of a slot.
+    /// How many consecutive tokens of a zone should be of distinct nodes: as many as the zone has copies of a
+    /// slot.
     private static func window(of dataCenter: String, zones: [String], _ replication: ReplicationFactor)
         -> Int
     {
@@ -65,10 +68,11 @@ extension TokenChoice {
         }
     }
 
-    /// A sequence in which every node stands once a round, and any `window` consecutive nodes, around the end too, are
-    /// distinct as far as possible. A round goes through the nodes with a step that has no factor in common with their
-    /// number. Steps and starts differ from round to round: with one start, and zones of different sizes, a node would
-    /// meet the other zones' tokens in the same pattern in each round, and always lose by it or always win.
+    /// A sequence in which every node stands once a round, and any `window` consecutive nodes, around the end
+    /// too, are distinct as far as possible. A round goes through the nodes with a step that has no factor in
+    /// common with their number. Steps and starts differ from round to round: with one start, and zones of
+    /// different sizes, a node would meet the other zones' tokens in the same pattern in each round, and
+    /// always lose by it or always win.
     private static func turns(nodes: Int, rounds: Int, window: Int) -> [Int] {
         let steps = (1...max(1, nodes - 1)).filter { greatestCommonDivisor($0, nodes) == 1 }
         let tail = min(window, nodes) - 1

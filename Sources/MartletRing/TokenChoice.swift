@@ -2,29 +2,31 @@ import MartletBase
 
 /// Which tokens a node takes when it joins.
 ///
-/// Random tokens leave the fullest of 200 nodes, with 16 tokens each, half as much again as the mean. So a joiner looks at
-/// the ring and takes the tokens that leave *replicated* load (the slots that a node holds a copy of) most even, by
-/// dividing the ranges of the most loaded. Nobody else's token moves.
+/// Random tokens leave the fullest of 200 nodes, with 16 tokens each, half as much again as the mean. So a
+/// joiner looks at the ring and takes the tokens that leave *replicated* load (the slots that a node holds a
+/// copy of) most even, by dividing the ranges of the most loaded. Nobody else's token moves.
 ///
-/// What even means depends on the zones, of which a preference list uses each once before it uses one twice. With as many
-/// zones as copies each zone holds a copy of everything, whatever the others do, so the joiner's zone is a ring of its
-/// own. Else all nodes matter, and the aim is equal loads as far as that rule allows: a zone with more nodes holds more,
-/// up to one copy for each round of the list (`TokenModel`).
+/// What even means depends on the zones, of which a preference list uses each once before it uses one twice.
+/// With as many zones as copies each zone holds a copy of everything, whatever the others do, so the joiner's
+/// zone is a ring of its own. Else all nodes matter, and the aim is equal loads as far as that rule allows: a
+/// zone with more nodes holds more, up to one copy for each round of the list (`TokenModel`).
 ///
-/// The shares of the first owner, the first two, and so on are evened out too, with a small weight: by themselves they
-/// mean little, but a ring that is uneven in them can't be made even by the next joiner, or when zones are added.
+/// The shares of the first owner, the first two, and so on are evened out too, with a small weight: by
+/// themselves they mean little, but a ring that is uneven in them can't be made even by the next joiner, or
+/// when zones are added.
 ///
-/// Measured (`TokenChoiceTests`): while 2 to 200 nodes join one after another, with 16 tokens each and three copies, the
-/// fullest node stays below 1.07 of the mean, in one zone, in two and in three. A zone's first few nodes are the worst
-/// when zones get their nodes in random order: nothing can be even then.
+/// Measured (`TokenChoiceTests`): while 2 to 200 nodes join one after another, with 16 tokens each and three
+/// copies, the fullest node stays below 1.07 of the mean, in one zone, in two and in three. A zone's first
+/// few nodes are the worst when zones get their nodes in random order: nothing can be even then.
 ///
-/// The choice is a pure function of the ring it is made on. Two nodes that join at once from equal rings may choose equal
-/// tokens; the walk stands that (`Placement`), and the second to see it chooses again.
+/// The choice is a pure function of the ring it is made on. Two nodes that join at once from equal rings may
+/// choose equal tokens; the walk stands that (`Placement`), and the second to see it chooses again.
 package enum TokenChoice {
-    /// The tokens for a joiner, ascending; none is another node's. Fewer than `count` only when so few slots are free.
+    /// The tokens for a joiner, ascending; none is another node's. Fewer than `count` only when so few slots
+    /// are free.
     ///
-    /// An entry of the joiner itself counts for nothing, so a node can choose anew. Leaving nodes keep their slots, but
-    /// their load is reckoned to those who stay.
+    /// An entry of the joiner itself counts for nothing, so a node can choose anew. Leaving nodes keep their
+    /// slots, but their load is reckoned to those who stay.
     package static func choose(
         count: Int, for joiner: (id: NodeID, zone: String, dataCenter: String), in ring: Ring,
         replication: ReplicationFactor
@@ -78,8 +80,8 @@ package enum TokenChoice {
         }
     }
 
-    /// For the first node of its zone: one zone's tokens need no regard to another's, so they are evenly spaced, from the
-    /// middle of the widest free arc.
+    /// For the first node of its zone: one zone's tokens need no regard to another's, so they are evenly
+    /// spaced, from the middle of the widest free arc.
     private static func evenly(_ count: Int, _ isTaken: [Bool]) -> [Slot] {
         let taken = isTaken.indices.filter { isTaken[$0] }
         var start = Limits.slots - 1

@@ -1,15 +1,15 @@
 import MartletBase
 
-/// A ring of tokens as `TokenSearch` changes it: preference lists, shares and their energy, and what one more token of
-/// the joiner would change of them.
+/// A ring of tokens as `TokenSearch` changes it: preference lists, shares and their energy, and what one more
+/// token of the joiner would change of them.
 ///
-/// Lists are those of `PreferenceWalk`, put in a form that looks only ahead: the node that is the r-th of its zone on the
-/// walk belongs to round r, and a list takes of each round the nodes that arrive first, as many as its *quota*: the
-/// number of zones that have so many nodes, until all copies are placed.
+/// Lists are those of `PreferenceWalk`, put in a form that looks only ahead: the node that is the r-th of its
+/// zone on the walk belongs to round r, and a list takes of each round the nodes that arrive first, as many
+/// as its *quota*: the number of zones that have so many nodes, until all copies are placed.
 ///
-/// A token of the joiner at slot p changes only the part of p's range before it, and the ranges behind as far as the
-/// joiner still comes into their lists. Going back, its rank in its zone can only rise and the nodes of its round can only
-/// arrive earlier; so the first list without it ends the change.
+/// A token of the joiner at slot p changes only the part of p's range before it, and the ranges behind as far
+/// as the joiner still comes into their lists. Going back, its rank in its zone can only rise and the nodes
+/// of its round can only arrive earlier; so the first list without it ends the change.
 struct TokenModel {
     struct Level {
         let weight: Double
@@ -24,8 +24,8 @@ struct TokenModel {
         var slope: Double
     }
 
-    /// How many tokens a walk passes at most: all in a small ring. In a large one only a zone much smaller than others can
-    /// lie further; leaving it out is a little wrong, and quick.
+    /// How many tokens a walk passes at most: all in a small ring. In a large one only a zone much smaller
+    /// than others can lie further; leaving it out is a little wrong, and quick.
     private var reach: Int { min(slots.count, max(48, (1 << 18) / max(1, slots.count))) }
     /// Tokens that all walks have passed: the work done.
     private(set) var tokensPassed = 0
@@ -49,7 +49,8 @@ struct TokenModel {
     private var energies: [Double]
     private let inverseTargets: [Double]
 
-    /// The walk's result and what it needs to know of nodes and zones it has met; a mark of another walk is void.
+    /// The walk's result and what it needs to know of nodes and zones it has met; a mark of another walk is
+    /// void.
     private var list: [Int]
     private var mark = 0
     private var markOfNode: [Int]
@@ -104,8 +105,8 @@ struct TokenModel {
         return quotas
     }
 
-    /// How many copies of everything each zone should hold: as many for each of its nodes as in other zones, within what
-    /// the rounds allow, which is one for each full round and up to one more in the last.
+    /// How many copies of everything each zone should hold: as many for each of its nodes as in other zones,
+    /// within what the rounds allow, which is one for each full round and up to one more in the last.
     private static func copiesOfZones(copies: Int, sizes: [Int]) -> [Double] {
         let quotas = quotas(copies: copies, sizes: sizes)
         let fullRounds = quotas.indices.count { round in quotas[round] == sizes.count { $0 > round } }
@@ -173,7 +174,8 @@ extension TokenModel {
         for key in shares.indices { energies[key] = energy(key, shares[key]) }
     }
 
-    /// Computes `list` for the range; with a token of the joiner just before token `joinerBefore`, unless that is -1.
+    /// Computes `list` for the range; with a token of the joiner just before token `joinerBefore`, unless
+    /// that is -1.
     private mutating func walk(from range: Int, joinerBefore: Int) {
         mark += 1
         for place in list.indices { list[place] = -1 }
@@ -237,7 +239,8 @@ extension TokenModel {
         }
     }
 
-    /// How the energy changes when the joiner takes the first `cut` slots of the range that was divided. Convex in `cut`.
+    /// How the energy changes when the joiner takes the first `cut` slots of the range that was divided.
+    /// Convex in `cut`.
     func energyChange(_ cut: Int) -> Double {
         var sum = 0.0
         for change in changes {
@@ -258,7 +261,8 @@ extension TokenModel {
             let (new, old) = (list[place], lists[base + place])
             if new == joiner { isListed = true }
             if new == old { continue }
-            // A node counts at the levels from its place on; one that only moves changes those between its places.
+            // A node counts at the levels from its place on; one that only moves changes those between its
+            // places.
             if new >= 0 {
                 var before = 0
                 while before < depth, lists[base + before] != new { before += 1 }

@@ -1,22 +1,25 @@
 import MartletBase
 
-/// Looks for the tokens with which a joiner makes the load most even: `TokenChoice` says what is wanted, this is how.
+/// Looks for the tokens with which a joiner makes the load most even: `TokenChoice` says what is wanted, this
+/// is how.
 ///
-/// The *share* of a node at level d is the number of slots that have it among their first d owners. The search lowers
+/// The *share* of a node at level d is the number of slots that have it among their first d owners. The
+/// search lowers
 ///
 ///     energy = Σ over levels d, nodes i:  weight(d) · (share(d, i) / target(d, i)) ^ exponent(d)
 ///
-/// With a high exponent that is, in effect, the largest share; it is smooth, so equally loaded nodes still show the way
-/// down. Over the slots of one range the energy is a convex function of where a token divides it, so its least is found
-/// by bisection, and one look at a range costs a fraction of a microsecond.
+/// With a high exponent that is, in effect, the largest share; it is smooth, so equally loaded nodes still
+/// show the way down. Over the slots of one range the energy is a convex function of where a token divides
+/// it, so its least is found by bisection, and one look at a range costs a fraction of a microsecond.
 ///
-/// Tokens are first added one by one, each at the best place of all; then each is taken out and put back at the best
-/// place, again and again, until none moves. Where that leaves budget, in small rings, it is all done again with other
-/// weights of the lower levels, and the best result counts. No randomness and no hash order: sums are taken in one order,
-/// and IEEE arithmetic does the rest.
+/// Tokens are first added one by one, each at the best place of all; then each is taken out and put back at
+/// the best place, again and again, until none moves. Where that leaves budget, in small rings, it is all
+/// done again with other weights of the lower levels, and the best result counts. No randomness and no hash
+/// order: sums are taken in one order, and IEEE arithmetic does the rest.
 struct TokenSearch {
-    /// Looks at ranges and tokens passed by the model's walks, all in all: the bounds on the search's time. The first one
-    /// is met in all rings but those of few nodes and many copies, or with zones of very different sizes.
+    /// Looks at ranges and tokens passed by the model's walks, all in all: the bounds on the search's time.
+    /// The first one is met in all rings but those of few nodes and many copies, or with zones of very
+    /// different sizes.
     private static let looksMax = 60_000
     private static let tokensPassedMax = 5_000_000
     private static let lowerLevelWeights = [0.01, 0.1, 0.001]
@@ -99,8 +102,8 @@ struct TokenSearch {
         return best?.slot
     }
 
-    /// How many slots of the range, which has just been divided, the joiner had best take; nil when none between its ends
-    /// is free.
+    /// How many slots of the range, which has just been divided, the joiner had best take; nil when none
+    /// between its ends is free.
     private func bestCut(of range: Int, _ model: borrowing TokenModel) -> Int? {
         let last = model.length(range) - 1
         var (low, high) = (1, last)

@@ -6,8 +6,9 @@ import MartletBase
 ///
 ///     removed > anything else;  then the later stamp;  then the kind;  then who gave it
 ///
-/// `removed` absorbs everything, for ever: the id is fenced, and a removed node that comes back can't undo it. Between
-/// the others the later act counts: an abort ends the removal before it, a later removal begins anew.
+/// `removed` absorbs everything, for ever: the id is fenced, and a removed node that comes back can't undo
+/// it. Between the others the later act counts: an abort ends the removal before it, a later removal begins
+/// anew.
 package struct Verdict: Hashable, Comparable, Sendable {
     package enum Kind: UInt8, Sendable, CaseIterable {
         /// Its places are being given to others.

@@ -195,9 +195,9 @@ package final class PeerTransport {
     }
 
     private func dial(_ dialer: Dialer) {
+        dialer.redialAt = .distantFuture
         guard !isShutDown, dialer.current == nil else { return }
         dials += 1
-        dialer.redialAt = .distantFuture
         let socket = TCPConnection(loop, to: dialer.address, from: source)
         let connection = open(socket, bringsRequests: false)
         dialer.current = connection
@@ -273,10 +273,11 @@ package final class PeerTransport {
         if dialer.failures == 0 { log("the connection ended: \(reason)", dialer.address) }
         dialer.failures += 1
         if let peer = dialer.peer {
-            deliver(.linkDown(peer))
             let longest = min(Self.redialMax, Self.redialMin * Int64(1 << min(dialer.failures, 10)))
             dialer.redialAt = loop.now.monotonic + random.within(longest / 2...longest)
             armTimer()
+            // Last: the node may want the peer dialled again at once.
+            deliver(.linkDown(peer))
         } else {
             forget(dialer)
             deliver(.streamFailed(dialer.address))

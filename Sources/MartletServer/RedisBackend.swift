@@ -2,14 +2,14 @@ import MartletBase
 import MartletNode
 import MartletRing
 
-/// What the Redis protocol needs of a node: the only way in which a session reaches the store. `RuntimeBackend` is the
-/// real one; tests have their own.
+/// What the Redis protocol needs of a node: the only way in which a session reaches the store.
+/// `RuntimeBackend` is the real one; tests have their own.
 package protocol RedisBackend: AnyObject {
     /// Both clocks, as of this turn of the loop.
     var now: Now { get }
 
-    /// Takes a request of a client. Answered exactly once, by `RedisServer.complete` with the same ticket, perhaps
-    /// before this returns.
+    /// Takes a request of a client. Answered exactly once, by `RedisServer.complete` with the same ticket,
+    /// perhaps before this returns.
     func submit(_ ticket: ClientTicket, _ request: ClientRequest)
 
     /// In the order of SELECT's indexes. At least one.
@@ -57,7 +57,8 @@ package struct RedisSettings: Sendable {
     package var valueBytesMax: Int
     /// Further connections are refused.
     package var clientsMax: Int
-    /// A client that leaves more than this unread is cut off. Raising it lets slow readers live longer, for memory.
+    /// A client that leaves more than this unread is cut off. Raising it lets slow readers live longer, for
+    /// memory.
     package var clientOutputMax: Int
     package var clockSkewMax: Interval
     /// Whether an acknowledged write was synced (`durability: batch`): shown as Redis's `appendfsync`.

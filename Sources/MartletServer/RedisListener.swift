@@ -1,10 +1,12 @@
 import MartletBase
 import MartletLoop
 
-/// The Redis face on the loop: listens, gives each connection a session, and once a turn gives each connection what its
-/// session has written, so that however many replies a turn makes for a client they cost one system call.
+/// The Redis face on the loop: listens, gives each connection a session, and once a turn gives each
+/// connection what its session has written, so that however many replies a turn makes for a client they cost
+/// one system call.
 ///
-/// To be made after the runtime: replies that the runtime's own end of a turn brings are then sent in that turn.
+/// To be made after the runtime: replies that the runtime's own end of a turn brings are then sent in that
+/// turn.
 package final class RedisListener {
     private let loop: EventLoop
     private let server: RedisServer
@@ -47,7 +49,8 @@ package final class RedisListener {
         }
     }
 
-    /// Takes no further connection, and no further request from those there are; each closes when it has its replies.
+    /// Takes no further connection, and no further request from those there are; each closes when it has its
+    /// replies.
     package func drain() {
         isClosing = true
         listener?.close()
@@ -80,7 +83,8 @@ private final class ClientConnection: RedisConnection {
     func received(_ bytes: RawSpan) { session.receive(bytes) }
     func drained() { session.resume() }
 
-    /// A client that ends its side after its last request still gets its replies, as from Redis's own clients in pipes.
+    /// A client that ends its side after its last request still gets its replies, as from Redis's own clients
+    /// in pipes.
     func inputEnded() { session.endInput() }
 
     func flush() {
@@ -101,7 +105,8 @@ private final class ClientConnection: RedisConnection {
         if session.writer.bytes.isEmpty { return }
         session.server.counters.bytesWritten += UInt64(session.writer.bytes.count)
         tcp.write { output in
-            // Nothing is pending on nearly every connection: then the buffers change places instead of being copied.
+            // Nothing is pending on nearly every connection: then the buffers change places instead of being
+            // copied.
             if output.bytes.isEmpty {
                 swap(&output.bytes, &session.writer.bytes)
             } else {

@@ -3,10 +3,11 @@ import MartletNode
 import MartletRESP
 import MartletRing
 
-/// What the sessions of a node have in common: the core behind them, the list of them, the counters. Belongs to the
-/// loop's thread.
+/// What the sessions of a node have in common: the core behind them, the list of them, the counters. Belongs
+/// to the loop's thread.
 ///
-/// A ticket of the core names a session's place here, the session's generation in that place, and the operation:
+/// A ticket of the core names a session's place here, the session's generation in that place, and the
+/// operation:
 ///
 ///     place 24 bits | generation 32 bits | operation 8 bits
 ///
@@ -32,7 +33,8 @@ package final class RedisServer {
     private var touched: ContiguousArray<RedisSession> = []
     private var touchedSpare: ContiguousArray<RedisSession> = []
 
-    /// As of `keyspacesRead`: asking the core costs an allocation, and definitions change only by an operator's act.
+    /// As of `keyspacesRead`: asking the core costs an allocation, and definitions change only by an
+    /// operator's act.
     private(set) var keyspaces: [KeyspaceDefinition]
     private var keyspacesRead: Instant
 
@@ -48,7 +50,8 @@ package final class RedisServer {
 
     // MARK: Sessions
 
-    /// A session for a new connection; nil when there are `clients_max` already. Peer and local are `address:port`.
+    /// A session for a new connection; nil when there are `clients_max` already. Peer and local are
+    /// `address:port`.
     package func open(peer: String, local: String) -> RedisSession? {
         guard sessionCount < settings.clientsMax else {
             counters.clientsRefused += 1
@@ -136,7 +139,8 @@ package final class RedisServer {
         keyspacesRead = now
     }
 
-    /// CONFIG RESETSTAT: INFO counts from here; the metrics go on, since a scraper takes a fall for a restart.
+    /// CONFIG RESETSTAT: INFO counts from here; the metrics go on, since a scraper takes a fall for a
+    /// restart.
     func resetStatistics() { baseline = counters }
 
     /// For tests: what must hold between calls.

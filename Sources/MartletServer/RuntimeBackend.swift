@@ -93,7 +93,8 @@ package final class RuntimeBackend: RedisBackend {
                 metrics.badFrames),
             .counter(
                 "martlet_peer_handshake_refused_total",
-                "Hellos refused: another cluster, another protocol, a wrong identity.", metrics.refusedHellos),
+                "Hellos refused: another cluster, another protocol, a wrong identity.",
+                metrics.refusedHellos),
             .counter(
                 "martlet_peer_dropped_messages_total",
                 "Messages dropped because a connection's queue was full.", metrics.droppedMessages),

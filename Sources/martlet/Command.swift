@@ -3,7 +3,7 @@ import MartletConfig
 
 /// One command: what it takes on the command line, and what it does. A group does nothing itself.
 package struct Command: Sendable {
-    package typealias Action = @Sendable (Invocation) throws(Failure) -> ExitStatus
+    package typealias Action = @Sendable (Invocation) throws(Failure) -> ExitCode
 
     let specification: CommandSpecification
     /// What a group holds.
@@ -22,14 +22,14 @@ package struct Command: Sendable {
         self.commands = commands
     }
 
-    func run(_ invocation: Invocation) throws(Failure) -> ExitStatus {
+    func run(_ invocation: Invocation) throws(Failure) -> ExitCode {
         guard let action else { return .usage }
         return try action(invocation)
     }
 }
 
 /// Fixed: scripts test for these.
-package enum ExitStatus: Int32, Sendable {
+package enum ExitCode: Int32, Sendable {
     case done = 0
     /// The question was answered with no: key not found, degraded, refused file.
     case negative = 1

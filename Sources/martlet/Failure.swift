@@ -2,12 +2,12 @@ import MartletConfig
 
 /// Why a command did not do what it was told: what is printed, and the exit status.
 package struct Failure: Error, Hashable, Sendable {
-    package let status: ExitStatus
+    package let status: ExitCode
     /// The server's prefix, or one of USAGE, CONFIGURATION, UNREACHABLE, REFUSED.
     package let code: String
     package let text: String
 
-    package init(_ status: ExitStatus, _ code: String, _ text: String) {
+    package init(_ status: ExitCode, _ code: String, _ text: String) {
         self.status = status
         self.code = code
         self.text = text
@@ -26,7 +26,7 @@ package struct Failure: Error, Hashable, Sendable {
         let isPrefix = !prefix.isEmpty && prefix.allSatisfy { $0.isASCII && ($0.isUppercase || $0 == "_") }
         let code = isPrefix ? String(prefix) : "ERR"
         let text = isPrefix ? String(line.dropFirst(prefix.count).drop { $0 == " " }) : line
-        let status: ExitStatus =
+        let status: ExitCode =
             switch code {
             case "UNAVAILABLE": .unavailable
             case "TIMEOUT": .timeout

@@ -30,7 +30,8 @@ package enum Program {
         notes: """
             Commands that speak to a cluster ask its nodes in turn until one answers. The nodes are those of
             --config or MARTLET_CONFIG, else of ./data/cluster.yaml (which `martlet up` writes), else of
-            ./cluster.yaml; without any of these 127.0.0.1:7379 is asked. `martlet --version` shows the version.
+            ./cluster.yaml; without any of these 127.0.0.1:7379 is asked. `martlet --version` shows the
+            version.
 
             Exit status: 0 done; 1 a negative answer (no such key, a degraded cluster with --check, a refused
             file); 2 wrong use; 3 configuration; 4 no node reachable; 5 UNAVAILABLE; 6 TIMEOUT; 7 any other
@@ -42,7 +43,7 @@ package enum Program {
         exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)
     }
 
-    private static func run(_ given: [String]) -> ExitStatus {
+    private static func run(_ given: [String]) -> ExitCode {
         var arguments = given
         if arguments == ["--version"] || arguments == ["version"] {
             Output.write("martlet \(Version.text)\n")

@@ -6,8 +6,8 @@ import Testing
 @Suite struct PushPullTests {
     static func key(_ n: UInt64) -> RumourKey { RumourKey(kind: 1, id: NodeID(short: n, middle: 0, low: 0)) }
 
-    /// Carries a request of a's and the answers back and forth on one link; gives what each learned and the number
-    /// of messages.
+    /// Carries a request of a's and the answers back and forth on one link; gives what each learned and the
+    /// number of messages.
     static func exchange(_ a: inout Peer, _ b: inout Peer) -> (
         a: [RumourKey: Blob], b: [RumourKey: Blob], messages: Int
     ) {

@@ -1,6 +1,7 @@
 import Glibc
 import MartletBase
 import MartletRESP
+import RealRedis
 import Testing
 
 /// Asks a real redis-server the same, when one is installed.
@@ -41,7 +42,7 @@ import Testing
     }
 
     @Test func theCorpusIsAnsweredAlike() throws {
-        guard let redis = try RedisServer.start() else { return }
+        guard let redis = try RealRedis.start() else { return }
         defer { redis.stop() }
         for input in requestCorpus {
             let replies = try redis.ask(input)
@@ -52,7 +53,7 @@ import Testing
 
     @Test(arguments: [1, 2] as [UInt64])
     func mutatedRequestsAreAnsweredAlike(seed: UInt64) throws {
-        guard let redis = try RedisServer.start() else { return }
+        guard let redis = try RealRedis.start() else { return }
         defer { redis.stop() }
         var mutator = Mutator(seed: seed)
         for round in 0..<1_000 {
@@ -67,7 +68,7 @@ import Testing
     }
 
     @Test func linesAtTheLimitAreAnsweredAlike() throws {
-        guard let redis = try RedisServer.start() else { return }
+        guard let redis = try RealRedis.start() else { return }
         defer { redis.stop() }
         for (mark, count) in [("A", 65_536), ("A", 65_537), ("*", 65_536), ("*", 65_537)] {
             let input = Array((mark + String(repeating: "1", count: count - 1)).utf8)
@@ -81,7 +82,7 @@ import Testing
 
     /// Our client side against the real server: RESP3's types, and a request of ours.
     @Test func repliesOfRedisAreRead() throws {
-        guard let redis = try RedisServer.start() else { return }
+        guard let redis = try RealRedis.start() else { return }
         defer { redis.stop() }
         var writer = RequestWriter()
         writer.request(["HELLO", "3"])

@@ -2,7 +2,8 @@ import MartletBase
 import MartletRing
 import Testing
 
-/// The definition of a preference list, taken word by word and computed slot by slot: the dumb second implementation.
+/// The definition of a preference list, taken word by word and computed slot by slot: the dumb second
+/// implementation.
 private struct DumbPlacement {
     let entries: [RingEntry]
     let replication: ReplicationFactor

@@ -78,7 +78,8 @@ import Testing
         #expect(full.required == 2 && full.isMet(by: 0b11))
     }
 
-    /// Any two sets of answers that meet the levels of a read and a write share a place when the levels promise it.
+    /// Any two sets of answers that meet the levels of a read and a write share a place when the levels
+    /// promise it.
     @Test(arguments: 1...7)
     func quorumsMeet(n: Int) {
         let owners = (0..<n).map { "dc\($0 % 2)" }

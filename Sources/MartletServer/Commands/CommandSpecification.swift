@@ -22,8 +22,8 @@ enum CommandCode: UInt8 {
 
 /// A row of the command table: all that is known of a command without carrying it out.
 ///
-/// From it come the dispatch, the check of the number of arguments, the keys, COMMAND with its subcommands, and MARTLET
-/// HELP. Facts about Redis's commands are Redis 7.0's.
+/// From it come the dispatch, the check of the number of arguments, the keys, COMMAND with its subcommands,
+/// and MARTLET HELP. Facts about Redis's commands are Redis 7.0's.
 struct CommandSpecification: Sendable {
     /// Where the keys are: Redis's first key, last key (negative: from the end) and step.
     struct Keys: Sendable {

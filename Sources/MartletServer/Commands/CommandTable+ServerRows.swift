@@ -1,5 +1,5 @@
-// The rows of the command table. What a row says of a command of Redis's is what Redis 7.0 answers to COMMAND INFO
-// and COMMAND DOCS, as far as it holds here.
+// The rows of the command table. What a row says of a command of Redis's is what Redis 7.0 answers to COMMAND
+// INFO and COMMAND DOCS, as far as it holds here.
 
 extension CommandSpecification {
     /// Every command, in the order in which COMMAND and MARTLET HELP list them.
@@ -64,7 +64,7 @@ extension CommandSpecification {
                 CommandSpecification(
                     .clientKill, "client|kill", -3, "admin noscript loading stale", group: "connection",
                     categories: "connection", since: "2.4.0",
-                    "ip:port | [ID id] [ADDR ip:port] [LADDR ip:port] [TYPE type] [USER name] [SKIPME yes|no]",
+                    "address|[ID id] [ADDR address] [LADDR address] [TYPE type] [USER name] [SKIPME yes|no]",
                     "Kill the connection of a client"),
                 CommandSpecification(
                     .clientReply, "client|reply", 3, "noscript loading stale", group: "connection",

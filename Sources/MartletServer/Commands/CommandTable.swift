@@ -1,8 +1,8 @@
 import MartletBase
 import MartletRESP
 
-/// Finds a command by its name. Rows are numbered: those of `CommandSpecification.all` in order, each followed by its
-/// subcommands.
+/// Finds a command by its name. Rows are numbered: those of `CommandSpecification.all` in order, each
+/// followed by its subcommands.
 struct CommandTable: Sendable {
     static let shared = CommandTable(CommandSpecification.all, refused: CommandSpecification.refused)
 

@@ -3,8 +3,8 @@ import MartletNode
 import MartletRing
 import MartletVersions
 
-/// The errors that are Martlet's own, to the letter: `PREFIX name=value ...: sentence`. Clients and scripts read the
-/// fields; their names and order are a contract, the sentences are for people.
+/// The errors that are Martlet's own, to the letter: `PREFIX name=value ...: sentence`. Clients and scripts
+/// read the fields; their names and order are a contract, the sentences are for people.
 enum FailureText {
     /// What a command answers that failed, in part or as a whole.
     static func text(_ failure: RequestFailure, _ parts: CommandParts, named node: String) -> String {

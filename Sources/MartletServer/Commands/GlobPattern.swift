@@ -1,11 +1,12 @@
 /// Redis's glob patterns: `*`, `?`, `[a-c]`, `[^a]` and `\` before a character that means itself.
 ///
-/// Takes time in the product of both lengths at worst: after a mismatch only the last `*` takes one character more.
-struct GlobPattern {
+/// Takes time in the product of both lengths at worst: after a mismatch only the last `*` takes one character
+/// more.
+package struct GlobPattern {
     private let pattern: [UInt8]
     private let ignoresCase: Bool
 
-    init(_ pattern: [UInt8], ignoringCase: Bool = false) {
+    package init(_ pattern: [UInt8], ignoringCase: Bool = false) {
         self.pattern = ignoringCase ? pattern.map(Self.lowered) : pattern
         ignoresCase = ignoringCase
     }
@@ -14,7 +15,7 @@ struct GlobPattern {
         (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte
     }
 
-    func matches(_ text: some Sequence<UInt8>) -> Bool {
+    package func matches(_ text: some Sequence<UInt8>) -> Bool {
         let text = ignoresCase ? text.map(Self.lowered) : Array(text)
         var (p, t) = (0, 0)
         /// Where to go on after a mismatch: behind the last `*`, which then takes one more.

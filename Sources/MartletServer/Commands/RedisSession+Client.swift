@@ -35,9 +35,8 @@ extension RedisSession {
                 Array("ERR Unrecognized option '".utf8) + Blob(copying: request[2]).bytes + Array("'".utf8))
         }
         guard isShowable(request[3]), request[3].byteCount <= Limits.clientNameBytesMax else {
-            return refuse(
-                "ERR \(isName ? "lib-name" : "lib-ver") cannot contain spaces, newlines or special characters."
-            )
+            let what = isName ? "lib-name" : "lib-ver"
+            return refuse("ERR \(what) cannot contain spaces, newlines or special characters.")
         }
         let value = Blob(copying: request[3])
         if isName { libraryName = value } else { libraryVersion = value }
@@ -159,11 +158,11 @@ private struct KillFilter {
 
     /// Nil when the options make no sense, which the session then answers.
     init?(_ session: RedisSession, _ request: Request) {
-        guard request.count.isMultiple(of: 2) else {
-            session.refuseSyntax()
-            return nil
-        }
         for index in stride(from: 2, to: request.count, by: 2) {
+            guard index + 1 < request.count else {
+                session.refuseSyntax()
+                return nil
+            }
             let value = session.text(request[index + 1])
             switch session.text(request[index]).uppercased() {
             case "ID":

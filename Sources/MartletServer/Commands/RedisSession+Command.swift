@@ -18,7 +18,7 @@ extension RedisSession {
         answer { writer in
             writer.array(count: rows.count)
             for row in rows {
-                if let row { writer.details(of: table.rows[row]) } else { writer.nullArray() }
+                if let row { writer.details(of: table.rows[row]) } else { writer.null() }
             }
         }
     }
@@ -34,7 +34,7 @@ extension RedisSession {
     }
 
     func commandList(_ request: Request) {
-        var rows = table.commands.map { table.rows[$0] }
+        var rows = table.commands.flatMap { [table.rows[$0]] + table.rows[$0].subcommands }
         if request.count > 2 {
             guard request.count == 5, equalsIgnoringCase(request[2], "FILTERBY") else {
                 return refuseSyntax()
@@ -52,7 +52,7 @@ extension RedisSession {
             }
         }
         answer { writer in
-            writer.set(count: rows.count)
+            writer.array(count: rows.count)
             for row in rows { writer.bulk(row.name) }
         }
     }
@@ -124,17 +124,17 @@ extension ReplyWriter {
         integer(row.keys.step)
         statusSet(row.allCategories.map { "@\($0)" }.joined(separator: " "))
         let tips = words(row.tips)
-        array(count: tips.count)
+        set(count: tips.count)
         for tip in tips { bulk(tip) }
         keySpecifications(of: row)
-        array(count: row.subcommands.count)
+        set(count: row.subcommands.count)
         for subcommand in row.subcommands { details(of: subcommand) }
     }
 
     private mutating func keySpecifications(of row: CommandSpecification) {
-        guard row.keys.first > 0 else { return array(count: 0) }
+        guard row.keys.first > 0 else { return set(count: 0) }
         let note = row.access.contains("variable_flags")
-        array(count: 1)
+        set(count: 1)
         map(count: note ? 4 : 3)
         if note {
             bulk("notes")

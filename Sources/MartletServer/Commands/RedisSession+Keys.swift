@@ -38,7 +38,8 @@ extension RedisSession {
         guard !overflow, scaled <= Int64.max - base else {
             return refuse("ERR invalid expire time in '\(table.rows[row].name)' command")
         }
-        // One that has passed expires the key at once, without reviving or removing what a later write puts there.
+        // One that has passed expires the key at once, without reviving or removing what a later write puts
+        // there.
         change.expiry = max(1, scaled + base)
         changeExpiry(key, change)
     }

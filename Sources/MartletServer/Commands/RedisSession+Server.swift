@@ -22,16 +22,17 @@ extension RedisSession {
     }
 
     func configSet(_ request: Request) {
+        guard request.count.isMultiple(of: 2) else { return refuseSyntax() }
         let name = Blob(copying: request[2])
-        guard request.count.isMultiple(of: 2),
-            let known = server.configuration.first(where: { Blob($0.name) == name })
+        guard let known = server.configuration.first(where: { Blob($0.name) == name })
         else {
             return refuse(
                 Array("ERR Unknown option or number of arguments for CONFIG SET - '".utf8) + name.bytes
                     + Array("'".utf8))
         }
         refuse(
-            "ERR CONFIG SET failed (possibly related to argument '\(known.name)') - can't set immutable config"
+            "ERR CONFIG SET failed (possibly related to argument '\(known.name)') - "
+                + "can't set immutable config"
         )
     }
 

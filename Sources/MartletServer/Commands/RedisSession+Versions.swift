@@ -97,8 +97,8 @@ extension RedisSession {
 
     /// CONTEXT and VERSION, decoded; nil when one is refused, which is then answered.
     private func stamps(_ options: VersionOptions, _ key: Blob) -> (above: Stamp?, version: Stamp?)? {
-        // A stamp issued by now is ahead of this clock by the clocks' skew at most, and by what a node that restarted
-        // with its clock set back must keep above.
+        // A stamp issued by now is ahead of this clock by the clocks' skew at most, and by what a node that
+        // restarted with its clock set back must keep above.
         let latest = HybridTime(
             backend.now.wall + server.settings.clockSkewMax * 2 + HybridClock.reserveAhead
                 + HybridClock.reserveMargin)

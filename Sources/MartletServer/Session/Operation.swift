@@ -3,10 +3,11 @@ import MartletNode
 import MartletRing
 import MartletVersions
 
-/// One key's part of a command: one request to the core, or a read and then a write that depends on what was read.
+/// One key's part of a command: one request to the core, or a read and then a write that depends on what was
+/// read.
 ///
-/// An operation is *waiting* while another on the same key of this connection is under way, and *submitted* while the
-/// core has a request of it.
+/// An operation is *waiting* while another on the same key of this connection is under way, and *submitted*
+/// while the core has a request of it.
 struct Operation {
     enum Program {
         /// A read or a write; its reply is the operation's.
@@ -24,6 +25,7 @@ struct Operation {
     let sequence: UInt64
     /// Its place in a command with many keys.
     let element: Int
+    let key: Blob
     /// The next request, as long as it isn't submitted. A program of two steps keeps it until its second.
     var request: ClientRequest?
     let writeLevel: ConsistencyLevel?
@@ -70,8 +72,8 @@ struct Replacement {
 
 /// The operations of one session, at most `Limits.clientOperationsMax`, and which waits for which.
 ///
-/// Keys are told apart by a hash of keyspace and key alone: two keys that share one only wait for each other without
-/// need. So finding what an operation must wait for is a walk over a few numbers.
+/// Keys are told apart by a hash of keyspace and key alone: two keys that share one only wait for each other
+/// without need. So finding what an operation must wait for is a walk over a few numbers.
 struct OperationTable {
     private var operations: ContiguousArray<Operation?> = []
     private var hashes: ContiguousArray<UInt64> = []

@@ -69,8 +69,8 @@ final class CommandParts {
     }
 }
 
-/// The commands of one session whose replies are due, oldest first: a ring whose storage is reused. A command is named
-/// by its sequence number, which counts up from 0.
+/// The commands of one session whose replies are due, oldest first: a ring whose storage is reused. A command
+/// is named by its sequence number, which counts up from 0.
 struct CommandQueue {
     /// A power of two.
     private var storage: ContiguousArray<PendingCommand?> = [nil, nil, nil, nil]

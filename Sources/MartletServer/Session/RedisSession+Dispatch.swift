@@ -97,7 +97,8 @@ extension RedisSession {
 
     // MARK: Errors of Redis
 
-    /// Redis 7.0's sentence, with the first 128 bytes of the arguments. As C strings end at a NUL, so do they.
+    /// Redis 7.0's sentence, with the first 128 bytes of the arguments. As C strings end at a NUL, so do
+    /// they.
     private func unknownCommand(_ request: Request) -> [UInt8] {
         let partMax = 128
         var arguments: [UInt8] = []

@@ -25,11 +25,12 @@ extension RedisSession {
     ) {
         add(
             Operation(
-                program: program, sequence: commands.next - 1, element: 0, request: request,
+                program: program, sequence: commands.next - 1, element: 0, key: request.key, request: request,
                 writeLevel: writeLevel))
     }
 
-    /// Starts a command with many keys: as many of its operations as there is room for, the rest as others end.
+    /// Starts a command with many keys: as many of its operations as there is room for, the rest as others
+    /// end.
     func startAll(_ shape: PendingCommand.Shape, _ parts: CommandParts, _ template: OperationTemplate) {
         parts.template = template
         admitting = enqueue(shape, outstanding: parts.keys.count, parts: parts)
@@ -129,7 +130,7 @@ extension RedisSession {
     private func deliver(_ operation: Operation, _ reply: ClientReply) {
         let sequence = operation.sequence
         commands[sequence].outstanding -= 1
-        if case .failed(let failure) = reply { return fail(sequence, operation.element, failure) }
+        if case .failed(let failure) = reply { return fail(operation, failure) }
         switch commands[sequence].shape {
         case .ready: invariantBroken("a finished command had an operation")
         case .ok: break
@@ -151,10 +152,10 @@ extension RedisSession {
         }
     }
 
-    private func fail(_ sequence: UInt64, _ element: Int, _ failure: RequestFailure) {
-        let parts = commands[sequence].parts ?? CommandParts()
-        parts.fail(element, failure)
-        commands[sequence].parts = parts
+    private func fail(_ operation: Operation, _ failure: RequestFailure) {
+        let parts = commands[operation.sequence].parts ?? CommandParts(keys: [operation.key])
+        parts.fail(operation.element, failure)
+        commands[operation.sequence].parts = parts
     }
 
     private func keep(_ sequence: UInt64, _ record: Blob?) {
@@ -216,6 +217,7 @@ struct OperationTemplate {
         let request = ClientRequest(
             keyspace: keyspace, key: parts.keys[element], operation: operation, level: level)
         return Operation(
-            program: program, sequence: sequence, element: element, request: request, writeLevel: writeLevel)
+            program: program, sequence: sequence, element: element, key: request.key, request: request,
+            writeLevel: writeLevel)
     }
 }

@@ -5,25 +5,27 @@ import MartletRESP
 import MartletRing
 import MartletVersions
 
-/// One client of the Redis protocol, without its socket: bytes in, bytes out, requests to the core in between.
+/// One client of the Redis protocol, without its socket: bytes in, bytes out, requests to the core in
+/// between.
 ///
-/// A request becomes a *command*, which waits in a queue until its reply is its turn to be written. A command about keys
-/// has *operations*, one a key; the rest is answered at once. So the life of a GET is:
+/// A request becomes a *command*, which waits in a queue until its reply is its turn to be written. A command
+/// about keys has *operations*, one a key; the rest is answered at once. So the life of a GET is:
 ///
-///     bytes → request → command (queue) + operation (table) → core → reply → operation done → reply written in order
+///     bytes → request → command (queue) + operation (table) → core → reply → operation done → reply written
+///     in order
 ///
-/// **Order.** Replies are written in the order of the requests. Operations on different keys run side by side, at most
-/// `Limits.clientOperationsMax` of them. An operation on a key that another one of this connection has under way waits
-/// for it: so a pipeline reads its own writes, its writes of one key happen in its order, and its reads of one key never
-/// go back. A command with more keys than there is room for becomes operations little by little, and the commands after
-/// it wait until all of it has.
+/// **Order.** Replies are written in the order of the requests. Operations on different keys run side by
+/// side, at most `Limits.clientOperationsMax` of them. An operation on a key that another one of this
+/// connection has under way waits for it: so a pipeline reads its own writes, its writes of one key happen in
+/// its order, and its reads of one key never go back. A command with more keys than there is room for becomes
+/// operations little by little, and the commands after it wait until all of it has.
 ///
-/// **Back-pressure.** When operations, commands or unsent output are at their limits the session stops parsing: what
-/// was received is kept, and the connection stops reading (`isBlocked`). A client that leaves more than
-/// `client_output_max` unread is cut off, as Redis does.
+/// **Back-pressure.** When operations, commands or unsent output are at their limits the session stops
+/// parsing: what was received is kept, and the connection stops reading (`isBlocked`). A client that leaves
+/// more than `client_output_max` unread is cut off, as Redis does.
 ///
-/// **Failure.** What a client sends is answered with an error at worst. Bytes that are no request end the connection
-/// after the replies before them.
+/// **Failure.** What a client sends is answered with an error at worst. Bytes that are no request end the
+/// connection after the replies before them.
 package final class RedisSession {
     enum State {
         case open
@@ -187,7 +189,7 @@ package final class RedisSession {
     }
 
     /// Whether all that the client will get is in `writer`.
-    var isFinished: Bool { state == .closing && commands.isEmpty }
+    package var isFinished: Bool { state == .closing && commands.isEmpty }
 
     /// The connection is gone: replies of the core that are still due are ignored.
     func close() {

@@ -3,8 +3,8 @@ import MartletGossip
 import MartletNode
 import MartletRing
 
-/// The JSON of `status` and `ring`, as the contract fixes it: fields may be added, none changed or removed without
-/// raising `format`.
+/// The JSON of `status` and `ring`, as the contract fixes it: fields may be added, none changed or removed
+/// without raising `format`.
 enum ClusterJSON {
     private static let format = 1
 

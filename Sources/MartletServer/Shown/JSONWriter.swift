@@ -1,5 +1,5 @@
-/// Writes one JSON text (RFC 8259), without spaces and with the members in the order in which they are given, so that
-/// equal facts are equal bytes.
+/// Writes one JSON text (RFC 8259), without spaces and with the members in the order in which they are given,
+/// so that equal facts are equal bytes.
 struct JSONWriter {
     private(set) var bytes: [UInt8] = []
     /// Whether the object or array in hand has a member already.

@@ -78,7 +78,8 @@ extension RedisServer {
                 "Puts that a replica knew to be older than another client's: what last-writer-wins costs.",
                 metrics.contended),
             .counter(
-                "martlet_digest_mismatches_total", "Reads whose replicas differed.", metrics.digestMismatches),
+                "martlet_digest_mismatches_total", "Reads whose replicas differed.",
+                metrics.digestMismatches),
             .counter(
                 "martlet_read_repairs_total", "Records that a read wrote back to a replica.",
                 metrics.readRepairs),
@@ -107,7 +108,8 @@ extension RedisServer {
                 "martlet_replica_refusals_total", "Requests that this node refused as a replica.",
                 metrics.replicaRefusals),
             .gauge(
-                "martlet_unsynced_merges", "Merges that are not durable yet.", Double(metrics.unsyncedMerges)),
+                "martlet_unsynced_merges", "Merges that are not durable yet.",
+                Double(metrics.unsyncedMerges)),
             .gauge(
                 "martlet_remembered_stamps", "Stamps kept to tell a put that it is dominated.",
                 Double(metrics.rememberedStamps)),

@@ -5,7 +5,8 @@ import MartletRESP
 
 /// What INFO and CONFIG GET show.
 extension RedisServer {
-    /// Clients read some of Redis's settings before they begin; these are what holds here. Then the node's own.
+    /// Clients read some of Redis's settings before they begin; these are what holds here. Then the node's
+    /// own.
     var configuration: [RedisSettings.ConfigurationValue] {
         let redis: [(String, String)] = [
             ("appendfsync", settings.syncsBeforeReply ? "always" : "everysec"),

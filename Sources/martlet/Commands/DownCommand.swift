@@ -35,7 +35,8 @@ extension Command {
     }
 }
 
-/// The nodes of the file, and what else was started in its data folder: the file may have had more nodes then.
+/// The nodes of the file, and what else was started in its data folder: the file may have had more nodes
+/// then.
 private func folders(_ file: ClusterFile, _ invocation: Invocation) throws(Failure) -> [NodeFolder] {
     var folders = file.configuration.nodes.map {
         NodeFolder(name: $0.name, path: file.loaded.dataFolder(of: $0))

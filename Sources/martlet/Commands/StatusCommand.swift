@@ -1,4 +1,6 @@
+import MartletBase
 import MartletConfig
+import MartletRESP
 
 extension Command {
     static let status = Command(
@@ -14,9 +16,10 @@ extension Command {
                 ("martlet status --check --json > status.json", "for a monitoring script"),
             ],
             notes: """
-                Degraded: the ring is still forming, the nodes hold different rings, or a node is not up or not in
-                its normal state. `owns` is the share of slots that a node holds a copy of; `clock` is its clock
-                against that of the node asked.
+                Degraded: the ring is still forming, the nodes hold different rings, or a node is not up or
+                not in its normal state. `owns` is the share of slots that a node holds a copy of; `clock` is
+                its clock against that of the node asked. For the table each node is asked what only it knows
+                of itself; --json is the answer of one node.
                 """)
     ) { invocation throws(Failure) in
         let session = try Session(invocation)
@@ -25,8 +28,9 @@ extension Command {
         if invocation.isJSON {
             Output.write(answer.text.bytes + [UInt8(ascii: "\n")])
         } else {
+            let whole = StatusReport.filled(answer.value, from: session.ownFigures(answer.value))
             let report = StatusReport.text(
-                answer.value, columnsMax: Terminal.output.columns, palette: Terminal.output.palette)
+                whole, columnsMax: Terminal.output.columns, palette: Terminal.output.palette)
             Output.write(report)
         }
         guard invocation.line.has("--check"), !problems.isEmpty else { return .done }
@@ -34,6 +38,29 @@ extension Command {
             Output.complain(problems.map { "degraded: \($0)\n" }.joined())
         }
         return .negative
+    }
+}
+
+extension Session {
+    /// What the other nodes that are up say of themselves. A missing figure isn't worth a wait, so only so
+    /// many are asked, and only for so long.
+    fileprivate func ownFigures(_ status: JSONValue) -> [JSONValue] {
+        let deadline = Clock.now + .seconds(2)
+        var figures: [JSONValue] = []
+        for node in (status["nodes"]?.elements ?? []).prefix(64) where Clock.now < deadline {
+            guard let name = node["name"]?.text, name != status["asked"]?.text,
+                node["liveness"]?.text == "up", let host = node["address"]?.text,
+                let port = node["ports"]?["redis"]?.integer.flatMap(UInt16.init), port > 0
+            else { continue }
+            let within = Interval.milliseconds(300)
+            let endpoint = Endpoint(node: name, host: host, port: port)
+            guard let connection = try? Connection(to: endpoint, within: within),
+                let reply = try? connection.call([Blob("MARTLET"), Blob("STATUS")], within: within),
+                let text = reply.blob, let own = try? JSONReader.read(text.bytes).printableTexts
+            else { continue }
+            figures += (own["nodes"]?.elements ?? []).filter { $0["name"]?.text == name }
+        }
+        return figures
     }
 }
 
@@ -59,6 +86,23 @@ package enum StatusReport {
             if state != "normal" { problems.append("\(name) is \(state)") }
         }
         return problems
+    }
+
+    /// The status with what it doesn't know of a node (null) from that node's own words.
+    package static func filled(_ status: JSONValue, from figures: [JSONValue]) -> JSONValue {
+        let nodes = (status["nodes"]?.elements ?? []).map { node -> JSONValue in
+            guard case .members(let members) = node,
+                let own = figures.first(where: { $0["id"] == node["id"] })
+            else { return node }
+            // A clock is known only against another's.
+            return .object(
+                members.map { member in
+                    let isUnknown = member.value == .null && member.name != "clock_offset_ms"
+                    return (member.name, isUnknown ? own[member.name] ?? .null : member.value)
+                })
+        }
+        guard case .members(let members) = status else { return status }
+        return .object(members.map { ($0.name, $0.name == "nodes" ? .array(nodes) : $0.value) })
     }
 
     package static func text(_ status: JSONValue, columnsMax: Int?, palette: Palette) -> String {

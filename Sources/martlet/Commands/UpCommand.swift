@@ -25,8 +25,8 @@ extension Command {
                 ),
             ],
             notes: """
-                Writes <data>/cluster.yaml, which the nodes are started with. A node's folder, <data>/<name>, has its
-                log (martletd.log) and its process id (martletd.pid). Nodes that run are left alone.
+                Writes <data>/cluster.yaml, which the nodes are started with. A node's folder, <data>/<name>,
+                has its log (martletd.log) and its process id (martletd.pid). Nodes that run are left alone.
                 """)
     ) { invocation throws(Failure) in
         try UpCommand(invocation).run()
@@ -64,7 +64,7 @@ private struct UpCommand {
         }
     }
 
-    func run() throws(Failure) -> ExitStatus {
+    func run() throws(Failure) -> ExitCode {
         let launcher = try Launcher(environment: invocation.environment)
         try Files.makeFolder(plan.dataFolder)
         let path = try Files.absolute(plan.dataFolder) + "/cluster.yaml"
@@ -79,9 +79,9 @@ private struct UpCommand {
         }
         let outcome = runner.awaitServing()
         if case .interrupted(let number) = outcome { return stop(&runner, number) }
-        // When some serve and others don't, those that do may hold all data between them: they are worth more than
-        // a tidy end.
-        guard runner.isAnyServing else {
+        // When some serve and others don't, those that do may hold all data between them: they are worth more
+        // than a tidy end.
+        guard !runner.serving.isEmpty else {
             _ = runner.stop()
             throw .refused("the cluster didn't start; logs: \(plan.dataFolder)/<node>/martletd.log")
         }
@@ -107,8 +107,8 @@ private struct UpCommand {
         asWritten.storage.data = plan.configuration.storage.data
         guard asWritten == plan.configuration else {
             throw .usage(
-                "\(source) is what the nodes are started with, and can't be changed by flags or variables: name "
-                    + "the file that it was written from with --config, or another folder with --data")
+                "\(source) is what the nodes are started with, and can't be changed by flags or variables: "
+                    + "name the file that it was written from with --config, or another folder with --data")
         }
         return file
     }
@@ -148,18 +148,20 @@ private struct UpCommand {
     // MARK: What is told
 
     private func tellReady(_ runner: ClusterRunner, _ file: ClusterFile) {
-        let running = runner.nodes.filter { $0.process != nil }
         if invocation.isJSON {
             Output.write(readyJSON(runner, file))
             return
         }
         let width = runner.nodes.map(\.name.count).max() ?? 0
         let name = file.configuration.cluster.name
-        var out = "ready: \(running.count) of \(runner.nodes.count) nodes of cluster \(name) serve\n"
+        var out = "ready: \(runner.serving.count) of \(runner.nodes.count) nodes of cluster \(name) serve\n"
         for node in runner.nodes {
             let gap = String(repeating: " ", count: width - node.name.count)
-            let place = "redis-cli -h \(node.endpoint.host) -p \(node.endpoint.port)"
-            out += "  \(node.name)\(gap)  " + (node.process == nil ? "doesn't run" : place) + "\n"
+            let place =
+                runner.serving.contains(node.name)
+                ? "redis-cli -h \(node.endpoint.host) -p \(node.endpoint.port)"
+                : node.process == nil ? "doesn't run" : "doesn't serve"
+            out += "  \(node.name)\(gap)  \(place)\n"
         }
         let isDefault = source == ConfigurationLoader.defaultPath && plan.dataFolder == "data"
         let config = isDefault ? "" : " --config \(plan.dataFolder)/cluster.yaml"
@@ -174,6 +176,7 @@ private struct UpCommand {
         let nodes = runner.nodes.map { node -> JSONValue in
             let state =
                 switch node.state {
+                case _ where !runner.serving.contains(node.name): "failed"
                 case .found: "left_alone"
                 case .started: "started"
                 case .idle, .ended: "failed"
@@ -192,7 +195,7 @@ private struct UpCommand {
         ])
     }
 
-    private func stop(_ runner: inout ClusterRunner, _ signal: Int32) -> ExitStatus {
+    private func stop(_ runner: inout ClusterRunner, _ signal: Int32) -> ExitCode {
         let count = runner.nodes.filter { $0.startedProcess != nil }.count
         if Terminal.errors.isTerminal { Output.complain("\n") }
         Output.complain("martlet: stopping \(count) nodes\n")

@@ -4,9 +4,9 @@ import MartletConfig
 
 /// Which file describes the cluster that a command is about.
 ///
-/// `martlet up` starts nodes by a file of its own, `<data>/cluster.yaml`: a cluster.yaml with other addresses or
-/// another number of nodes. So wherever a cluster.yaml is named whose data folder holds such a file, that is the
-/// one whose nodes run.
+/// `martlet up` starts nodes by a file of its own, `<data>/cluster.yaml`: a cluster.yaml with other addresses
+/// or another number of nodes. So wherever a cluster.yaml is named whose data folder holds such a file, that
+/// is the one whose nodes run.
 struct ClusterFile {
     /// As given, or as `martlet up` wrote it.
     let loaded: LoadedConfiguration

@@ -5,6 +5,8 @@ import MartletConfig
 /// The nodes that `martlet up` starts, waits for, watches and stops.
 struct ClusterRunner {
     private(set) var nodes: [NodeProcess]
+    /// Those that served when they were last asked.
+    private(set) var serving: Set<String> = []
     private let config: String
     private let launcher: Launcher
     private var signals = SignalWait()
@@ -57,7 +59,8 @@ struct ClusterRunner {
 
     // MARK: Waiting
 
-    /// Until every node serves and holds every other for up, or it is clear that some won't.
+    /// Until every node serves, holds every other for up and has the same ring, or it is clear that some
+    /// won't.
     mutating func awaitServing() -> Outcome {
         let progress = Progress()
         defer { progress.clear() }
@@ -73,19 +76,16 @@ struct ClusterRunner {
             let present = views.compactMap(\.self)
             if present.isEmpty { return .failed }
             let running = Set(nodes.filter { $0.process != nil }.map(\.name))
-            let isServing = present.allSatisfy(\.isServing)
-            let isSettled = present.allSatisfy { view in
-                if case .serving(let up) = view { running.isSubset(of: up) } else { false }
-            }
-            let isWhole = present.count == nodes.count
-            if isSettled { return isWhole ? .serving : .failed }
-            if isServing, isWhole, !hasFormed {
+            serving = Set(zip(nodes, views).filter { $0.1?.isServing ?? false }.map(\.0.name))
+            let isWhole = serving.count == nodes.count
+            if present.allSatisfy({ $0.hasSettled(with: running) }) { return isWhole ? .serving : .failed }
+            if isWhole, !hasFormed {
                 hasFormed = true
                 deadline = min(deadline, Clock.now + Self.settleWithin)
             }
             if Clock.now >= deadline {
                 // Those that serve but haven't seen each other yet do so by themselves.
-                if isServing, isWhole { return .serving }
+                if isWhole { return .serving }
                 progress.clear()
                 tellMissing(views)
                 return .failed
@@ -116,13 +116,10 @@ struct ClusterRunner {
         if !end.isClean { Output.complain(node.folder.logTail(from: node.logStart)) }
     }
 
-    /// Whether one of the nodes at least answers for itself.
-    var isAnyServing: Bool { nodes.contains { $0.process != nil && $0.probe().isServing } }
-
     // MARK: Watching and stopping
 
-    /// Until a signal asks to stop, or no node is left that this process started. A node that ends is told, and the
-    /// others go on.
+    /// Until a signal asks to stop, or no node is left that this process started. A node that ends is told,
+    /// and the others go on.
     mutating func watch() -> Outcome {
         while true {
             for index in nodes.indices where nodes[index].reap() {
@@ -140,8 +137,8 @@ struct ClusterRunner {
         }
     }
 
-    /// Stops the nodes that this process started; the names of those that had to be killed. A second signal kills
-    /// at once.
+    /// Stops the nodes that this process started; the names of those that had to be killed. A second signal
+    /// kills at once.
     mutating func stop() -> [String] {
         for node in nodes {
             if let pid = node.startedProcess { kill(pid, SIGTERM) }

@@ -10,8 +10,8 @@ struct Launcher {
     /// Of glibc's spawn.h, where it stands behind a feature macro.
     private static let newSession: Int32 = 0x80
 
-    /// martletd from beside this program, else from PATH. The environment's settings are in the file that the nodes
-    /// are started with, so none is handed on.
+    /// martletd from beside this program, else from PATH. The environment's settings are in the file that the
+    /// nodes are started with, so none is handed on.
     init(environment: [String: String]) throws(Failure) {
         self.environment = environment.filter { !$0.key.hasPrefix("MARTLET_") }
             .map { "\($0.key)=\($0.value)" }.sorted()
@@ -25,8 +25,8 @@ struct Launcher {
         program = try Files.absolute(found)
     }
 
-    /// A process in a session of its own, so that a terminal's Ctrl-C doesn't reach it, in the node's folder; it
-    /// says what it says to the folder's log.
+    /// A process in a session of its own, so that a terminal's Ctrl-C doesn't reach it, in the node's folder;
+    /// it says what it says to the folder's log.
     func start(_ node: NodeFolder, config: String) throws(Failure) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)

@@ -3,8 +3,9 @@ import MartletBase
 
 /// A node's data folder, as seen by who starts and stops nodes: it never opens what martletd locks.
 ///
-/// A process is the node of this folder when it has the folder's LOCK open (martletd holds it as long as it lives),
-/// or when its command line says that it is about to. Process ids alone are not trusted: they are used again.
+/// A process is the node of this folder when it has the folder's LOCK open (martletd holds it as long as it
+/// lives), or when its command line says that it is about to. Process ids alone are not trusted: they are
+/// used again.
 struct NodeFolder {
     let name: String
     /// From the root.

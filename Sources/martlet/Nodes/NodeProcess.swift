@@ -73,8 +73,8 @@ package enum NodeView: Hashable, Sendable {
     case silent(String)
     /// The ring isn't there yet: for want of these nodes.
     case forming(waits: [String])
-    /// It serves, and holds these for up.
-    case serving(up: Set<String>)
+    /// It serves, holds these for up, and knows whether they all have its ring.
+    case serving(up: Set<String>, isAgreed: Bool)
 
     /// From MARTLET STATUS.
     package init(_ status: JSONValue, of name: String) {
@@ -87,12 +87,17 @@ package enum NodeView: Hashable, Sendable {
             return
         }
         let nodes = status["nodes"]?.elements ?? []
-        self = .serving(
-            up: Set(nodes.filter { $0["liveness"]?.text == "up" }.compactMap { $0["name"]?.text }))
+        let up = nodes.filter { $0["liveness"]?.text == "up" }.compactMap { $0["name"]?.text }
+        self = .serving(up: Set(up), isAgreed: status["agreed"]?.boolean ?? false)
     }
 
     package var isServing: Bool {
         if case .serving = self { true } else { false }
+    }
+
+    /// Whether all of these are up and of one mind, as far as this node knows.
+    package func hasSettled(with names: Set<String>) -> Bool {
+        if case .serving(let up, let isAgreed) = self { isAgreed && names.isSubset(of: up) } else { false }
     }
 
     package var text: String {

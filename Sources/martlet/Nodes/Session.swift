@@ -20,12 +20,16 @@ struct Session {
     static let searchWithin = Interval.seconds(15)
     static let answerWithin = Interval.seconds(10)
 
-    /// Asks the nodes in turn. One that takes the connection and then says nothing (it may be stopped) is passed by
-    /// as well.
+    /// Asks the nodes in turn. One that takes the connection and then says nothing (it may be stopped) is
+    /// passed by as well.
     init(_ invocation: Invocation) throws(Failure) {
         try self.init(asking: try Self.candidates(invocation))
         if let keyspace = invocation.line.value("--keyspace") {
-            _ = try call(["SELECT", keyspace])
+            do {
+                _ = try call(["SELECT", keyspace])
+            } catch {
+                throw Failure(error.status, error.code, "\(error.text) (--keyspace \(quoted(keyspace)))")
+            }
         }
     }
 
@@ -55,7 +59,8 @@ struct Session {
         let more = count > 5 ? "\n  and \(count - 5) more" : ""
         return Failure(
             .unreachable, "UNREACHABLE",
-            "no node answers\n  \(shown)\(more)\n`martlet up` starts a cluster here; --host ADDRESS asks another node"
+            "no node answers\n  \(shown)\(more)\n"
+                + "`martlet up` starts a cluster here; --host ADDRESS asks another node"
         )
     }
 

@@ -7,8 +7,8 @@ import MartletBase
 struct SignalWait {
     private var signals: sigset_t
 
-    /// From here on SIGINT, SIGTERM, SIGHUP and SIGCHLD wait to be fetched, and writing to a pipe that nobody reads
-    /// ends nothing: the nodes must be stopped first.
+    /// From here on SIGINT, SIGTERM, SIGHUP and SIGCHLD wait to be fetched, and writing to a pipe that nobody
+    /// reads ends nothing: the nodes must be stopped first.
     init() {
         signals = sigset_t()
         sigemptyset(&signals)

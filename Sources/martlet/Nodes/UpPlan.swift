@@ -1,8 +1,8 @@
 import MartletBase
 import MartletConfig
 
-/// The cluster that `martlet up` starts: a cluster.yaml with `--nodes` and `--network` applied, and written so that
-/// it holds from where it is put, `<data>/cluster.yaml`.
+/// The cluster that `martlet up` starts: a cluster.yaml with `--nodes` and `--network` applied, and written
+/// so that it holds from where it is put, `<data>/cluster.yaml`.
 package struct UpPlan {
     package private(set) var configuration: ClusterConfiguration
     /// What had to change beside what was asked for.
@@ -33,8 +33,8 @@ package struct UpPlan {
         configuration.storage.data = "."
     }
 
-    /// Fewer nodes first, since a network has room for 254; more nodes last, since they take the addresses that
-    /// follow.
+    /// Fewer nodes first, since a network has room for 254; more nodes last, since they take the addresses
+    /// that follow.
     private mutating func shape(nodes: Int?, network: String?) throws(ConfigurationIssue) {
         let isFewer = nodes.map { $0 < configuration.nodes.count } ?? false
         if let nodes, isFewer { notes += try configuration.resize(toNodes: nodes) }
@@ -52,17 +52,17 @@ package struct UpPlan {
         ])
     }
 
-    /// Why the cluster can't become this one, when its data was founded as another one; `before` is the file that
-    /// `martlet up` wrote last, `hasData` whether a node's folder holds data.
+    /// Why the cluster can't become this one, when its data was founded as another one; `before` is the file
+    /// that `martlet up` wrote last, `hasData` whether a node's folder holds data.
     package func objection(before: ClusterConfiguration, hasData: (NodeSettings) -> Bool) -> String? {
         guard before.nodes.contains(where: hasData) else { return nil }
         let known = Set(before.nodes.map(\.name))
         let added = configuration.nodes.filter { !known.contains($0.name) && !hasData($0) }.map(\.name)
         guard !added.isEmpty else { return nil }
         let founders = before.nodes.map(\.name).joined(separator: ", ")
-        return
-            "the cluster in \(dataFolder) was founded by \(founders); \(added.joined(separator: ", ")) would join "
-            + "later, which comes with a later version. Start it with --nodes \(before.nodes.count), or remove "
+        let joiners = added.joined(separator: ", ")
+        return "the cluster in \(dataFolder) was founded by \(founders); \(joiners) would join later, which "
+            + "comes with a later version. Start it with --nodes \(before.nodes.count), or remove "
             + "\(dataFolder) for a new cluster"
     }
 }

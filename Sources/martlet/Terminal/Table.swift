@@ -1,4 +1,5 @@
-/// Text in columns that fits a width: where it doesn't, the least important columns are left out, and said so.
+/// Text in columns that fits a width: where it doesn't, the least important columns are left out, and said
+/// so.
 package struct Table {
     package struct Column: Sendable {
         let title: String

@@ -2,8 +2,8 @@ import Glibc
 import MartletBase
 
 /// A redis-server of the tests' own, on a free port of the loopback address, without a disk.
-struct RedisServer {
-    struct Failure: Error { var text: String }
+package struct RealRedis {
+    package struct Failure: Error { package var text: String }
 
     let process: pid_t
     /// The writing end of the shell's input.
@@ -11,7 +11,7 @@ struct RedisServer {
     let port: UInt16
 
     /// Nil, with a printed line, when redis-server isn't installed.
-    static func start() throws -> RedisServer? {
+    package static func start() throws -> RealRedis? {
         guard let program = find("redis-server") else {
             print("skipped: redis-server is not installed")
             return nil
@@ -24,14 +24,14 @@ struct RedisServer {
         throw Failure(text: "redis-server found no free port")
     }
 
-    func stop() {
+    package func stop() {
         close(life)
         var status: Int32 = 0
         waitpid(process, &status, 0)
     }
 
     /// Sends the bytes, closes that direction, and gives all that comes back.
-    func ask(_ bytes: [UInt8]) throws -> [UInt8] {
+    package func ask(_ bytes: [UInt8]) throws -> [UInt8] {
         let socket = try Self.makeSocket()
         defer { close(socket) }
         var time = timeval(tv_sec: 20, tv_usec: 0)
@@ -59,11 +59,11 @@ struct RedisServer {
         }
     }
 
-    /// A shell stands in between, and ends the server when its input ends: so the server goes too when the tests
-    /// are killed or trap.
+    /// A shell stands in between, and ends the server when its input ends: so the server goes too when the
+    /// tests are killed or trap.
     private static let watch = "\"$@\" & server=$!; exec >/dev/null; read -r end; kill -9 $server; wait"
 
-    private static func launch(_ program: String, port: UInt16) throws -> RedisServer? {
+    private static func launch(_ program: String, port: UInt16) throws -> RealRedis? {
         let (input, life) = try makePipe()
         let (output, log) = try makePipe()
         var actions = posix_spawn_file_actions_t()
@@ -91,7 +91,7 @@ struct RedisServer {
         close(log)
         defer { close(output) }
         guard status == 0 else { throw Failure(text: "redis-server can't be started: \(status)") }
-        let server = RedisServer(process: process, life: life, port: port)
+        let server = RealRedis(process: process, life: life, port: port)
         if waitUntilReady(output) { return server }
         server.stop()
         return nil

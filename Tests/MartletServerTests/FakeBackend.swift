@@ -1,0 +1,175 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletServer
+import MartletVersions
+
+/// A store of one node in memory, faithful to the core's contract: registers that are joined, stamps that
+/// rise, exactly one reply for each request. What it does with a request happens at some moment between its
+/// coming and its reply, and replies come in any order: drawn from a seed, or at once.
+final class FakeBackend: RedisBackend {
+    private struct Work {
+        let ticket: ClientTicket
+        let request: ClientRequest
+        var reply: ClientReply?
+    }
+
+    weak var server: RedisServer?
+    var now = Now(monotonic: .zero, wall: WallTime(milliseconds: 1_700_000_000_000))
+    var keyspaces: [KeyspaceDefinition]
+    /// Whether requests are answered within `submit`.
+    var isImmediate = true
+    /// Called for each request; what it returns is the reply.
+    var fails: ((ClientRequest) -> RequestFailure?)?
+    private var records: [StorageName: Blob] = [:]
+    private var work: [Work] = []
+    private var clock: HybridClock
+    private(set) var submitted: [ClientRequest] = []
+    private(set) var workMax = 0
+    private(set) var replies = 0
+
+    private struct StorageName: Hashable {
+        let keyspace: UInt32
+        let key: Blob
+    }
+
+    init() {
+        keyspaces = [
+            KeyspaceDefinition(id: 0, name: "default", stamp: 1, replication: .count(3)),
+            KeyspaceDefinition(
+                id: 7, name: "sessions", stamp: 1, replication: .count(3), read: .one, write: .all,
+                ttl: .seconds(60)),
+        ]
+        let writer = Writer(node: 0xAB, boot: 3, shard: 0)
+        clock = HybridClock(writer: writer, recovered: .zero)
+        clock.reserved(HybridTime(bits: .max))
+    }
+
+    func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
+        submitted.append(request)
+        if isImmediate {
+            replies += 1
+            server?.complete(ticket, carryOut(request))
+        } else {
+            work.append(Work(ticket: ticket, request: request))
+            workMax = max(workMax, work.count)
+        }
+    }
+
+    var hasWork: Bool { !work.isEmpty }
+    var workCount: Int { work.count }
+
+    /// Does one step of one request: carries it out, or delivers its reply.
+    func step(_ random: inout Random) {
+        guard !work.isEmpty else { return }
+        let index = random.below(work.count)
+        if let reply = work[index].reply {
+            let ticket = work.remove(at: index).ticket
+            replies += 1
+            server?.complete(ticket, reply)
+        } else {
+            work[index].reply = carryOut(work[index].request)
+        }
+    }
+
+    func finish(_ random: inout Random) {
+        while hasWork { step(&random) }
+    }
+
+    private func carryOut(_ request: ClientRequest) -> ClientReply {
+        if let failure = fails?(request) { return .failed(failure) }
+        let name = StorageName(keyspace: request.keyspace, key: request.key)
+        guard case .put(let put) = request.operation else { return .read(records[name]) }
+        let floor = max(clock.last, put.above?.time ?? .zero)
+        let stamp = put.version ?? clock.issue(above: floor, now.wall)!
+        let record: Blob
+        switch put.content {
+        case .value(let value, let expiry):
+            record = Register(stamp: stamp, value: .present(value), expiry: expiry).encoded()
+        case .tombstone: record = Register(stamp: stamp, value: .tombstone).encoded()
+        case .expiry(let old, let expiry):
+            guard let view = try? RegisterView(old.span) else { return .failed(.stopping) }
+            let end = view.valueOffset + view.valueLength
+            let value = Blob(Array(old.bytes[view.valueOffset..<end]))
+            record =
+                Register(stamp: view.stamp, value: .present(value), expiryStamp: stamp, expiry: expiry)
+                .encoded()
+        }
+        records[name] = records[name].map { Record.join($0, record) } ?? record
+        return .written(stamp)
+    }
+
+    // MARK: What is shown
+
+    var statusShown = NodeStatus(
+        cluster: "test", asked: "n1", isFormed: true, waits: [], ringDigest: 0x1234, isAgreed: true,
+        members: [])
+    var placementShown: Placement?
+    func status() -> NodeStatus { statusShown }
+    func placement(keyspace: UInt32) -> Placement? { placementShown }
+    func usage() -> NodeUsage { NodeUsage(storedBytes: 4_096, hintBytes: 0, uptime: .seconds(12)) }
+    func nodeMetrics() -> NodeMetrics { NodeMetrics() }
+    func runtimeMetrics() -> [MetricFamily] { [] }
+}
+
+/// A server over a fake store, and one client of it.
+final class Harness {
+    let backend = FakeBackend()
+    let server: RedisServer
+    let client: RedisSession
+
+    init(_ change: (inout RedisSettings) -> Void = { _ in }) {
+        var settings = RedisSettings(
+            nodeID: NodeID(hex: String(repeating: "ab", count: 20))!, nodeName: "n1", version: "0.1.0",
+            address: Address(ip: IPAddress(v4: 127, 0, 0, 1), port: 7_379))
+        change(&settings)
+        server = RedisServer(backend, settings)
+        backend.server = server
+        client = server.open(peer: "127.0.0.1:50000", local: "127.0.0.1:7379")!
+    }
+
+    /// Sends a request of these words.
+    func send(_ words: [Blob], to session: RedisSession? = nil) {
+        let bytes = Blob(Self.request(words))
+        (session ?? client).receive(bytes.span)
+    }
+
+    /// What the client gets for a line of words that are apart by spaces.
+    @discardableResult
+    func ask(_ line: String, on session: RedisSession? = nil) -> String {
+        send(
+            line.split(separator: " ", omittingEmptySubsequences: false).map { Blob(String($0)) }, to: session
+        )
+        return output(session)
+    }
+
+    func ask(_ words: [Blob]) -> String {
+        send(words)
+        return output()
+    }
+
+    func output(_ session: RedisSession? = nil) -> String {
+        server.checkInvariants()
+        return Self.shown((session ?? client).takeOutput())
+    }
+
+    static func request(_ words: [Blob]) -> [UInt8] {
+        var out = Array("*\(words.count)\r\n".utf8)
+        for word in words { out += Array("$\(word.count)\r\n".utf8) + word.bytes + Array("\r\n".utf8) }
+        return out
+    }
+
+    /// Where two outputs begin to differ, with what is around; nil when they don't.
+    static func difference(_ got: [UInt8], _ expected: [UInt8]) -> String? {
+        if got == expected { return nil }
+        let common = zip(got, expected).prefix { $0 == $1 }.count
+        let start = max(0, common - 100)
+        return "got ...\(shown(Array(got.dropFirst(start).prefix(200)))) "
+            + "instead of ...\(shown(Array(expected.dropFirst(start).prefix(200))))"
+    }
+
+    /// Line ends as `|`, so that expectations are short.
+    static func shown(_ bytes: [UInt8]) -> String {
+        String(decoding: bytes, as: UTF8.self).replacing("\r\n", with: "|")
+    }
+}
