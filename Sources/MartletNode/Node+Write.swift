@@ -28,6 +28,14 @@ extension Node {
             effects.append(.reply(ticket, .failed(failure)))
             return
         }
+        let able = withoutOverloaded(replicas, reachable)
+        guard requirement.isMet(by: able) else {
+            // Known from their latest answers, so nothing need be sent to hear it again.
+            metrics.overloaded += 1
+            let full = names(replicas, reachable.subtracting(able))
+            effects.append(.reply(ticket, .failed(.overloaded(node: full[0], limit: "storage"))))
+            return
+        }
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
         let (place, generation) = writes.insert(
             WriteOperation(
@@ -163,9 +171,40 @@ extension Node {
         case .refused(.stalePlacement):
             if retryWrite(index) { return }
             writes[index].lost.insert(place)
-        case .refused: writes[index].lost.insert(place)
+        case .refused(let refusal):
+            if refusal == .overloaded { noteOverload(writes[index].replicas.peers[place]) }
+            if refusal == .overloaded, isOwnAlone(index) {
+                // Nothing left this node, and its storage took nothing.
+                metrics.overloaded += 1
+                finishWrite(index, .failed(.overloaded(node: configuration.name, limit: "storage")))
+                return
+            }
+            writes[index].lost.insert(place)
         }
         advanceWrite(index)
+    }
+
+    // MARK: Overload
+
+    /// How long a replica that refused a merge is taken to go on refusing.
+    private static let overloadedFor = Interval.milliseconds(250)
+
+    private mutating func noteOverload(_ peer: PeerIndex) {
+        peers[peer].overloadedUntil = now.monotonic + Self.overloadedFor
+    }
+
+    private func withoutOverloaded(_ replicas: ReplicaSet, _ places: Places) -> Places {
+        var able = places
+        places.forEach { place in
+            if let until = peers[replicas.peers[place]].overloadedUntil, now.monotonic < until { able.remove(place) }
+        }
+        return able
+    }
+
+    /// Whether the put went to this node's own replica and nowhere else.
+    private func isOwnAlone(_ index: Int) -> Bool {
+        guard let own = writes[index].replicas.own else { return false }
+        return writes[index].attempt == 0 && writes[index].sent == .only(own)
     }
 
     /// Counts, and does what the count says.

@@ -14,6 +14,8 @@ struct PeerTable {
         /// Smoothed time to answer a read; zero until it has answered one.
         var latency: Interval = .zero
         var downSince: Instant?
+        /// Its storage refused a merge: another one before this instant would be refused as well.
+        var overloadedUntil: Instant?
         /// The digest of the ring that was last sent to it as a view, so that one difference isn't answered twice.
         var viewSent: UInt64?
 
