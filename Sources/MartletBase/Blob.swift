@@ -1,4 +1,5 @@
-/// Immutable shared bytes: what is copied once out of a frame when it must outlive it, and then only referred to.
+/// Immutable shared bytes: what is copied once out of a frame when it must outlive it, and then only referred
+/// to.
 ///
 /// Equality, hashing and order are those of the bytes (lexicographic, unsigned).
 package struct Blob: Hashable, Comparable, Sendable, CustomStringConvertible {
@@ -56,7 +57,8 @@ package struct Blob: Hashable, Comparable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Lexicographic comparison of unsigned bytes: negative, zero or positive. No C call, so the pure floors need no libc.
+/// Lexicographic comparison of unsigned bytes: negative, zero or positive. No C call, so the pure floors need
+/// no libc.
 @inlinable
 package func compareBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
     let common = min(a.count, b.count)

@@ -1,5 +1,5 @@
-/// Bytes from a peer, a client or a disk that can't be what they should be. Answered or dropped, and counted; never a
-/// trap.
+/// Bytes from a peer, a client or a disk that can't be what they should be. Answered or dropped, and counted;
+/// never a trap.
 package enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The bytes end before the value does.
     case truncated
@@ -35,8 +35,8 @@ package struct StaticName: Hashable, Sendable, ExpressibleByStringLiteral, Custo
     package func hash(into hasher: inout Hasher) { hasher.combine(description) }
 }
 
-/// A cursor that reads values out of borrowed bytes without copying. Integers are big-endian; varints are unsigned
-/// LEB128, refused when longer than needed, so that equal values are equal bytes.
+/// A cursor that reads values out of borrowed bytes without copying. Integers are big-endian; varints are
+/// unsigned LEB128, refused when longer than needed, so that equal values are equal bytes.
 package struct ByteReader: ~Escapable {
     @usableFromInline let bytes: RawSpan
     @usableFromInline package var offset: Int

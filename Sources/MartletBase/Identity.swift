@@ -1,7 +1,8 @@
-/// A node's identity: 160 random bits drawn when its data folder is created, shown as 40 hexadecimal digits (the form
-/// that Redis Cluster clients expect). Never reused; a removed id is fenced for ever.
+/// A node's identity: 160 random bits drawn when its data folder is created, shown as 40 hexadecimal digits
+/// (the form that Redis Cluster clients expect). Never reused; a removed id is fenced for ever.
 package struct NodeID: Hashable, Comparable, Sendable, CustomStringConvertible {
-    /// The first 64 bits: what stamps name their writer by. A ring refuses an entry whose `short` another id has.
+    /// The first 64 bits: what stamps name their writer by. A ring refuses an entry whose `short` another id
+    /// has.
     package let short: UInt64
     package let middle: UInt64
     package let low: UInt32

@@ -1,7 +1,7 @@
 /// Traps with its message when `condition` is false: a bug in Martlet, never an operating error.
 ///
-/// Stays on in release. `precondition` loses its text at `-O`, so this is built on `fatalError`, which keeps it:
-/// whoever reads the log of a stopped node learns which promise was broken.
+/// Stays on in release. `precondition` loses its text at `-O`, so this is built on `fatalError`, which keeps
+/// it: whoever reads the log of a stopped node learns which promise was broken.
 @inlinable
 @inline(__always)
 package func invariant(

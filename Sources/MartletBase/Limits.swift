@@ -23,7 +23,8 @@ package enum Limits {
     package static let recordOverheadMax = 128
 
     // MARK: Clients
-    /// A line of a request: an inline command, or the length of what follows. Redis's `PROTO_INLINE_MAX_SIZE`.
+    /// A line of a request: an inline command, or the length of what follows. Redis's
+    /// `PROTO_INLINE_MAX_SIZE`.
     package static let inlineBytesMax = 64 << 10
     /// A length that a client may announce, stored or skipped. Redis's `proto-max-bulk-len`.
     package static let bulkBytesMax = 512 << 20
@@ -87,7 +88,8 @@ package enum Limits {
     package static let forgottenMembersMax = 4 * nodesMax
     /// Members named in one suspicion.
     package static let accusersMax = 8
-    /// Incarnations above this are refused, so that there is always a higher one to refute an accusation with.
+    /// Incarnations above this are refused, so that there is always a higher one to refute an accusation
+    /// with.
     package static let incarnationMax: UInt64 = 1 << 62
     /// The same of ring entries; a node begins its incarnation in gossip above that of its entry.
     package static let entryIncarnationMax: UInt64 = 1 << 61
@@ -120,7 +122,8 @@ package enum Limits {
     package static let clientNameBytesMax = 1_024
     /// A deadline that a client may ask for.
     package static let clientTimeoutMax = Interval.hours(1)
-    /// After so long without a byte the system asks whether the client is still there. (Redis: tcp-keepalive.)
+    /// After so long without a byte the system asks whether the client is still there. (Redis:
+    /// tcp-keepalive.)
     package static let clientKeepAlive = Interval.minutes(5)
     /// How long a session goes by a keyspace's definition before it looks again.
     package static let keyspaceAgeMax = Interval.milliseconds(100)
@@ -149,7 +152,8 @@ package enum Limits {
     package static let spaceReserveBytes = 16 << 20
     /// A record that is larger isn't kept in the record cache.
     package static let cachedRecordBytesMax = 64 << 10
-    /// Merges of one key, blind to what is stored, after which the engine looks whether it can store their join instead.
+    /// Merges of one key, blind to what is stored, after which the engine looks whether it can store their
+    /// join instead.
     package static let blindMergesMax = 8
     /// IDENTITY, EPOCH and LOCK: a few lines of text.
     package static let folderFileBytesMax = 4 << 10

@@ -1,5 +1,6 @@
-/// A seeded random source: xoshiro256**, seeded through SplitMix64 (Blackman, Vigna: "Scrambled Linear Pseudorandom
-/// Number Generators", 2021). The same seed gives the same numbers on every machine; not for secrets.
+/// A seeded random source: xoshiro256**, seeded through SplitMix64 (Blackman, Vigna: "Scrambled Linear
+/// Pseudorandom Number Generators", 2021). The same seed gives the same numbers on every machine; not for
+/// secrets.
 package struct Random: RandomNumberGenerator, Sendable {
     @usableFromInline var s0: UInt64
     @usableFromInline var s1: UInt64

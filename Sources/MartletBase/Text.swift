@@ -61,8 +61,8 @@ package enum Base64URL {
         return String(decoding: out, as: UTF8.self)
     }
 
-    /// Nil for another alphabet, an impossible length, or spare bits that aren't zero (so that each value has one
-    /// spelling).
+    /// Nil for another alphabet, an impossible length, or spare bits that aren't zero (so that each value has
+    /// one spelling).
     package static func decode(_ text: some Sequence<UInt8>) -> [UInt8]? {
         var out: [UInt8] = []
         var group: UInt32 = 0

@@ -40,8 +40,8 @@ package final class LoopTimer: LoopHandle {
         armedMilliseconds = milliseconds
         // Relative to the loop's time, which may be behind the clock: the sum is what counts.
         let now = uv_now(loop.uv)
-        // libuv runs a timer that is due in the pass that armed it: a deadline that has passed already waits for the next
-        // pass, so that no owner can keep the loop from its sockets.
+        // libuv runs a timer that is due in the pass that armed it: a deadline that has passed already waits
+        // for the next pass, so that no owner can keep the loop from its sockets.
         let soonest: UInt64 = isFiring ? 1 : 0
         uv_timer_start(
             timer, { owner($0?.pointee.data, LoopTimer.self).fired() },
@@ -54,8 +54,9 @@ package final class LoopTimer: LoopHandle {
         let milliseconds = Self.milliseconds(of: deadline)
         if milliseconds > uv_now(loop.uv) { return start(milliseconds) }
         deadline = .distantFuture
-        // libuv's time moved on while this turn's callbacks ran, and the turn's cached clock did not: the owner must see
-        // that its deadline has come, or it would ask for it again, and get it again, without end.
+        // libuv's time moved on while this turn's callbacks ran, and the turn's cached clock did not: the
+        // owner must see that its deadline has come, or it would ask for it again, and get it again, without
+        // end.
         loop.updateNow()
         isFiring = true
         onFire?()

@@ -38,8 +38,8 @@ package struct Put: Sendable {
         /// A new value; expiry in milliseconds since 1970, nil for none.
         case value(Blob, expiry: Int64?)
         case tombstone
-        /// The encoded record as it was read, with another expiry: EXPIRE, PERSIST. Never revives what a later write
-        /// replaced, because it keeps the value's stamp.
+        /// The encoded record as it was read, with another expiry: EXPIRE, PERSIST. Never revives what a
+        /// later write replaced, because it keeps the value's stamp.
         case expiry(of: Blob, Int64?)
     }
 
@@ -58,8 +58,8 @@ package struct Put: Sendable {
 
 /// What became of a client's request.
 package enum ClientReply: Sendable {
-    /// The merged encoded record; nil when no replica that was asked ever saw the key. Whether it has expired is for
-    /// the shell's side of the coordinator to judge (`RegisterView.isLive`).
+    /// The merged encoded record; nil when no replica that was asked ever saw the key. Whether it has expired
+    /// is for the shell's side of the coordinator to judge (`RegisterView.isLive`).
     case read(Blob?)
     /// Acknowledged at the level asked for; the stamp is the version that was written.
     case written(Stamp)
@@ -70,9 +70,9 @@ package enum OperationKind: String, Sendable {
     case read, write
 }
 
-/// The exact outcomes of DESIGN 3. `unavailable`, `overloaded`, `skew`, `loading` and `stopping`: nothing was sent.
-/// `timeout`: the write may have happened, and repair will finish it; after any send it is never one of the others.
-/// Lists are node names, sorted.
+/// The exact outcomes of DESIGN 3. `unavailable`, `overloaded`, `skew`, `loading` and `stopping`: nothing was
+/// sent. `timeout`: the write may have happened, and repair will finish it; after any send it is never one of
+/// the others. Lists are node names, sorted.
 package enum RequestFailure: Hashable, Sendable {
     case unavailable(
         OperationKind, ConsistencyLevel, required: Int, alive: Int, up: [String], down: [String])

@@ -1,8 +1,8 @@
 import MartletBase
 
-/// Instants at which something is due, soonest first; equal instants in the order in which they were added, so that the
-/// order of effects is the same on every machine. Entries aren't removed when what they were for has ended: the owner
-/// finds them stale when they come up, or sweeps them out when there are many.
+/// Instants at which something is due, soonest first; equal instants in the order in which they were added,
+/// so that the order of effects is the same on every machine. Entries aren't removed when what they were for
+/// has ended: the owner finds them stale when they come up, or sweeps them out when there are many.
 struct DeadlineHeap<Item> {
     private struct Entry {
         var at: Instant

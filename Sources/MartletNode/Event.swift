@@ -9,14 +9,15 @@ package struct ClientTicket: Hashable, Sendable {
     @inlinable package init(_ number: UInt64) { self.number = number }
 }
 
-/// Names a connection that a peer opened to this node, for as long as it lives. Answers to requests go back on it.
+/// Names a connection that a peer opened to this node, for as long as it lives. Answers to requests go back
+/// on it.
 package struct LinkID: Hashable, Sendable {
     package let number: UInt64
     @inlinable package init(_ number: UInt64) { self.number = number }
 }
 
-/// A peer as this node counts them: dense, given once, never reused while the process runs. The shell keeps one outgoing
-/// connection for each.
+/// A peer as this node counts them: dense, given once, never reused while the process runs. The shell keeps
+/// one outgoing connection for each.
 package struct PeerIndex: Hashable, Comparable, Sendable {
     package let number: UInt16
     @inlinable package init(_ number: UInt16) { self.number = number }
@@ -28,11 +29,11 @@ package enum Event: Sendable {
     /// The first event: the node may speak.
     case start
     case client(ClientTicket, ClientRequest)
-    /// A peer's hello on a connection, which the shell has found to be of the right cluster and dialect. The node
-    /// answers with `accept` or `refuse` for the same link.
+    /// A peer's hello on a connection, which the shell has found to be of the right cluster and dialect. The
+    /// node answers with `accept` or `refuse` for the same link.
     case hello(LinkID, Hello)
-    /// A message on a connection whose hello was accepted: a request on a link that the peer opened, or an answer on the
-    /// connection that this node opened to it.
+    /// A message on a connection whose hello was accepted: a request on a link that the peer opened, or an
+    /// answer on the connection that this node opened to it.
     case peer(LinkID, NodeID, HybridTime, Message)
     case datagram(from: Address, Blob)
     case storage(StorageCompletion)
@@ -56,8 +57,8 @@ package enum Effect: Sendable {
     case reply(ClientTicket, ClientReply)
     /// Where a peer is: given before the first `send` to it, and again when its address changes.
     case introduce(PeerIndex, NodeID, Address)
-    /// On this node's own connection to the peer. When the connection is not up and its queue is full, the shell drops
-    /// the message and says `linkDown`.
+    /// On this node's own connection to the peer. When the connection is not up and its queue is full, the
+    /// shell drops the message and says `linkDown`.
     case send(PeerIndex, Message)
     /// On the link that a request came on; dropped when that is gone.
     case respond(LinkID, Message)

@@ -2,8 +2,8 @@ import MartletBase
 import MartletRing
 import MartletVersions
 
-/// What one founding node says of the ring's founding, by gossip: which list it was given, and, once it has formed, which
-/// ids founded it.
+/// What one founding node says of the ring's founding, by gossip: which list it was given, and, once it has
+/// formed, which ids founded it.
 struct FoundingRumour: Hashable {
     /// A hash of the founding list in cluster.yaml. Rings form only of nodes that were given the same one.
     var list: UInt64
@@ -27,7 +27,8 @@ struct FoundingRumour: Hashable {
         self.ids = ids
     }
 
-    /// Whether the other one is to be kept of two by one founder: a chain, so that all nodes come to keep the same.
+    /// Whether the other one is to be kept of two by one founder: a chain, so that all nodes come to keep the
+    /// same.
     func isBelow(_ other: FoundingRumour) -> Bool {
         if ids.isEmpty != other.ids.isEmpty { return ids.isEmpty }
         if at != other.at { return at < other.at }
@@ -47,10 +48,10 @@ struct FoundingRumour: Hashable {
 
 /// How the first ring comes to be, so that no two can.
 ///
-/// The founding nodes are those of cluster.yaml. None serves until it has heard from each of them, under one id each and
-/// with the same list. Whoever has heard all of them has formed, for ever: it remembers their ids durably, and says so.
-/// A node that hears that others have formed takes over their ids; if its own name was given to another id there, its
-/// data folder was lost or replaced, and it must not serve with an empty one.
+/// The founding nodes are those of cluster.yaml. None serves until it has heard from each of them, under one
+/// id each and with the same list. Whoever has heard all of them has formed, for ever: it remembers their ids
+/// durably, and says so. A node that hears that others have formed takes over their ids; if its own name was
+/// given to another id there, its data folder was lost or replaced, and it must not serve with an empty one.
 struct Formation {
     enum Verdict: Equatable {
         case waiting
@@ -107,8 +108,8 @@ struct Formation {
         return joined
     }
 
-    /// Takes news in; returns what is known of its founder now, nil when that isn't kept. That the ring has formed is
-    /// never unsaid by older news.
+    /// Takes news in; returns what is known of its founder now, nil when that isn't kept. That the ring has
+    /// formed is never unsaid by older news.
     mutating func hear(_ rumour: FoundingRumour, from id: NodeID) -> FoundingRumour? {
         if let known = rumours.firstIndex(where: { $0.id == id }) {
             if rumours[known].rumour.isBelow(rumour) { rumours[known].rumour = rumour }

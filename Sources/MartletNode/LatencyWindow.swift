@@ -1,7 +1,7 @@
 import MartletBase
 
-/// The recent distribution of a latency in logarithmic buckets, four a doubling, from one microsecond to a minute. Old
-/// observations fade: counts are halved each `halveEvery` observations.
+/// The recent distribution of a latency in logarithmic buckets, four a doubling, from one microsecond to a
+/// minute. Old observations fade: counts are halved each `halveEvery` observations.
 struct LatencyWindow: Sendable {
     private static let bucketsPerDoubling = 4
     private static let bucketCount = 26 * bucketsPerDoubling

@@ -11,8 +11,8 @@ struct MetaMemory {
     private(set) var epochs: [NodeID: UInt64] = [:]
     private(set) var formed: [NodeID] = []
 
-    /// - Parameter stored: as written by this type. What doesn't decode was written by a later version, or damaged
-    ///   beyond what the engine's checksums find; it is left out, and gossip brings it again.
+    /// - Parameter stored: as written by this type. What doesn't decode was written by a later version, or
+    ///   damaged beyond what the engine's checksums find; it is left out, and gossip brings it again.
     init(_ stored: [(key: Blob, value: Blob)]) {
         for (key, value) in stored {
             guard let kind = key.bytes.first else { continue }

@@ -5,8 +5,8 @@ import MartletStorage
 import MartletVersions
 import MartletWire
 
-/// Gossip's glue: what it spreads are ring entries, keyspace definitions, founding news and ring digests; what it finds
-/// out is who is alive. Who owns what never follows from a failure.
+/// Gossip's glue: what it spreads are ring entries, keyspace definitions, founding news and ring digests;
+/// what it finds out is who is alive. Who owns what never follows from a failure.
 extension Node {
     /// Kinds of rumours. Numbers are never reused.
     enum Rumour: UInt8 {
@@ -101,8 +101,8 @@ extension Node {
 
     private mutating func livenessChanged(_ member: Member) {
         guard member.id != configuration.id else { return }
-        // A stranger to the ring is gossip's business alone. It may be the ghost of a refused data folder, at the address
-        // of a node of the ring: dialled there, it would take that node's connection away.
+        // A stranger to the ring is gossip's business alone. It may be the ghost of a refused data folder, at
+        // the address of a node of the ring: dialled there, it would take that node's connection away.
         guard !formation.isFormed || ring[member.id] != nil else { return }
         let index: PeerIndex
         if let known = peers.index(of: member.id) {
@@ -179,7 +179,8 @@ extension Node {
         }
         if let peer = peers.index(of: entry.id) { peers[peer].name = entry.name }
         guard formation.isFormed else {
-            // What is passed on is the join, or two nodes that hold different entries would swap them for ever.
+            // What is passed on is the join, or two nodes that hold different entries would swap them for
+            // ever.
             if let joined = formation.hear(entry) { publishEntry(joined) }
             tryToForm()
             return
@@ -234,7 +235,8 @@ extension Node {
         publishRingDigest()
     }
 
-    /// What a member's ring is. The newer one is kept, or two nodes that hold different ones would swap them for ever.
+    /// What a member's ring is. The newer one is kept, or two nodes that hold different ones would swap them
+    /// for ever.
     private mutating func ringDigestCame(_ id: NodeID, _ digest: RingDigest, _ bytes: Blob) {
         if id == configuration.id {
             // Of an earlier life, under a clock that was ahead.
@@ -283,8 +285,8 @@ extension Node {
             keyspaces: keyspaces.all.map { $0.definition.encoded() })
     }
 
-    /// A replica's view, which came because its placement differs from ours: merge it, and show ours, so that the retry
-    /// finds both alike.
+    /// A replica's view, which came because its placement differs from ours: merge it, and show ours, so that
+    /// the retry finds both alike.
     mutating func viewCame(_ peer: PeerIndex, _ view: View) {
         do {
             for bytes in view.entries {
@@ -383,8 +385,9 @@ extension Node {
         case .replaced(let id):
             stop(
                 .identity(
-                    "the ring knows \(configuration.name) as \(id), but this data folder is \(configuration.id): the "
-                        + "folder was lost or replaced. Put the old folder back; rebuilding a node from its peers comes "
+                    "the ring knows \(configuration.name) as \(id), but this data folder is "
+                        + "\(configuration.id): the folder was lost or replaced. Put the old folder back; "
+                        + "rebuilding a node from its peers comes "
                         + "with a later version"))
         case .formed(let ids): form(ids)
         }

@@ -18,8 +18,9 @@ extension Node {
                     link,
                     Farewell(
                         .rolledBack,
-                        "\(hello.name) shows storage epoch \(hello.epoch), but has had \(known): its data folder is an "
-                            + "older copy. Put the latest folder back; rebuilding comes with a later version")
+                        "\(hello.name) shows storage epoch \(hello.epoch), but has had \(known): its data "
+                            + "folder is an older copy. Put the latest folder back; rebuilding comes with a later version"
+                    )
                 ))
             return
         }
@@ -29,8 +30,9 @@ extension Node {
                     link,
                     Farewell(
                         .wrongIdentity,
-                        "the ring knows \(hello.name) as \(formedAs), not as \(hello.id): the data folder was lost or "
-                            + "replaced. Put the old folder back; rebuilding comes with a later version")))
+                        "the ring knows \(hello.name) as \(formedAs), not as \(hello.id): the data folder "
+                            + "was lost or replaced. Put the old folder back; rebuilding comes with a later version"
+                    )))
             return
         }
         // Strangers are greeted too; but not every one of them is remembered for ever.
@@ -52,7 +54,8 @@ extension Node {
         switch farewell.reason {
         case .rolledBack, .removed: stop(.identity(farewell.text))
         case .wrongIdentity:
-            // The node at the other address says that our folder is not ours; a greeting to ourselves is no news.
+            // The node at the other address says that our folder is not ours; a greeting to ourselves is no
+            // news.
             if address != configuration.peersAddress { stop(.identity(farewell.text)) }
         case .wrongCluster, .noCommonProtocol, .leaving:
             effects.append(.report(.identityConflict("\(address) refused this node: \(farewell.text)")))

@@ -3,11 +3,11 @@ import MartletRing
 import MartletVersions
 import MartletWire
 
-/// The coordinator of gets: a record from the closest replica, digests from the rest; on a difference fetch, join, write
-/// back, and only then answer.
+/// The coordinator of gets: a record from the closest replica, digests from the rest; on a difference fetch,
+/// join, write back, and only then answer.
 ///
-/// Writing back before answering is what makes quorum reads monotone: when 2R > N, the replicas that hold what this
-/// read shows are N - R + 1, and every later read meets one of them.
+/// Writing back before answering is what makes quorum reads monotone: when 2R > N, the replicas that hold
+/// what this read shows are N - R + 1, and every later read meets one of them.
 extension Node {
     mutating func startRead(
         _ ticket: ClientTicket, _ request: ClientRequest, _ index: Int, _ token: Token, _ replicas: ReplicaSet
@@ -73,8 +73,8 @@ extension Node {
         if reads.contains(number) { failIfImpossible(index) }
     }
 
-    /// The place whose node answers soonest, this node's own before all others; the first in the preference list of
-    /// those that are alike.
+    /// The place whose node answers soonest, this node's own before all others; the first in the preference
+    /// list of those that are alike.
     func closest(_ replicas: ReplicaSet, _ places: Places) -> Int? {
         if let own = replicas.own, places.contains(own) { return own }
         var best: Int?
@@ -110,8 +110,8 @@ extension Node {
         }
     }
 
-    /// Asks one more replica for its record, one that brings the level nearer than these places do; false when there is
-    /// none left.
+    /// Asks one more replica for its record, one that brings the level nearer than these places do; false
+    /// when there is none left.
     @discardableResult
     private mutating func askAnother(_ index: Int, given places: Places) -> Bool {
         let replicas = reads[index].replicas
@@ -142,8 +142,8 @@ extension Node {
             reads[index].asked.contains(place)
         else { return }
         noteLatency(index, place)
-        // What is being written back is what will be shown. A later answer must not change it: the replicas that the
-        // repair counts would not hold what it brought.
+        // What is being written back is what will be shown. A later answer must not change it: the replicas
+        // that the repair counts would not hold what it brought.
         guard reads[index].step != .repairing else { return }
         switch outcome {
         case .record(let record):
@@ -221,7 +221,8 @@ extension Node {
     private mutating func fetchRest(_ index: Int) {
         let missing = reads[index].unfetched
         if missing.isEmpty {
-            // A place that was asked again, or speculatively, is waited for only as far as the level needs it.
+            // A place that was asked again, or speculatively, is waited for only as far as the level needs
+            // it.
             guard reads[index].requirement.isMet(by: reads[index].answered) else { return }
             // Who differed may be gone, and another have answered in its place.
             if reads[index].answered.subtracting(reads[index].holders).isEmpty {

@@ -3,15 +3,15 @@ import MartletRing
 import MartletVersions
 import MartletWire
 
-/// Read repair: the last step of a get whose replicas differ. The join is written back until N - R + 1 places hold it, and
-/// only then shown.
+/// Read repair: the last step of a get whose replicas differ. The join is written back until N - R + 1 places
+/// hold it, and only then shown.
 ///
-/// From here on the join is fixed. A place that can't take it is replaced by another one, so a replica that dies meanwhile
-/// costs the read nothing but the time to ask the next.
+/// From here on the join is fixed. A place that can't take it is replaced by another one, so a replica that
+/// dies meanwhile costs the read nothing but the time to ask the next.
 extension Node {
     mutating func repair(_ index: Int) {
-        // Who differed may be gone, and another have answered in its place. (And without any record there is nothing to
-        // write, whatever a peer's digest says.)
+        // Who differed may be gone, and another have answered in its place. (And without any record there is
+        // nothing to write, whatever a peer's digest says.)
         guard !reads[index].isSettled, reads[index].record != nil else {
             finishRead(index, .read(reads[index].record))
             return

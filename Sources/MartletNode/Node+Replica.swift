@@ -73,8 +73,8 @@ extension Node {
         let highest = max(view.stamp.time, view.expiryStamp.time)
         clock.observe(highest)
         if highest > clock.ceiling {
-            // Merging it now would break the promise that a restart relies on: all that was merged is at or below the
-            // ceiling on disk.
+            // Merging it now would break the promise that a restart relies on: all that was merged is at or
+            // below the ceiling on disk.
             park(origin, keyspace, token, key, record, isFresh, above: highest)
             return
         }
@@ -241,7 +241,8 @@ extension Node {
         effects.append(.storage(.putMeta(ticket, key: key, value: value)))
     }
 
-    /// Writes again what the storage refused of the node's own facts: with each timer, of which gossip needs one a second.
+    /// Writes again what the storage refused of the node's own facts: with each timer, of which gossip needs
+    /// one a second.
     mutating func retryRefusedMeta() {
         guard !replica.refusedMeta.isEmpty else { return }
         let refused = replica.refusedMeta

@@ -5,10 +5,10 @@ import MartletWire
 
 /// The coordinator of puts: stamp, send `merge` to all owners, answer at the level.
 ///
-/// A put that a replica answers with `dominated` lost against a write that this replica has merged, and that may have been
-/// acknowledged before this one began; then this one must win. So it is stamped anew above the dominator and sent again,
-/// once, before it is acknowledged. Once is enough: whoever was acknowledged before this put began is below the second
-/// stamp; whoever comes later is concurrent.
+/// A put that a replica answers with `dominated` lost against a write that this replica has merged, and that
+/// may have been acknowledged before this one began; then this one must win. So it is stamped anew above the
+/// dominator and sent again, once, before it is acknowledged. Once is enough: whoever was acknowledged before
+/// this put began is below the second stamp; whoever comes later is concurrent.
 extension Node {
     mutating func startWrite(
         _ ticket: ClientTicket, _ request: ClientRequest, _ put: Put, _ index: Int, _ token: Token,
@@ -196,7 +196,9 @@ extension Node {
     private func withoutOverloaded(_ replicas: ReplicaSet, _ places: Places) -> Places {
         var able = places
         places.forEach { place in
-            if let until = peers[replicas.peers[place]].overloadedUntil, now.monotonic < until { able.remove(place) }
+            if let until = peers[replicas.peers[place]].overloadedUntil, now.monotonic < until {
+                able.remove(place)
+            }
         }
         return able
     }
@@ -238,8 +240,8 @@ extension Node {
         writes[index].lost = .none
     }
 
-    /// Sends the put again on the placement that is now known; false when it was tried often enough, or when nothing
-    /// has changed.
+    /// Sends the put again on the placement that is now known; false when it was tried often enough, or when
+    /// nothing has changed.
     private mutating func retryWrite(_ index: Int) -> Bool {
         let write = writes[index]
         guard write.placementRetries < Limits.placementRetriesMax,

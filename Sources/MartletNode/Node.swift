@@ -7,30 +7,34 @@ import MartletWire
 
 /// One node of a leaderless cluster, as a pure machine: `handle(event, now) -> effects`.
 ///
-/// It holds all that decides: membership (SWIM), the ring and its placements, the coordinator of its clients' requests,
-/// and the replica of the keys that it owns. It has no clock, no randomness, no I/O and no lock of its own: time comes
-/// with each event, randomness from one seed, storage and network answer by events. So `MartletRuntime` and
-/// `MartletSimulator` run the very same machine.
+/// It holds all that decides: membership (SWIM), the ring and its placements, the coordinator of its clients'
+/// requests, and the replica of the keys that it owns. It has no clock, no randomness, no I/O and no lock of
+/// its own: time comes with each event, randomness from one seed, storage and network answer by events. So
+/// `MartletRuntime` and `MartletSimulator` run the very same machine.
 ///
 /// Terms:
 ///
-/// - *coordinator*: the node that a client asked. It stamps puts, sends to the owners, counts answers, and answers at the
-///   level asked for (`Node+Write.swift`, `Node+Read.swift`).
-/// - *replica*: an owner of a key, merging and reading for coordinators, itself among them (`Node+Replica.swift`).
+/// - *coordinator*: the node that a client asked. It stamps puts, sends to the owners, counts answers, and
+///   answers at the level asked for (`Node+Write.swift`, `Node+Read.swift`).
+/// - *replica*: an owner of a key, merging and reading for coordinators, itself among them
+///   (`Node+Replica.swift`).
 /// - *place*: an owner's position in a key's preference list (`ReplicaSet`).
 ///
 /// Laws, each checked by the simulator:
 ///
-/// 1. A merge is acknowledged as the consequence of `StorageCompletion.durable`, never of a call that returned.
+/// 1. A merge is acknowledged as the consequence of `StorageCompletion.durable`, never of a call that
+///    returned.
 /// 2. A read shows nothing that isn't durable: it waits for the sync of what it has seen.
-/// 3. Each client request is answered exactly once, by its deadline. `unavailable`, `overloaded`, `skew`, `loading` and
-///    `stopping` mean that nothing was sent; once anything was sent, the only failure is `timeout`.
+/// 3. Each client request is answered exactly once, by its deadline. `unavailable`, `overloaded`, `skew`,
+///    `loading` and `stopping` mean that nothing was sent; once anything was sent, the only failure is
+///    `timeout`.
 /// 4. No stamp is issued, and none merged, above the durable ceiling; no stamp is issued twice.
-/// 5. A digest of the placement goes with every replica request; a quorum is never counted over two placements.
+/// 5. A digest of the placement goes with every replica request; a quorum is never counted over two
+///    placements.
 ///
-/// Deviations from the Dynamo paper: any node coordinates, not only one of the preference list (4.5); conflicts of
-/// registers are settled by stamps (4.4 leaves them to vector clocks); read repair is waited for (5), so that quorum
-/// reads don't go back in time.
+/// Deviations from the Dynamo paper: any node coordinates, not only one of the preference list (4.5);
+/// conflicts of registers are settled by stamps (4.4 leaves them to vector clocks); read repair is waited for
+/// (5), so that quorum reads don't go back in time.
 package struct Node: ~Copyable {
     package let configuration: NodeConfiguration
     /// Both clocks, as of the event in hand.
@@ -93,7 +97,8 @@ package struct Node: ~Copyable {
         let memory = MetaMemory(recovered.meta)
         gossip = Gossip(
             id: configuration.id, address: configuration.peersAddress,
-            incarnation: max(memory.incarnation(of: configuration.id), Self.incarnation(ofBoot: configuration.boot)),
+            incarnation: max(
+                memory.incarnation(of: configuration.id), Self.incarnation(ofBoot: configuration.boot)),
             settings: configuration.gossip, seed: random.next())
         peers = PeerTable(
             own: configuration.id, name: configuration.name, address: configuration.peersAddress)
@@ -215,8 +220,8 @@ package struct Node: ~Copyable {
         if hasUnjudgedWrites { stampParkedWrites() }
     }
 
-    /// Adds a deadline. Those of requests that have ended are swept out once they are the most of many, so that a long
-    /// timeout isn't a long list.
+    /// Adds a deadline. Those of requests that have ended are swept out once they are the most of many, so
+    /// that a long timeout isn't a long list.
     mutating func addDeadline(_ deadline: Deadline, at instant: Instant) {
         if deadlines.count >= deadlinesMax {
             deadlines.sweep { deadline in
@@ -234,10 +239,11 @@ package struct Node: ~Copyable {
 
     // MARK: Time
 
-    /// Whether the clock was compared with others' at least once, or need not be: there are none, or they can't be asked.
+    /// Whether the clock was compared with others' at least once, or need not be: there are none, or they
+    /// can't be asked.
     ///
-    /// A node that starts with a wrong clock would else stamp with it until the first answer to a probe, and its stamps
-    /// would carry that time into every clock of the cluster.
+    /// A node that starts with a wrong clock would else stamp with it until the first answer to a probe, and
+    /// its stamps would carry that time into every clock of the cluster.
     var isClockJudged: Bool { skew.isJudged(now) || peers.isAlone }
 
     /// The clock has not been judged yet: asks this peer for the time now, not when its turn comes.
@@ -255,8 +261,8 @@ package struct Node: ~Copyable {
         effects.append(.storage(.reserveStamps(ceiling: ceiling.bits)))
     }
 
-    /// Takes a peer's hybrid time over, unless it is so far ahead that it can only come from a broken clock: that would
-    /// carry the broken clock's time into every stamp of the cluster.
+    /// Takes a peer's hybrid time over, unless it is so far ahead that it can only come from a broken clock:
+    /// that would carry the broken clock's time into every stamp of the cluster.
     mutating func observe(_ time: HybridTime) {
         if time <= HybridTime(now.wall).advanced(by: configuration.clockSkewMax) {
             clock.observe(time)

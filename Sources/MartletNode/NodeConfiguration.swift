@@ -3,8 +3,8 @@ import MartletGossip
 import MartletRing
 import MartletVersions
 
-/// What a node is told when it is made. Times and sizes as in cluster.yaml; see docs/CONFIGURATION.md for what raising
-/// and lowering each does.
+/// What a node is told when it is made. Times and sizes as in cluster.yaml; see docs/CONFIGURATION.md for
+/// what raising and lowering each does.
 package struct NodeConfiguration: Sendable {
     package struct Founder: Hashable, Sendable {
         package var name: String

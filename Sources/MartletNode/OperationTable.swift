@@ -19,11 +19,11 @@ struct RequestNumber: Hashable, Sendable {
     var index: Int { Int(bits & 0xFF_FFFF) }
 }
 
-/// Requests under way: an array with a free list. A generation tells an answer for a request from one for an earlier
-/// request in the same place.
+/// Requests under way: an array with a free list. A generation tells an answer for a request from one for an
+/// earlier request in the same place.
 ///
-/// A free place holds `vacant`, which refers to nothing, and not nil: reading one field through an optional copies the whole
-/// operation, and that cost more than all else on the way of a request.
+/// A free place holds `vacant`, which refers to nothing, and not nil: reading one field through an optional
+/// copies the whole operation, and that cost more than all else on the way of a request.
 struct OperationTable<Operation> {
     private let vacant: Operation
     private var slots: ContiguousArray<Operation> = []

@@ -16,7 +16,8 @@ struct PeerTable {
         var downSince: Instant?
         /// Its storage refused a merge: another one before this instant would be refused as well.
         var overloadedUntil: Instant?
-        /// The digest of the ring that was last sent to it as a view, so that one difference isn't answered twice.
+        /// The digest of the ring that was last sent to it as a view, so that one difference isn't answered
+        /// twice.
         var viewSent: UInt64?
 
         /// Whether a request sent now may be answered.

@@ -1,5 +1,5 @@
-/// Deliberate bugs, one at a time, that the simulator must find: the proof that its checkers see. A node in production
-/// has none; each is a single condition at the place of the rule that it breaks.
+/// Deliberate bugs, one at a time, that the simulator must find: the proof that its checkers see. A node in
+/// production has none; each is a single condition at the place of the rule that it breaks.
 package enum PlantedBug: String, CaseIterable, Sendable {
     /// A replica acknowledges a merge when it is asked, not when it is durable.
     case acknowledgeBeforeDurable

@@ -68,8 +68,8 @@ struct ReadOperation {
 
     func digest(of place: Int) -> UInt64 { digests.isEmpty ? firstDigest ?? 0 : digests[place] }
 
-    /// Whether all that answered hold the join, so that there is nothing to write back. (That they hold the same isn't
-    /// enough: a place that is lost by now may have brought a record that they don't hold.)
+    /// Whether all that answered hold the join, so that there is nothing to write back. (That they hold the
+    /// same isn't enough: a place that is lost by now may have brought a record that they don't hold.)
     var isSettled: Bool { answered.subtracting(holders).isEmpty }
 
     /// The places known to hold the join.

@@ -60,8 +60,8 @@ struct Replica {
         vacant: PendingRead(origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, key: 0))
     var parked = Queue<ParkedMerge>()
     var stamps: StampMemory
-    /// Facts of the node's own that the storage refused, the newest under each key: written again until it takes them.
-    /// Each key's once, so they are as few as the nodes and keyspaces.
+    /// Facts of the node's own that the storage refused, the newest under each key: written again until it
+    /// takes them. Each key's once, so they are as few as the nodes and keyspaces.
     var refusedMeta: [(key: Blob, value: Blob)] = []
 
     init(stamps: StampMemory) { self.stamps = stamps }

@@ -45,8 +45,8 @@ extension Requirement {
     }
 }
 
-/// The owners of a range of slots, in the order of the preference list, as the coordinator needs them. Shared by all
-/// the slots of the range and by the requests under way on it.
+/// The owners of a range of slots, in the order of the preference list, as the coordinator needs them. Shared
+/// by all the slots of the range and by the requests under way on it.
 package final class ReplicaSet: Sendable {
     package let peers: [PeerIndex]
     /// What replica requests carry, so that nobody serves a quorum on a stale ring.

@@ -2,13 +2,14 @@ import MartletBase
 
 /// Decides whether this node's wall clock is good enough to stamp fresh puts.
 ///
-/// It is, while it lies within half of `clock_skew_max` of the median of the clocks that it has fresh samples of, its
-/// own among them; so two nodes that both stamp are within `clock_skew_max` of each other. A node that is cut off has no
-/// samples: it goes on while its wall clock has kept pace with its monotonic one since it was last judged good against
-/// others (or since it started), so a minority still takes the writes that its level allows.
+/// It is, while it lies within half of `clock_skew_max` of the median of the clocks that it has fresh samples
+/// of, its own among them; so two nodes that both stamp are within `clock_skew_max` of each other. A node
+/// that is cut off has no samples: it goes on while its wall clock has kept pace with its monotonic one since
+/// it was last judged good against others (or since it started), so a minority still takes the writes that
+/// its level allows.
 ///
-/// Clocks are compared as differences to our own monotonic clock. So a jump of our wall clock shows at the very next
-/// put, before any new sample comes in, and it heals as soon as the clock does.
+/// Clocks are compared as differences to our own monotonic clock. So a jump of our wall clock shows at the
+/// very next put, before any new sample comes in, and it heals as soon as the clock does.
 struct SkewJudge {
     private struct Sample {
         var peer: PeerIndex
@@ -25,8 +26,9 @@ struct SkewJudge {
     private var samples: [Sample] = []
     /// Our own difference when it was last good against others.
     private var goodDifference: Int64
-    /// Whether the ring has no other node. Then there is nobody to differ from: the hybrid clock alone keeps our stamps
-    /// in order, and a wall clock that was set right must not look like one that went wrong, for ever.
+    /// Whether the ring has no other node. Then there is nobody to differ from: the hybrid clock alone keeps
+    /// our stamps in order, and a wall clock that was set right must not look like one that went wrong, for
+    /// ever.
     var isAlone = false
     private var wasSampled = false
     private let started: Instant
@@ -72,7 +74,8 @@ struct SkewJudge {
 
     private func isFresh(_ sample: Sample, _ now: Now) -> Bool { now.monotonic - sample.at <= Self.freshFor }
 
-    /// The clock that has this place among the fresh ones and ours, in their order. No allocation: each put asks.
+    /// The clock that has this place among the fresh ones and ours, in their order. No allocation: each put
+    /// asks.
     private func clock(_ place: Int, _ own: Int64, _ now: Now) -> Int64 {
         var position = 0
         var isOwnPassed = false

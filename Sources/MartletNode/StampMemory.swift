@@ -1,20 +1,21 @@
 import MartletBase
 import MartletVersions
 
-/// What a replica merged lately: for each key the greatest stamp of the last `twice clock_skew_max`, and one floor under
-/// all that was forgotten.
+/// What a replica merged lately: for each key the greatest stamp of the last `twice clock_skew_max`, and one
+/// floor under all that was forgotten.
 ///
-/// It closes the gap that clocks leave in last-writer-wins. A put that began after another was acknowledged may carry the
-/// lower stamp: its coordinator's clock is behind, or the other's hybrid clock was pushed ahead. Some replica of every
-/// quorum has merged the acknowledged stamp; it either remembers it, or has forgotten it and raised the floor to it; in
-/// both cases it answers `dominated`, and the put is stamped anew.
+/// It closes the gap that clocks leave in last-writer-wins. A put that began after another was acknowledged
+/// may carry the lower stamp: its coordinator's clock is behind, or the other's hybrid clock was pushed
+/// ahead. Some replica of every quorum has merged the acknowledged stamp; it either remembers it, or has
+/// forgotten it and raised the floor to it; in both cases it answers `dominated`, and the put is stamped
+/// anew.
 ///
-/// So the rule doesn't rest on the clock bound. The bound only makes the floor cheap: what is forgotten is older than
-/// twice the bound, so a put whose clock is within it is above the floor. And a full memory forgets early instead of
-/// refusing: that costs a second round trip for a while, never an answer.
+/// So the rule doesn't rest on the clock bound. The bound only makes the floor cheap: what is forgotten is
+/// older than twice the bound, so a put whose clock is within it is above the floor. And a full memory
+/// forgets early instead of refusing: that costs a second round trip for a while, never an answer.
 ///
-/// After a restart the memory is empty. The floor then is the durable stamp ceiling, because a replica never merges above
-/// its ceiling.
+/// After a restart the memory is empty. The floor then is the durable stamp ceiling, because a replica never
+/// merges above its ceiling.
 ///
 /// Keys are known by 64-bit hashes: a collision costs a needless `dominated` answer, never a missing one.
 struct StampMemory {
@@ -60,8 +61,8 @@ struct StampMemory {
         guard let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer else {
             return floor
         }
-        // The greater of the two: an old version that was sent again may be all that is remembered of the key,
-        // while what it lost against is forgotten, and the put is stamped anew only once.
+        // The greater of the two: an old version that was sent again may be all that is remembered of the
+        // key, while what it lost against is forgotten, and the put is stamped anew only once.
         guard let floor, floor > entry.stamp else { return entry.stamp }
         return floor
     }

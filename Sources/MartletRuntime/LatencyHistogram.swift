@@ -1,7 +1,7 @@
 import MartletBase
 
-/// Counts of latencies since the start, in the buckets that METRICS shows: powers of two from 16 microseconds to 16
-/// seconds.
+/// Counts of latencies since the start, in the buckets that METRICS shows: powers of two from 16 microseconds
+/// to 16 seconds.
 package struct LatencyHistogram: Sendable {
     package static let bounds: [Interval] = (4..<25).map { .microseconds(1 << Int64($0)) }
 

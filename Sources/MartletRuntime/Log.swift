@@ -32,8 +32,8 @@ package enum LogLevel: Int, Comparable, Sendable {
     var name: String { "\(self)" }
 }
 
-/// Writes log lines to standard error: `time level node event` and fields in this order, `text` last; logfmt or JSON with
-/// the same names. Times are UTC with milliseconds.
+/// Writes log lines to standard error: `time level node event` and fields in this order, `text` last; logfmt
+/// or JSON with the same names. Times are UTC with milliseconds.
 package struct Log: Sendable {
     package enum Format: Sendable { case logfmt, json }
 
@@ -72,7 +72,8 @@ package struct Log: Sendable {
             return String(repeating: "0", count: max(0, digits - text.count)) + text
         }
         return
-            "\(pad(Int(parts.tm_year) + 1900, 4))-\(pad(Int(parts.tm_mon) + 1, 2))-\(pad(Int(parts.tm_mday), 2))T"
+            "\(pad(Int(parts.tm_year) + 1900, 4))-\(pad(Int(parts.tm_mon) + 1, 2))-"
+            + "\(pad(Int(parts.tm_mday), 2))T"
             + "\(pad(Int(parts.tm_hour), 2)):\(pad(Int(parts.tm_min), 2)):\(pad(Int(parts.tm_sec), 2))."
             + "\(pad(now.tv_nsec / 1_000_000, 3))Z"
     }

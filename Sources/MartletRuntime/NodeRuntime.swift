@@ -7,10 +7,11 @@ import MartletStorage
 import MartletVersions
 import MartletWire
 
-/// The real world of one node: a loop that turns sockets, timers and disks into events, and carries out effects.
+/// The real world of one node: a loop that turns sockets, timers and disks into events, and carries out
+/// effects.
 ///
-/// Everything but the storage driver's jobs runs on the loop's thread. Events that effects give rise to at once (a read
-/// answered from memory) are queued and handled in the same turn, after the event in hand.
+/// Everything but the storage driver's jobs runs on the loop's thread. Events that effects give rise to at
+/// once (a read answered from memory) are queued and handled in the same turn, after the event in hand.
 package final class NodeRuntime {
     package let loop: EventLoop
     private let identity: NodeID
@@ -86,8 +87,8 @@ package final class NodeRuntime {
 
     /// Hands a client's request to the node; the reply comes by `onReply`, perhaps before this returns.
     package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
-        // The turn's own time may be from before the request came, by as long as the process was stopped in between. A put
-        // stamped with that would lose against writes that were acknowledged before it began.
+        // The turn's own time may be from before the request came, by as long as the process was stopped in
+        // between. A put stamped with that would lose against writes that were acknowledged before it began.
         loop.updateNow()
         deliver(.client(ticket, request))
     }

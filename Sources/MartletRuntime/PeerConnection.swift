@@ -6,8 +6,8 @@ import MartletWire
 
 /// One connection to a peer, whichever side opened it: frames in, frames out, a hello first.
 ///
-/// Until the node has accepted the peer's hello, only a hello or a farewell may come, of at most `helloBytesMax`, within
-/// `helloTimeout`: a stranger can make us hold no more than that.
+/// Until the node has accepted the peer's hello, only a hello or a farewell may come, of at most
+/// `helloBytesMax`, within `helloTimeout`: a stranger can make us hold no more than that.
 package final class PeerConnection {
     /// What a connection tells its owner. Nothing comes after `closed`.
     enum News {
@@ -31,8 +31,8 @@ package final class PeerConnection {
     private var isOver = false
     private var isParsing = false
     private var isRefused = false
-    /// Whether requests come on it, which may wait until their answers are read. Answers must not: the other side would
-    /// wait for us while we wait for it.
+    /// Whether requests come on it, which may wait until their answers are read. Answers must not: the other
+    /// side would wait for us while we wait for it.
     private let bringsRequests: Bool
     private let timer: LoopTimer
     private let onNews: (PeerConnection, News) -> Void

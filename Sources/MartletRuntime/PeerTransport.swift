@@ -6,9 +6,9 @@ import MartletWire
 
 /// All the connections of a node to its peers.
 ///
-/// A node opens one connection to each peer that it knows, for its own requests and their answers, and keeps it open: it
-/// dials again with jittered back-off when it breaks. Connections that peers opened carry their requests and our answers.
-/// What is sent while a connection is being made waits in it, up to a bound.
+/// A node opens one connection to each peer that it knows, for its own requests and their answers, and keeps
+/// it open: it dials again with jittered back-off when it breaks. Connections that peers opened carry their
+/// requests and our answers. What is sent while a connection is being made waits in it, up to a bound.
 package final class PeerTransport {
     /// A peer that this node dials, or an address whose node isn't known yet.
     private final class Dialer {

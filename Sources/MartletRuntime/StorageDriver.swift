@@ -5,14 +5,14 @@ import MartletStorage
 
 /// Carries out a node's storage requests on a real engine without ever letting the loop wait for the disk.
 ///
-/// **Writes.** All the merges of a loop turn are one batch, written at the turn's end, or earlier when a read asks for one
-/// of its keys. Under `batch` one syncer thread makes them durable: a sync covers everything written before it began, so
-/// all that came in during the previous fsync shares the next one (group commit).
+/// **Writes.** All the merges of a loop turn are one batch, written at the turn's end, or earlier when a read
+/// asks for one of its keys. Under `batch` one syncer thread makes them durable: a sync covers everything
+/// written before it began, so all that came in during the previous fsync shares the next one (group commit).
 ///
 /// **Reads.** What memory holds is answered in the same turn; only a cold read goes to a worker.
 ///
-/// Completions may come from inside `carryOut` and `endTurn` (a read that memory answers, a batch that is refused), and may
-/// ask for more: the owner queues what it is told.
+/// Completions may come from inside `carryOut` and `endTurn` (a read that memory answers, a batch that is
+/// refused), and may ask for more: the owner queues what it is told.
 package final class StorageDriver {
     package enum Durability: Sendable {
         /// Acknowledged after fsync.
@@ -23,7 +23,8 @@ package final class StorageDriver {
 
     private enum Message: Sendable {
         case synced(through: WriteTicket)
-        /// The disk is full: what was written isn't durable yet, and the sync is tried again after the next health check.
+        /// The disk is full: what was written isn't durable yet, and the sync is tried again after the next
+        /// health check.
         case syncRefused
         case read(ReadTicket, Blob?)
         case readRefused(ReadTicket, StorageRefusal)
@@ -117,7 +118,8 @@ package final class StorageDriver {
     package func endTurn() {
         writeBatch()
         beginSync()
-        // What completions have asked for meanwhile is for the next turn, which must come though nothing else happens.
+        // What completions have asked for meanwhile is for the next turn, which must come though nothing else
+        // happens.
         if !batchTickets.isEmpty { loop.runAgain() }
     }
 
@@ -185,7 +187,8 @@ package final class StorageDriver {
         if !isTaken { onCompletion(.readRefused(ticket, .readQueueFull)) }
     }
 
-    /// The inbox holds more than all the jobs that can be under way, so it never refuses but when it is closed.
+    /// The inbox holds more than all the jobs that can be under way, so it never refuses but when it is
+    /// closed.
     private static func post(_ message: Message, to inbox: Inbox<Message>) { _ = inbox.send(message) }
 
     // MARK: Syncs

@@ -1,11 +1,12 @@
 import MartletBase
 
-/// Issues one writer's hybrid times: each above all it issued or observed, and never above a ceiling that was made
-/// durable first.
+/// Issues one writer's hybrid times: each above all it issued or observed, and never above a ceiling that was
+/// made durable first.
 ///
-/// The ceiling is the reservation of DESIGN 1: a node that restarts begins above the ceiling it finds on disk, so a
-/// wall clock that was set back meanwhile can't make it repeat a stamp. `issue` answers nil at the ceiling: the caller
-/// waits until a higher one is durable. `wantsReservation` asks for that early enough that nobody waits in practice.
+/// The ceiling is the reservation of DESIGN 1: a node that restarts begins above the ceiling it finds on
+/// disk, so a wall clock that was set back meanwhile can't make it repeat a stamp. `issue` answers nil at the
+/// ceiling: the caller waits until a higher one is durable. `wantsReservation` asks for that early enough
+/// that nobody waits in practice.
 package struct HybridClock: Sendable {
     package let writer: Writer
     /// The greatest time issued or observed.
@@ -13,13 +14,14 @@ package struct HybridClock: Sendable {
     /// The greatest time that may be issued: durable.
     package private(set) var ceiling: HybridTime
 
-    /// How far above the wall clock a reservation reaches. Longer: fewer writes of the stamp file; after a restart,
-    /// stamps may start that far ahead of the wall clock.
+    /// How far above the wall clock a reservation reaches. Longer: fewer writes of the stamp file; after a
+    /// restart, stamps may start that far ahead of the wall clock.
     package static let reserveAhead = Interval.seconds(2)
     /// A new reservation is due when less than this is left.
     package static let reserveMargin = Interval.seconds(1)
-    /// The same above a time that is ahead of the wall clock. There stamps rise by counting, 65,536 to a millisecond, so
-    /// little is enough; and it must be little, or each of many quick restarts would carry the stamps two seconds on.
+    /// The same above a time that is ahead of the wall clock. There stamps rise by counting, 65,536 to a
+    /// millisecond, so little is enough; and it must be little, or each of many quick restarts would carry
+    /// the stamps two seconds on.
     package static let countAhead = Interval.milliseconds(100)
     package static let countMargin = Interval.milliseconds(50)
 

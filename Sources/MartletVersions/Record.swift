@@ -1,17 +1,18 @@
 import MartletBase
 
-/// The first byte of every stored record. Kinds are ordered: of two records of different kinds under one key the
-/// greater kind wins whole, so that the join stays total.
+/// The first byte of every stored record. Kinds are ordered: of two records of different kinds under one key
+/// the greater kind wins whole, so that the join stays total.
 package enum RecordKind: UInt8, Sendable {
     case register = 1
 }
 
-/// The one verb of the store, on encoded records: a pure, total join with no clock, floor or truncation in it.
+/// The one verb of the store, on encoded records: a pure, total join with no clock, floor or truncation in
+/// it.
 ///
 ///     merge(a, a) = a      merge(a, b) = merge(b, a)      merge(a, merge(b, c)) = merge(merge(a, b), c)
 ///
-/// Bytes are validated before they are stored; should undecodable ones be met all the same, they lose against decodable
-/// ones, and among themselves the greater bytes win, so that the laws hold for every input.
+/// Bytes are validated before they are stored; should undecodable ones be met all the same, they lose against
+/// decodable ones, and among themselves the greater bytes win, so that the laws hold for every input.
 package enum Record {
     /// Throws unless the bytes are the canonical encoding of a record.
     @inlinable package static func validate(_ bytes: RawSpan) throws(WireError) {
@@ -47,8 +48,8 @@ package enum Record {
         }
     }
 
-    /// The record's digest: equal on two replicas if and only if (but for hash collisions) they hold the same state.
-    /// An absent record has digest zero.
+    /// The record's digest: equal on two replicas if and only if (but for hash collisions) they hold the same
+    /// state. An absent record has digest zero.
     package static func digest(_ bytes: RawSpan) -> UInt64 {
         guard let view = try? RegisterView(bytes) else { return XXH3.hash(bytes) }
         let digest = view.digest(bytes)

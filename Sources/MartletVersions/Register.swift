@@ -8,18 +8,21 @@ import MartletBase
 ///     at equal value stamps    value part: present or tombstone beats dropped, then the greater bytes
 ///                              expiry part: greater expiry stamp, then the greater expiry
 ///
-/// Value stamps form a chain; over each stamp both parts are chains; so the whole is a join-semilattice, and the three
-/// laws follow (`RegisterLawTests`). `EXPIRE` writes the expiry part for the value stamp that it read, with the whole
-/// record: against a later value it loses, so it never revives what was replaced.
+/// Value stamps form a chain; over each stamp both parts are chains; so the whole is a join-semilattice, and
+/// the three laws follow (`RegisterLawTests`). `EXPIRE` writes the expiry part for the value stamp that it
+/// read, with the whole record: against a later value it loses, so it never revives what was replaced.
 ///
-/// A *dropped* value is an expired one whose bytes were deleted to free the disk. It keeps the hash of what it was, so
-/// the record's digest is the same before and after, and replicas that drop at different times still agree.
+/// A *dropped* value is an expired one whose bytes were deleted to free the disk. It keeps the hash of what
+/// it was, so the record's digest is the same before and after, and replicas that drop at different times
+/// still agree.
 ///
 /// Encoding (canonical: equal registers are equal bytes):
 ///
-///     kind 1 | flags 1 | value stamp | expiry stamp, unless it is the value's | expiry 8, when there is one | value
+///     kind 1 | flags 1 | value stamp | expiry stamp, unless it is the value's | expiry 8, when there is one
+///     | value
 ///
-/// where value is: the bytes to the end (present), nothing (tombstone), or hash 8 and length varint (dropped).
+/// where value is: the bytes to the end (present), nothing (tombstone), or hash 8 and length varint
+/// (dropped).
 package struct Register: Hashable, Sendable {
     package enum Value: Hashable, Sendable {
         case present(Blob)

@@ -1,7 +1,7 @@
 import MartletBase
 
-/// Who writes: one run of one shard of one node. A writer issues each hybrid timestamp at most once, so no two writes
-/// share a stamp.
+/// Who writes: one run of one shard of one node. A writer issues each hybrid timestamp at most once, so no
+/// two writes share a stamp.
 package struct Writer: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// `NodeID.short`.
     package let node: UInt64
@@ -24,8 +24,8 @@ package struct Writer: Hashable, Comparable, Sendable, CustomStringConvertible {
     package var description: String { "\(hex(node)).\(boot).\(shard)" }
 }
 
-/// A hybrid logical clock's reading: 48 bits of milliseconds since 1970, 16 bits of logical count (Kulkarni, Demirbas
-/// and others: "Logical Physical Clocks", 2014).
+/// A hybrid logical clock's reading: 48 bits of milliseconds since 1970, 16 bits of logical count (Kulkarni,
+/// Demirbas and others: "Logical Physical Clocks", 2014).
 package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let bits: UInt64
 
@@ -37,7 +37,8 @@ package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertib
     }
 
     package static let zero = HybridTime(bits: 0)
-    /// Greater times are refused wherever they come in (it is the year 6429), so that no sum with one overflows.
+    /// Greater times are refused wherever they come in (it is the year 6429), so that no sum with one
+    /// overflows.
     package static let latest = HybridTime(bits: 1 << 63)
 
     @inlinable package var milliseconds: Int64 { Int64(bits >> 16) }

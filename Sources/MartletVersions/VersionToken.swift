@@ -1,7 +1,8 @@
 import MartletBase
 
-/// How a stamp is shown to clients, as a version or as a register's causal context: opaque base64url that names its
-/// key, so that it can't be used for another, and carries a checksum, so that a damaged one is told from a wrong one.
+/// How a stamp is shown to clients, as a version or as a register's causal context: opaque base64url that
+/// names its key, so that it can't be used for another, and carries a checksum, so that a damaged one is told
+/// from a wrong one.
 ///
 ///     format 1 | stamp | key hash 4 | checksum 4
 package enum VersionToken {

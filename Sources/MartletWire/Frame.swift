@@ -6,11 +6,11 @@ import MartletVersions
 ///
 ///     length 4 | its check 4 | checksum 4 | sender's hybrid time 8 | kind 1 | flags 1 | body
 ///
-/// `length` counts what follows its check, which is the low half of XXH3 over the length: a damaged length would
-/// otherwise be waited for, and the connection hang. `checksum` is that of all that follows it: TCP's sixteen bits let
-/// through what a faulty card or switch does about once in a hundred million packets. With flag 1 the body is
-/// LZ4-compressed behind its plain length (4 bytes); only bodies of at least `compressionBytesMin` are, and only when
-/// that makes them smaller.
+/// `length` counts what follows its check, which is the low half of XXH3 over the length: a damaged length
+/// would otherwise be waited for, and the connection hang. `checksum` is that of all that follows it: TCP's
+/// sixteen bits let through what a faulty card or switch does about once in a hundred million packets. With
+/// flag 1 the body is LZ4-compressed behind its plain length (4 bytes); only bodies of at least
+/// `compressionBytesMin` are, and only when that makes them smaller.
 package struct Frame: Hashable, Sendable {
     package var time: HybridTime
     package var message: Message

@@ -1,8 +1,8 @@
 import MartletBase
 import MartletVersions
 
-/// What one node says to another over a connection. A request carries a number that its answer repeats; answers come
-/// back on the connection that the request came on.
+/// What one node says to another over a connection. A request carries a number that its answer repeats;
+/// answers come back on the connection that the request came on.
 package enum Message: Hashable, Sendable {
     case hello(Hello)
     case farewell(Farewell)
@@ -72,7 +72,8 @@ package struct Hello: Hashable, Sendable {
     }
 }
 
-/// The last frame before a node closes a connection that it will not talk on, so that the other side can say why.
+/// The last frame before a node closes a connection that it will not talk on, so that the other side can say
+/// why.
 package struct Farewell: Hashable, Sendable {
     package enum Reason: UInt8, Sendable {
         case wrongCluster = 1
@@ -98,7 +99,8 @@ package struct Farewell: Hashable, Sendable {
 /// Asks a replica to merge a record.
 package struct MergeRequest: Hashable, Sendable {
     package var request: UInt64
-    /// The digest of the sender's placement of the key's slot. A replica that sees another answers `stalePlacement`.
+    /// The digest of the sender's placement of the key's slot. A replica that sees another answers
+    /// `stalePlacement`.
     package var placement: UInt64
     package var keyspace: UInt32
     /// A coordinator's fresh put: the only kind of merge that may be answered `dominated`.
@@ -181,7 +183,8 @@ package struct ReadAnswer: Hashable, Sendable {
     }
 }
 
-/// What a node knows of the ring: the encoded entries and keyspace definitions, for a peer whose view differs.
+/// What a node knows of the ring: the encoded entries and keyspace definitions, for a peer whose view
+/// differs.
 package struct View: Hashable, Sendable {
     package var entries: [Blob]
     package var keyspaces: [Blob]

@@ -62,8 +62,8 @@ extension ClusterConfiguration {
         }
         if let keyspace = keyspaces.first(where: \.sloppyQuorum) {
             return
-                "keyspace \(keyspace.name) has sloppy_quorum: true, which comes with hinted handoff in a later "
-                + "version; use false"
+                "keyspace \(keyspace.name) has sloppy_quorum: true, which comes with hinted handoff in a "
+                + "later version; use false"
         }
         return nil
     }

@@ -109,7 +109,8 @@ final class Daemon {
             return Failure(
                 status: Exit.portInUse, event: .starting,
                 text:
-                    "\(address) is in use: stop what listens there, or give this node other ports in cluster.yaml"
+                    "\(address) is in use: stop what listens there, or give this node other ports in "
+                    + "cluster.yaml"
             )
         }
         return Failure(status: Exit.configuration, event: .starting, text: "\(error)")

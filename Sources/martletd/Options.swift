@@ -10,7 +10,7 @@ enum Options {
             OptionSpecification("--address", value: "ADDRESS", "The same by its address."),
             OptionSpecification("--data", value: "FOLDER", "Where the node folder goes: FOLDER/NAME."),
             OptionSpecification(
-                "--set", value: "KEY=VALUE", repeats: true, "Overrides a setting: --set requests.timeout=1s."),
+                "--set", value: "KEY=VALUE", repeats: true, "Overrides a setting: requests.timeout=1s."),
             OptionSpecification(
                 "--insecure",
                 "Serve on an address that isn't loopback, though there is no authentication yet."),
@@ -23,10 +23,10 @@ enum Options {
         notes: """
             SIGTERM and SIGINT drain: what is in flight is finished and synced, then the node says goodbye.
 
-            Exit status: 0 drained; 2 usage; 3 configuration; 4 a port is in use; 5 data folder or disk; 134 an invariant
-            was broken.
+            Exit status: 0 drained; 2 usage; 3 configuration; 4 a port is in use; 5 data folder or disk;
+            134 an invariant was broken.
 
-            Environment: MARTLET_CONFIG, MARTLET_NAME, MARTLET_ADDRESS, MARTLET_DATA, and MARTLET_<SECTION>_<KEY> for any
-            scalar of the file. Precedence: flag, environment, file, default.
+            Environment: MARTLET_CONFIG, MARTLET_NAME, MARTLET_ADDRESS, MARTLET_DATA, and
+            MARTLET_<SECTION>_<KEY> for any scalar of the file. Precedence: flag, environment, file, default.
             """)
 }

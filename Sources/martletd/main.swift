@@ -4,8 +4,8 @@ import MartletConfig
 import MartletRuntime
 
 Limits.checkRelations()
-// Swift reports a broken invariant on standard error and then traps. The trap's own signal says nothing to an operator:
-// the contract for a broken invariant is SIGABRT, status 134.
+// Swift reports a broken invariant on standard error and then traps. The trap's own signal says nothing to an
+// operator: the contract for a broken invariant is SIGABRT, status 134.
 signal(SIGILL) { _ in abort() }
 signal(SIGTRAP) { _ in abort() }
 
@@ -48,14 +48,14 @@ func runDaemon() -> Int32 {
     }
     guard own.isFounding else {
         fail(
-            "\(own.settings.name) is not among the nodes of \(loaded.path): joining a ring that has formed comes with a "
-                + "later version", Daemon.Exit.configuration)
+            "\(own.settings.name) is not among the nodes of \(loaded.path): joining a ring that has formed "
+                + "comes with a later version", Daemon.Exit.configuration)
     }
     if let text = loaded.configuration.unsupported { fail(text, Daemon.Exit.configuration) }
     guard own.settings.address.isLoopback || options.has("--insecure") else {
         fail(
-            "\(own.settings.address) is not a loopback address, and there is no authentication yet: anyone who reaches it "
-                + "could read and write everything. Say --insecure if the network is closed",
+            "\(own.settings.address) is not a loopback address, and there is no authentication yet: anyone "
+                + "who reaches it could read and write everything. Say --insecure if the network is closed",
             Daemon.Exit.configuration)
     }
     let log = loaded.configuration.log.log(node: own.settings.name)

@@ -299,7 +299,8 @@ class FullDisk(Scenario):
         self.n1.stop()
         # More than any disk of a test has: so there is too little.
         folder = json.dumps(self.cluster.data_folder)
-        self.cluster.write_config(sections=ONE_COPY + f"storage: {{data: {folder}, disk_free_min: 16384GiB}}\n")
+        self.cluster.write_config(
+            sections=ONE_COPY + f"storage: {{data: {folder}, disk_free_min: 16384GiB}}\n")
         self.n1.start()
         with self.n1.connect() as connection:
             connection.call("CONSISTENCY", "ONE")

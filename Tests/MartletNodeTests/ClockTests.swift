@@ -86,7 +86,8 @@ import Testing
         #expect(cluster.put(1, "k", "w")?.stamp != nil)
     }
 
-    /// Nothing is stamped until the first sample has come, or the stamps of an hour ahead would be in every clock.
+    /// Nothing is stamped until the first sample has come, or the stamps of an hour ahead would be in every
+    /// clock.
     @Test func aNodeThatStartsWithABadClockStampsNothingBeforeItIsJudged() throws {
         let cluster = formed()
         cluster.kill(0)

@@ -67,7 +67,8 @@ import Testing
         cluster.advance(.seconds(3))
         guard
             case .timeout(
-                .write, .quorum, required: 2, acknowledged: 1, let acked, let unknown, .some(let version), _)? =
+                .write, .quorum, required: 2, acknowledged: 1, let acked, let unknown,
+                .some(let version), _)? =
                 cluster.reply(0, ticket)?.failure
         else {
             Issue.record("expected a timeout, got \(String(describing: cluster.reply(0, ticket)))")

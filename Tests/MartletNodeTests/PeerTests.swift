@@ -41,7 +41,8 @@ import Testing
         #expect(cluster.members[0].meta.count < Limits.epochsMax + 10)
     }
 
-    /// Each restart changes the ring's digest at every node; those who missed the news must not keep the old one.
+    /// Each restart changes the ring's digest at every node; those who missed the news must not keep the old
+    /// one.
     @Test func ringDigestsSettleThoughNewsGetsLost() {
         let cluster = formed(6)
         var random = Random(seed: 5)

@@ -6,8 +6,8 @@ import MartletStorage
 import MartletVersions
 import MartletWire
 
-/// A few nodes in one process, for tests that read like scripts: every message arrives at once and in order unless the
-/// script holds it back, disks are dictionaries, and time stands still until the script moves it.
+/// A few nodes in one process, for tests that read like scripts: every message arrives at once and in order
+/// unless the script holds it back, disks are dictionaries, and time stands still until the script moves it.
 final class ScriptedCluster {
     final class Member {
         var node: Node

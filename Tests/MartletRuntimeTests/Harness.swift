@@ -6,7 +6,8 @@ import MartletVersions
 import MartletWire
 import Testing
 
-/// Runs a loop that `body` sets up until something calls `stop`; fails the test, and stops, when nothing does.
+/// Runs a loop that `body` sets up until something calls `stop`; fails the test, and stops, when nothing
+/// does.
 func withLoop(_ body: (EventLoop) throws -> Void) throws {
     let loop = try EventLoop()
     defer { loop.shutDown() }
@@ -19,8 +20,8 @@ func withLoop(_ body: (EventLoop) throws -> Void) throws {
     loop.run()
 }
 
-/// A transport with a node's part played by the test: greetings are accepted, events are queued as the runtime does,
-/// and the test looks at them one by one.
+/// A transport with a node's part played by the test: greetings are accepted, events are queued as the
+/// runtime does, and the test looks at them one by one.
 final class Station {
     private(set) var transport: PeerTransport!
     let id: NodeID

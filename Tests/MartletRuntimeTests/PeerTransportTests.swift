@@ -167,7 +167,8 @@ import Testing
         withExtendedLifetime(station) {}
     }
 
-    /// Both directions are full of large messages: each side must go on reading answers, or both wait for ever.
+    /// Both directions are full of large messages: each side must go on reading answers, or both wait for
+    /// ever.
     @Test func twoNodesThatSendEachOtherMuchDoNotWaitForEachOther() throws {
         let count = 48
         let large = Message.large(1 << 20)

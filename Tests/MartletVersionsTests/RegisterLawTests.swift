@@ -2,8 +2,8 @@ import MartletBase
 import MartletVersions
 import Testing
 
-/// Draws registers from so small a world that stamps, expiries and values often coincide: that is where a join that is
-/// nearly right breaks.
+/// Draws registers from so small a world that stamps, expiries and values often coincide: that is where a
+/// join that is nearly right breaks.
 struct RegisterWorld {
     var random: Random
 
