@@ -19,7 +19,8 @@ extension Node {
                     Farewell(
                         .rolledBack,
                         "\(hello.name) shows storage epoch \(hello.epoch), but has had \(known): its data "
-                            + "folder is an older copy. Put the latest folder back; rebuilding comes with a later version"
+                            + "folder is an older copy. Put the latest folder back; rebuilding comes with a "
+                            + "later version"
                     )
                 ))
             return
@@ -31,7 +32,8 @@ extension Node {
                     Farewell(
                         .wrongIdentity,
                         "the ring knows \(hello.name) as \(formedAs), not as \(hello.id): the data folder "
-                            + "was lost or replaced. Put the old folder back; rebuilding comes with a later version"
+                            + "was lost or replaced. Put the old folder back; rebuilding comes with a later "
+                            + "version"
                     )))
             return
         }
