@@ -24,7 +24,7 @@ extension Log {
         case .skewed(let ahead, let max):
             write(
                 .error, .clockSkewed, [("ahead_ms", "\(ahead)"), ("max_ms", "\(max)")],
-                "no write is stamped here until this wall clock agrees with the others': check the time service"
+                "no write is stamped until this wall clock agrees with the others': check its time service"
             )
         case .skewHealed: write(.info, .clockHealed, [], "this node stamps writes again")
         case .placementDiffers(let peer):
