@@ -70,7 +70,7 @@ package enum OperationKind: String, Sendable {
     case read, write
 }
 
-/// The exact outcomes of DESIGN 3. `unavailable`, `overloaded`, `skew`, `loading` and `stopping`: nothing was
+/// The exact outcomes. `unavailable`, `overloaded`, `skew`, `loading` and `stopping`: nothing was
 /// sent. `timeout`: the write may have happened, and repair will finish it; after any send it is never one of
 /// the others. Lists are node names, sorted.
 package enum RequestFailure: Hashable, Sendable {

@@ -2,8 +2,8 @@ import MartletBase
 import MartletGossip
 import MartletRing
 
-/// A fact for the log and the metrics. The shell chooses words, level and sink; names of log events are in
-/// CONTRACTS.
+/// A fact for the log and the metrics. The shell chooses words, level and sink; names of log events are
+/// `LogEvent`'s.
 package enum Report: Sendable {
     /// Forming: the founding nodes that are not heard yet.
     case ringForming(waits: [String])

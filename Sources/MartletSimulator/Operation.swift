@@ -72,7 +72,7 @@ extension Operation.Kind {
 
 /// A promise that was broken.
 package struct Violation: Error, Sendable {
-    /// As DESIGN 9 names it.
+    /// As messages name it.
     package let invariant: String
     package let text: String
     /// The key it is about.

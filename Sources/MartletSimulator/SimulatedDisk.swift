@@ -196,7 +196,7 @@ package final class SimulatedDisk {
     func forgetFaults() { engine.syncFault = nil }
 }
 
-/// When an acknowledgement is given: CONTRACTS, `storage.durability`.
+/// When an acknowledgement is given: `storage.durability` of cluster.yaml.
 package enum Durability: String, Sendable {
     case batch, periodic
 }

@@ -3,7 +3,7 @@ import MartletBase
 /// Issues one writer's hybrid times: each above all it issued or observed, and never above a ceiling that was
 /// made durable first.
 ///
-/// The ceiling is the reservation of DESIGN 1: a node that restarts begins above the ceiling it finds on
+/// The ceiling is a reservation: a node that restarts begins above the ceiling it finds on
 /// disk, so a wall clock that was set back meanwhile can't make it repeat a stamp. `issue` answers nil at the
 /// ceiling: the caller waits until a higher one is durable. `wantsReservation` asks for that early enough
 /// that nobody waits in practice.

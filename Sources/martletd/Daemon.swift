@@ -11,7 +11,7 @@ import MartletVersions
 
 /// One node's process, from its configuration to its clean end.
 final class Daemon {
-    /// What the process's exit statuses mean; see CONTRACTS in docs/OPERATIONS.md.
+    /// What the process's exit statuses mean, as `--help` lists them.
     enum Exit {
         static let drained: Int32 = 0
         static let usage: Int32 = 2

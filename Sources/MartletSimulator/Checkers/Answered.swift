@@ -2,7 +2,7 @@ import MartletBase
 import MartletNode
 import MartletVersions
 
-/// Outcomes are exact (DESIGN 3): every request is answered once, by its deadline, while its node runs; a
+/// Outcomes are exact (`RequestFailure`): every request is answered once, by its deadline, while its node runs; a
 /// refusal means that nothing was sent; a timeout names only replicas that acknowledged; and in a healthy
 /// cluster nothing fails.
 struct Answered {

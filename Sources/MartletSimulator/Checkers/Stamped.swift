@@ -1,7 +1,7 @@
 import MartletBase
 import MartletVersions
 
-/// Stamps are what DESIGN 1 says of them: a node that restarts, with a clock set back or not, issues none at
+/// Stamps are what `Stamp` and `HybridClock` say of them: a node that restarts, with a clock set back or not, issues none at
 /// or below what it issued before; and who sends a version again writes that version, and so overtakes
 /// nobody.
 struct Stamped {
