@@ -238,7 +238,8 @@ package final class PeerTransport {
             dialerOfLink[connection.link.number]?.lastUsed = loop.now.monotonic
             deliver(.peer(connection.link, id, frame.time, frame.message))
         case .bad(let error):
-            if connection.isAccepted { badFrames += 1 } else { refusedHellos += 1 }
+            badFrames += 1
+            if !connection.isAccepted { refusedHellos += 1 }
             log("\(error)", connection.connection.peer)
         case .closed(let reason): closed(connection, reason)
         }

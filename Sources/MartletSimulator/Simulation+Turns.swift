@@ -147,7 +147,10 @@ extension Simulation {
         case .merge(let ticket, let key, let record):
             if let index = WorkloadKeys.index(of: key.bytes) {
                 let source = try noPhantom.met(record, key: index, operations: operations)
-                if let source { operations.update(source) { $0.wasSent = true } }
+                // A disk that refuses the batch, at the end of this turn, takes nothing of it.
+                if let source, disk.conditions.refusal == nil {
+                    operations.update(source) { $0.wasSent = true }
+                }
                 self.record(key: index, "\(process.name) writes \(Self.text(record)) as \(ticket.number)")
             }
             disk.merge(ticket, key, record)

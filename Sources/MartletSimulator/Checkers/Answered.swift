@@ -2,9 +2,9 @@ import MartletBase
 import MartletNode
 import MartletVersions
 
-/// Outcomes are exact (`RequestFailure`): every request is answered once, by its deadline, while its node runs; a
-/// refusal means that nothing was sent; a timeout names only replicas that acknowledged; and in a healthy
-/// cluster nothing fails.
+/// Outcomes are exact (`RequestFailure`): every request is answered once, by its deadline, while its node
+/// runs; a refusal means that nothing was sent; a timeout names only replicas that acknowledged; and in a
+/// healthy cluster nothing fails.
 struct Answered {
     /// How much later than its deadline an answer may come: the node's timer, and the turn it waits for.
     static let slack = Interval.milliseconds(5)

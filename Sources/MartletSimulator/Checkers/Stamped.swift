@@ -1,9 +1,9 @@
 import MartletBase
 import MartletVersions
 
-/// Stamps are what `Stamp` and `HybridClock` say of them: a node that restarts, with a clock set back or not, issues none at
-/// or below what it issued before; and who sends a version again writes that version, and so overtakes
-/// nobody.
+/// Stamps are what `Stamp` and `HybridClock` say of them: a node that restarts, with a clock set back or not,
+/// issues none at or below what it issued before; and who sends a version again writes that version, and so
+/// overtakes nobody.
 struct Stamped {
     /// By process: the greatest time in an acknowledgement of its earlier lives, and of all its lives.
     private var earlier: [HybridTime]
