@@ -20,7 +20,7 @@ help: ## list the targets
 
 .PHONY: run
 run: build ## build, start three nodes from cluster.yaml, stop them with Ctrl-C
-	@exec $(RELEASE)/martlet up --config cluster.yaml
+	@$(RELEASE)/martlet up --config cluster.yaml || { status=$$?; [ $$status -eq 130 ] || exit $$status; }
 
 .PHONY: test
 test: ## everything that must pass before a change lands

@@ -1,12 +1,16 @@
 """Redis clients read and write through any node."""
 
 import json
+import os
+import sys
 import unittest
 
 from harness.network import PORTS
 from harness.resp import Refused
 from harness.scenario import Scenario, redis_cli, redis_py, run
 from harness.waiting import until
+
+EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "Examples")
 
 
 class Clients(Scenario):
@@ -57,6 +61,12 @@ class Clients(Scenario):
             for i in range(200):
                 pipe.get(f"pipe:{i}")
             self.assertEqual(pipe.execute(), [str(i) for i in range(200)])
+
+    def test_the_example_of_sessions(self):
+        done = run([sys.executable, os.path.join(EXAMPLES, "sessions.py"), self.n2.address])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("all replicas agree on ['user=ann;cart=7']", done.stdout)
+        self.assertIn("['user=ann;cart=8', 1, None]", done.stdout)
 
     def test_a_redis_py_script(self):
         self.a_script(protocol=2)
