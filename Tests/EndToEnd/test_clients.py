@@ -63,7 +63,7 @@ class Clients(Scenario):
             self.assertEqual(pipe.execute(), [str(i) for i in range(200)])
 
     def test_the_example_of_sessions(self):
-        done = run([sys.executable, os.path.join(EXAMPLES, "sessions.py"), self.n2.address])
+        done = run(sys.executable, os.path.join(EXAMPLES, "sessions.py"), self.n2.address)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("all replicas agree on ['user=ann;cart=7']", done.stdout)
         self.assertIn("['user=ann;cart=8', 1, None]", done.stdout)
