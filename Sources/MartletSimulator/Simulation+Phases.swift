@@ -88,7 +88,9 @@ extension Simulation {
             cluster: Self.clusterName, id: process.intruder?.id ?? process.id, name: process.name,
             address: process.address.ip,
             ports: NodePorts(peers: process.address.port, redis: 7_379, redisCluster: 7_380, http: 7_680),
-            zone: process.zone, dataCenter: process.dataCenter, version: Self.version,
+            zone: process.zone, dataCenter: process.dataCenter,
+            // Each start runs newer software, so that ring entries do change.
+            version: "\(Self.version).\(process.activeDisk.boot)",
             epoch: process.intruder?.epoch ?? process.disk.epoch, boot: process.activeDisk.boot,
             seed: seeds.next(),
             founders: founders, seeds: [],
