@@ -380,6 +380,11 @@ extension Node {
         guard !formation.isFormed, life == .running else { return }
         switch formation.verdict(own: configuration.id, named: configuration.name) {
         case .waiting:
+            // Once for each founder that is heard, so that a log shows what the node waits for.
+            if formation.waits != waitsTold, !formation.waits.isEmpty {
+                waitsTold = formation.waits
+                effects.append(.report(.ringForming(waits: waitsTold)))
+            }
             if configuration.planted == .serveWhileForming { formAlone() }
         case .conflict(let text): effects.append(.report(.foundingConflict(text)))
         case .replaced(let id):

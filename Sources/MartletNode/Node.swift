@@ -56,6 +56,8 @@ package struct Node: ~Copyable {
     var peers: PeerTable
     var ring = Ring()
     var formation: Formation
+    /// The founders that the log was last told of as not heard yet.
+    var waitsTold: [String] = []
     var ringDigests: [NodeID: RingDigest] = [:]
     /// When our own ring digest was last told, in hybrid time.
     var ringDigestAt: UInt64 = 0

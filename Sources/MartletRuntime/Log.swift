@@ -13,7 +13,6 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case peerSuspect = "peer_suspect"
     case peerDown = "peer_down"
     case peerLeft = "peer_left"
-    case peerLink = "peer_link"
     case badPeerBytes = "bad_peer_bytes"
     case placementDiffers = "placement_differs"
     case keyspaceDiffers = "keyspace_differs"
@@ -22,7 +21,6 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case gossip
     case storage
     case storageRefused = "storage_refused"
-    case clients
 }
 
 package enum LogLevel: Int, Comparable, Sendable {
