@@ -21,13 +21,22 @@ struct FullDiskTests {
         try body()
     }
 
+    private var filler: String { disk + "/filler" }
+
     /// Takes all the space that is left.
     private func fill() throws {
-        let file = try #require(fopen(disk + "/filler", "a"))
+        let file = try #require(fopen(filler, "ae"))
         let block = [UInt8](repeating: 1, count: 64 << 10)
         setvbuf(file, nil, _IONBF, 0)
         while fwrite(block, 1, block.count, file) == block.count {}
         fclose(file)
+    }
+
+    /// Gives the space back. Truncated first, because a process that another test is starting just now may
+    /// hold the file open, and a removed file keeps its space for as long.
+    private func free() {
+        truncate(filler, 0)
+        remove(filler)
     }
 
     /// A register whose value doesn't compress.
@@ -100,7 +109,7 @@ struct FullDiskTests {
                 try fill()
                 #expect(throws: StorageError.refused(.diskFull)) { try engine.compact() }
                 #expect(throws: StorageError.refused(.diskFull)) { try write(engine, written) }
-                remove(disk + "/filler")
+                free()
                 try untilHealed(engine) { try write(engine, acknowledged) }
                 _ = try engine.sync()
                 acknowledged += 1
@@ -123,7 +132,7 @@ struct FullDiskTests {
                 Issue.record("another refusal: \(error)")
                 return
             }
-            remove(disk + "/filler")
+            free()
             #expect(try missing(scratch.engine(disk + "/n1"), 100) == [])
         }
     }
