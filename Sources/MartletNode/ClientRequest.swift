@@ -2,17 +2,19 @@ import MartletBase
 import MartletRing
 import MartletVersions
 
-/// One read or write of one key, as any client may ask any node.
+/// One read or write of one key, or one page of a scan, as any client may ask any node.
 package struct ClientRequest: Sendable {
     package enum Operation: Sendable {
         case get
         /// This node's stored copy, owner or not, without coordination.
         case getLocal
         case put(Put)
+        case scan(Scan)
     }
 
     /// A keyspace's id.
     package var keyspace: UInt32
+    /// `.empty` for a scan, which has a range instead.
     package var key: Blob
     package var operation: Operation
     /// Nil: the keyspace's own level.
@@ -56,6 +58,44 @@ package struct Put: Sendable {
     }
 }
 
+/// One page of the live keys of a part of the ring, in the order of their tokens.
+///
+/// A key that is present throughout a scan, page after page, is in one of its pages; one that is written or
+/// deleted meanwhile may or may not be. No page splits the keys of one token, so a page ends between two
+/// tokens and the next one begins at `KeyPage.next`.
+package struct Scan: Hashable, Sendable {
+    package enum Wanted: Hashable, Sendable {
+        /// The keys themselves: about so many, fewer when a limit of bytes or the owners of the range change
+        /// before, more when many keys share the last token.
+        case keys(about: Int)
+        /// Only how many there are.
+        case count
+    }
+
+    package var range: ClosedRange<Token>
+    package var wanted: Wanted
+
+    package init(_ range: ClosedRange<Token>, _ wanted: Wanted) {
+        self.range = range
+        self.wanted = wanted
+    }
+}
+
+/// The answer to a `Scan`.
+package struct KeyPage: Hashable, Sendable {
+    /// Empty when only the count was wanted.
+    package var keys: [Blob]
+    package var count: Int
+    /// Where the next page begins; nil when the range is finished. A page may be empty and yet not the last.
+    package var next: Token?
+
+    package init(keys: [Blob], count: Int, next: Token?) {
+        self.keys = keys
+        self.count = count
+        self.next = next
+    }
+}
+
 /// What became of a client's request.
 package enum ClientReply: Sendable {
     /// The merged encoded record; nil when no replica that was asked ever saw the key. Whether it has expired
@@ -63,6 +103,7 @@ package enum ClientReply: Sendable {
     case read(Blob?)
     /// Acknowledged at the level asked for; the stamp is the version that was written.
     case written(Stamp)
+    case scanned(KeyPage)
     case failed(RequestFailure)
 }
 

@@ -35,6 +35,7 @@ extension Node {
         case .getLocal: getLocal(ticket, request, token)
         case .get: startRead(ticket, request, index, token, replicas)
         case .put(let put): startWrite(ticket, request, put, index, token, replicas)
+        case .scan: effects.append(.reply(ticket, .failed(.stopping)))
         }
     }
 

@@ -90,6 +90,9 @@ package struct Token: Hashable, Comparable, Sendable, CustomStringConvertible {
         value = UInt64(Slot(keyBytes: key).index) << Self.hashBits | XXH3.hash(key) & Self.hashMask
     }
 
+    /// Every token of the ring.
+    package static let all = Token(value: 0)...Token(value: .max)
+
     /// The first and the last token of a slot.
     package static func bounds(of slot: Slot) -> ClosedRange<Token> {
         let first = UInt64(slot.index) << hashBits
