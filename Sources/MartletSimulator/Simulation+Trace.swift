@@ -81,7 +81,8 @@ extension Simulation {
                 }
             return (key, "answer #\(hex(answer.request)) \(text)")
         case .scan(let request): return (nil, "scan #\(hex(request.request)) \(request.wanted)")
-        case .scanAnswer(let answer): return (nil, "answer #\(hex(answer.request)) \(Self.text(answer.outcome))")
+        case .scanAnswer(let answer):
+            return (nil, "answer #\(hex(answer.request)) \(Self.text(answer.outcome))")
         case .view: return (nil, "its view of the ring")
         case .hello, .farewell, .gossip: return nil
         }
