@@ -27,13 +27,13 @@ struct PeerTable {
     static let own = PeerIndex(0)
 
     private var all: [Peer]
-    private var indexOfShort: [UInt64: PeerIndex]
+    private var indexOfShort = HashTable<PeerIndex>()
     /// The highest storage epoch that each node has shown.
     var epochs: [NodeID: UInt64] = [:]
 
     init(own id: NodeID, name: String, address: Address) {
         all = [Peer(id: id, name: name, address: address, liveness: .up, link: .up)]
-        indexOfShort = [id.short: Self.own]
+        indexOfShort[id.short] = Self.own
     }
 
     var indices: Range<Int> { all.indices }

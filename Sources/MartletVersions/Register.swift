@@ -178,14 +178,14 @@ package struct RegisterView: Hashable, Sendable {
 
     /// Covers the stamps, the expiry and the value's hash, and so outlives the dropping of the value.
     func digest(_ bytes: RawSpan) -> UInt64 {
-        var writer = ByteWriter(reservingCapacity: 2 + 2 * Stamp.encodedBytesMax + 16)
         // A dropped value was present: both must give one digest.
-        writer.u8(state == .tombstone ? 1 : 2)
-        stamp.write(to: &writer)
-        expiryStamp.write(to: &writer)
-        writer.u64(UInt64(expiry ?? 0))
-        writer.u64(valueHash(bytes))
-        return XXH3.hash(writer.bytes.span.bytes)
+        let words: InlineArray<9, UInt64> = [
+            state == .tombstone ? 1 : 2,
+            stamp.time.bits, stamp.writer.node, stamp.writer.run,
+            expiryStamp.time.bits, expiryStamp.writer.node, expiryStamp.writer.run,
+            UInt64(expiry ?? 0), valueHash(bytes),
+        ]
+        return XXH3.hash(words.span.bytes)
     }
 
     /// The join of two encoded registers: one of them, or what is appended to `writer`.
