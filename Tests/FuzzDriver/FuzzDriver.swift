@@ -1,7 +1,7 @@
 import FuzzProperties
 import Glibc
 
-/// libFuzzer around the properties: `FUZZ_TARGET=name FuzzDriver [corpus folder or file]... [-option=value]...`
+/// libFuzzer around the properties: `FUZZ_TARGET=name FuzzDriver [corpus]... [-option=value]...`
 ///
 /// The target comes by a variable, because libFuzzer takes all arguments for its own, and starts further
 /// processes with them. Its options: `-help=1`.
