@@ -14,13 +14,8 @@ struct ForgedPacket {
 
     /// Header and checksum are right; what is within is the input's.
     static func packet(_ input: inout FuzzInput, rumour: (inout FuzzInput) -> Blob) -> Blob {
-        var writer = ByteWriter()
-        writer.u32(0x4D47_5350)
-        writer.u8(1)
-        writer.u64(0)
-        writer.u64(XXH3.hash(Blob(cluster)))
         let kind = input.u8()
-        writer.u8(kind)
+        var writer = begin(kind)
         claim(tag: input.below(8) == 7 ? 3 : 0, &input, &writer)
         // Every kind's fields are made of these.
         switch kind {
@@ -36,11 +31,58 @@ struct ForgedPacket {
         }
         for _ in 0..<input.below(8) { item(&input, &writer, rumour: rumour) }
         if input.below(16) == 15 { writer.raw(input.piece()) }
+        return seal(writer)
+    }
+
+    private static func begin(_ kind: UInt8) -> ByteWriter {
+        var writer = ByteWriter()
+        writer.u32(0x4D47_5350)
+        writer.u8(1)
+        writer.u64(0)
+        writer.u64(XXH3.hash(Blob(cluster)))
+        writer.u8(kind)
+        return writer
+    }
+
+    private static func seal(_ writer: ByteWriter) -> Blob {
+        var writer = writer
         let sum = XXH3.hash(writer.bytes.span.bytes.extracting(13...))
         writer.patch(u32: UInt32(truncatingIfNeeded: sum >> 32), at: 5)
         writer.patch(u32: UInt32(truncatingIfNeeded: sum), at: 9)
         return Blob(writer.bytes)
     }
+
+    // MARK: As a good peer would
+
+    private static func header(_ kind: UInt8, from number: Int) -> ByteWriter {
+        var writer = begin(kind)
+        writer.u8(0)
+        id(number).write(to: &writer)
+        writer.varint(1)
+        compact(address(number), &writer)
+        return writer
+    }
+
+    static func greeting(from number: Int) -> Blob { seal(header(6, from: number)) }
+
+    static func ack(_ sequence: UInt32, from number: Int, wall: WallTime) -> Blob {
+        var writer = header(2, from: number)
+        writer.u32(sequence)
+        writer.u64(UInt64(wall.microseconds))
+        return seal(writer)
+    }
+
+    /// Nil for what is no ping.
+    static func sequence(ofPing packet: Blob) -> UInt32? {
+        guard packet.count > 22, packet.bytes[21] == 1 else { return nil }
+        var reader = ByteReader(packet.span.extracting(22..<packet.count))
+        guard (try? reader.take(1 + NodeID.byteCount)) != nil, (try? reader.varint()) != nil,
+            (try? reader.take(7)) != nil
+        else { return nil }
+        return try? reader.u32()
+    }
+
+    // MARK: Parts
 
     /// Of as many bytes each; -1 is an id.
     private static func fields(_ input: inout FuzzInput, _ writer: inout ByteWriter, _ sizes: [Int]) {

@@ -11,8 +11,7 @@ func checkNode(_ input: [UInt8]) throws(PropertyFailure) {
     var input = FuzzInput(input)
     let world = NodeWorld(isFormed: input.below(4) != 0)
     try world.tell(.start)
-    world.greetPeers()
-    try world.settle()
+    if input.below(8) != 7 { try world.greetPeers() }
     while !input.isAtEnd, world.stopped == nil {
         if let event = world.event(&input) { try world.tell(event) }
         try world.settle()
@@ -44,11 +43,16 @@ extension NodeWorld {
                 entries: (0..<input.below(4)).map { _ in entry(&input) },
                 keyspaces: (0..<input.below(3)).map { _ in keyspace(&input) })
             return said(&input, .view(view))
-        case 22: return rarity(&input)
+        case 22: return input.below(2) == 0 ? rarity(&input) : ack(&input)
         default:
             pass(.milliseconds(Int64(input.u8()) * 4))
             return .timer
         }
+    }
+
+    private func ack(_ input: inout FuzzInput) -> Event? {
+        let ahead = Interval.milliseconds(Int64(input.u8()) * 10 - 1_280)
+        return answerToPing(at: input.below(16), ahead: input.below(2) == 0 ? .zero : ahead)
     }
 
     private func rarity(_ input: inout FuzzInput) -> Event? {

@@ -25,6 +25,8 @@ final class NodeWorld {
     private var lastWrite = WriteTicket(0)
     var reservation: UInt64?
     private(set) var disk: [StorageKey: Blob] = [:]
+    /// Unanswered; the latest 16.
+    var pings: [(sequence: UInt32, to: Address)] = []
 
     var tickets: UInt64 = 0
     var unanswered: Set<UInt64> = []
@@ -86,13 +88,30 @@ final class NodeWorld {
         return Blob(writer.bytes)
     }
 
-    /// The two other founders connect.
-    func greetPeers() {
+    /// The two other founders connect, are heard of, and answer the node's first questions, so that it takes
+    /// its own clock for right; its disk grants it the first stamps.
+    func greetPeers() throws(PropertyFailure) {
         for number in 2...3 {
             let hello = Hello(
                 cluster: ForgedPacket.cluster, id: ForgedPacket.id(number), name: "n\(number)", epoch: 1)
-            queue.append(.hello(LinkID(UInt64(number)), hello))
+            try tell(.hello(LinkID(UInt64(number)), hello))
+            try tell(.datagram(from: ForgedPacket.address(number), ForgedPacket.greeting(from: number)))
         }
+        while let answer = answerToPing(at: 0, ahead: .zero) { try tell(answer) }
+        for peer in introduced { try tell(.linkUp(PeerIndex(peer.index))) }
+        if let reserved = reservation {
+            reservation = nil
+            try tell(.storage(.stampsReserved(ceiling: reserved)))
+        }
+    }
+
+    /// An ack by the one who was asked; nil when there is no such ping.
+    func answerToPing(at index: Int, ahead: Interval) -> Event? {
+        guard index < pings.count else { return nil }
+        let (sequence, address) = pings.remove(at: index)
+        let number = Int((address.ip.v4 ?? 0) & 0xFF)
+        return .datagram(
+            from: address, ForgedPacket.ack(sequence, from: number, wall: now.wall + ahead))
     }
 
     // MARK: Time
@@ -154,8 +173,12 @@ final class NodeWorld {
         case .refuse(_, let farewell): try checkSending(.farewell(farewell))
         case .stream(_, let bytes):
             try require(bytes.count <= Limits.gossipStreamBytesMax, "a push-pull of \(bytes.count) bytes")
-        case .datagram(_, let bytes):
+        case .datagram(let to, let bytes):
             try require(bytes.count <= 1_400, "a datagram of \(bytes.count) bytes")
+            if let sequence = ForgedPacket.sequence(ofPing: bytes) {
+                if pings.count == 16 { pings.removeFirst() }
+                pings.append((sequence, to))
+            }
         case .storage(let request): try store(request)
         case .wake(let instant): wakeAt = instant
         case .stopped(let reason): stopped = reason
