@@ -8,6 +8,7 @@ DESTDIR ?=
 # Where the systemd unit goes; Debian's place for units that an administrator installs.
 UNITDIR ?= /etc/systemd/system
 SEEDS ?= 200
+TIME ?= 60
 
 RELEASE := .build/release
 # Installed programs carry Swift's runtime, so that they run where there is no toolchain.
@@ -47,6 +48,11 @@ fmt: ## format the Swift sources in place, fold long comments
 docs: ## write docs/CONFIGURATION.md anew from the table of settings
 	@scripts/bootstrap
 	@UPDATE_DOCS=1 swift test --filter MartletConfigTests.DocumentTests
+
+.PHONY: fuzz
+fuzz: ## look for bytes that break a property, TIME (60) seconds in all
+	@scripts/bootstrap --fuzz
+	@scripts/fuzz $(TIME)
 
 .PHONY: simulate
 simulate: build ## run the simulator over seeds 1 to SEEDS (200)

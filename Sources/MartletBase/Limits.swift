@@ -48,6 +48,8 @@ package enum Limits {
     package static let frameBytesMax = valueBytesMax + keyBytesMax + 4_096
     /// UDP packets, whatever `packet_bytes_max` says.
     package static let packetBytesMax = 65_507
+    /// Nodes that a node counts while it runs: as many of the ring as there may be, the rest strangers.
+    package static let peersMax = 4 * nodesMax
     /// Connections with peers, in both directions.
     package static let peerLinksMax = 4 * nodesMax
     /// What may wait to be read by one peer; a connection over it is closed.
@@ -194,6 +196,8 @@ package enum Limits {
         invariant(
             datagramBufferBytes / 8 >= packetBytesMax, "a datagram of the largest size must be received whole"
         )
+        invariant(peersMax > nodesMax, "a ring forms of nodes that were strangers")
+        invariant(peersMax <= Int(UInt16.max), "a peer's index has 16 bits")
         invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
         invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
         invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")

@@ -134,7 +134,7 @@ package struct RegisterView: Hashable, Sendable {
         case .tombstone: try reader.expectEnd()
         case .dropped:
             _ = try reader.u64()
-            _ = try reader.varint()
+            _ = try reader.count(max: Limits.valueBytesMax, "dropped value")
             try reader.expectEnd()
         }
     }
@@ -231,10 +231,12 @@ extension Register {
         case .tombstone: value = .tombstone
         case .dropped:
             var reader = ByteReader(part)
-            guard let hash = try? reader.u64(), let length = try? reader.varint() else {
+            guard let hash = try? reader.u64(),
+                let length = try? reader.count(max: Limits.valueBytesMax, "dropped value")
+            else {
                 invariantBroken("a dropped value that was validated does not decode: \(record)")
             }
-            value = .dropped(hash: hash, length: Int(clamping: length))
+            value = .dropped(hash: hash, length: length)
         }
         stamp = view.stamp
         expiryStamp = view.expiryStamp

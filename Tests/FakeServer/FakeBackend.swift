@@ -7,33 +7,33 @@ import MartletVersions
 /// A store of one node in memory, faithful to the core's contract: registers that are joined, stamps that
 /// rise, exactly one reply for each request. What it does with a request happens at some moment between its
 /// coming and its reply, and replies come in any order: drawn from a seed, or at once.
-final class FakeBackend: RedisBackend {
+package final class FakeBackend: RedisBackend {
     private struct Work {
         let ticket: ClientTicket
         let request: ClientRequest
         var reply: ClientReply?
     }
 
-    weak var server: RedisServer?
-    var now = Now(monotonic: .zero, wall: WallTime(milliseconds: 1_700_000_000_000))
-    var keyspaces: [KeyspaceDefinition]
+    package weak var server: RedisServer?
+    package var now = Now(monotonic: .zero, wall: WallTime(milliseconds: 1_700_000_000_000))
+    package var keyspaces: [KeyspaceDefinition]
     /// Whether requests are answered within `submit`.
-    var isImmediate = true
+    package var isImmediate = true
     /// Called for each request; what it returns is the reply.
-    var fails: ((ClientRequest) -> RequestFailure?)?
+    package var fails: ((ClientRequest) -> RequestFailure?)?
     private var records: [StorageName: Blob] = [:]
     private var work: [Work] = []
     private var clock: HybridClock
-    private(set) var submitted: [ClientRequest] = []
-    private(set) var workMax = 0
-    private(set) var replies = 0
+    package private(set) var submitted: [ClientRequest] = []
+    package private(set) var workMax = 0
+    package private(set) var replies = 0
 
     private struct StorageName: Hashable {
         let keyspace: UInt32
         let key: Blob
     }
 
-    init() {
+    package init() {
         keyspaces = [
             KeyspaceDefinition(id: 0, name: "default", stamp: 1, replication: .count(3)),
             KeyspaceDefinition(
@@ -45,7 +45,7 @@ final class FakeBackend: RedisBackend {
         clock.reserved(HybridTime(bits: .max))
     }
 
-    func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
+    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
         submitted.append(request)
         if isImmediate {
             replies += 1
@@ -56,11 +56,11 @@ final class FakeBackend: RedisBackend {
         }
     }
 
-    var hasWork: Bool { !work.isEmpty }
-    var workCount: Int { work.count }
+    package var hasWork: Bool { !work.isEmpty }
+    package var workCount: Int { work.count }
 
     /// Does one step of one request: carries it out, or delivers its reply.
-    func step(_ random: inout Random) {
+    package func step(_ random: inout Random) {
         guard !work.isEmpty else { return }
         let index = random.below(work.count)
         if let reply = work[index].reply {
@@ -72,7 +72,7 @@ final class FakeBackend: RedisBackend {
         }
     }
 
-    func finish(_ random: inout Random) {
+    package func finish(_ random: inout Random) {
         while hasWork { step(&random) }
     }
 
@@ -101,24 +101,24 @@ final class FakeBackend: RedisBackend {
 
     // MARK: What is shown
 
-    var statusShown = NodeStatus(
+    package var statusShown = NodeStatus(
         cluster: "test", asked: "n1", isFormed: true, waits: [], ringDigest: 0x1234, isAgreed: true,
         members: [])
-    var placementShown: Placement?
-    func status() -> NodeStatus { statusShown }
-    func placement(keyspace: UInt32) -> Placement? { placementShown }
-    func usage() -> NodeUsage { NodeUsage(storedBytes: 4_096, hintBytes: 0, uptime: .seconds(12)) }
-    func nodeMetrics() -> NodeMetrics { NodeMetrics() }
-    func runtimeMetrics() -> [MetricFamily] { [] }
+    package var placementShown: Placement?
+    package func status() -> NodeStatus { statusShown }
+    package func placement(keyspace: UInt32) -> Placement? { placementShown }
+    package func usage() -> NodeUsage { NodeUsage(storedBytes: 4_096, hintBytes: 0, uptime: .seconds(12)) }
+    package func nodeMetrics() -> NodeMetrics { NodeMetrics() }
+    package func runtimeMetrics() -> [MetricFamily] { [] }
 }
 
 /// A server over a fake store, and one client of it.
-final class Harness {
-    let backend = FakeBackend()
-    let server: RedisServer
-    let client: RedisSession
+package final class Harness {
+    package let backend = FakeBackend()
+    package let server: RedisServer
+    package let client: RedisSession
 
-    init(_ change: (inout RedisSettings) -> Void = { _ in }) {
+    package init(_ change: (inout RedisSettings) -> Void = { _ in }) {
         var settings = RedisSettings(
             nodeID: NodeID(hex: String(repeating: "ab", count: 20))!, nodeName: "n1", version: "0.1.0",
             address: Address(ip: IPAddress(v4: 127, 0, 0, 1), port: 7_379))
@@ -129,38 +129,38 @@ final class Harness {
     }
 
     /// Sends a request of these words.
-    func send(_ words: [Blob], to session: RedisSession? = nil) {
+    package func send(_ words: [Blob], to session: RedisSession? = nil) {
         let bytes = Blob(Self.request(words))
         (session ?? client).receive(bytes.span)
     }
 
     /// What the client gets for a line of words that are apart by spaces.
     @discardableResult
-    func ask(_ line: String, on session: RedisSession? = nil) -> String {
+    package func ask(_ line: String, on session: RedisSession? = nil) -> String {
         send(
             line.split(separator: " ", omittingEmptySubsequences: false).map { Blob(String($0)) }, to: session
         )
         return output(session)
     }
 
-    func ask(_ words: [Blob]) -> String {
+    package func ask(_ words: [Blob]) -> String {
         send(words)
         return output()
     }
 
-    func output(_ session: RedisSession? = nil) -> String {
+    package func output(_ session: RedisSession? = nil) -> String {
         server.checkInvariants()
         return Self.shown((session ?? client).takeOutput())
     }
 
-    static func request(_ words: [Blob]) -> [UInt8] {
+    package static func request(_ words: [Blob]) -> [UInt8] {
         var out = Array("*\(words.count)\r\n".utf8)
         for word in words { out += Array("$\(word.count)\r\n".utf8) + word.bytes + Array("\r\n".utf8) }
         return out
     }
 
     /// Where two outputs begin to differ, with what is around; nil when they don't.
-    static func difference(_ got: [UInt8], _ expected: [UInt8]) -> String? {
+    package static func difference(_ got: [UInt8], _ expected: [UInt8]) -> String? {
         if got == expected { return nil }
         let common = zip(got, expected).prefix { $0 == $1 }.count
         let start = max(0, common - 100)
@@ -169,7 +169,7 @@ final class Harness {
     }
 
     /// Line ends as `|`, so that expectations are short.
-    static func shown(_ bytes: [UInt8]) -> String {
+    package static func shown(_ bytes: [UInt8]) -> String {
         String(decoding: bytes, as: UTF8.self).replacing("\r\n", with: "|")
     }
 }
