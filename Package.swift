@@ -37,6 +37,9 @@ let package = Package(
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+        program(
+            "martlet-bench", at: "Benchmarks/martlet-bench",
+            ["MartletBase", "MartletConfig", "MartletLoop", "MartletRESP", "MartletRing"]),
 
         // Floor 6: what clients talk to.
         module(
