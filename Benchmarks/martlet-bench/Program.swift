@@ -7,7 +7,9 @@ import MartletConfig
 package enum Program {
     package static let specification = CommandSpecification(
         "martlet-bench", "Measures Martlet, and any server that speaks Redis's protocol.",
-        commands: [RunCommand.specification])
+        commands: [
+            RunCommand.specification, SweepCommand.specification, CompareCommand.specification,
+        ])
 
     static func main() {
         Limits.checkRelations()
@@ -23,6 +25,8 @@ package enum Program {
             do throws(Failure) {
                 switch line.commands {
                 case ["run"]: try RunCommand.run(line)
+                case ["sweep"]: try SweepCommand.run(line)
+                case ["compare"]: try CompareCommand.run(line)
                 default: invariantBroken("a command that nobody runs: \(line.commands)")
                 }
             } catch {

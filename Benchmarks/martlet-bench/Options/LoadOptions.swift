@@ -49,12 +49,15 @@ package enum LoadOptions {
         it was due, sent or not, so that a stall shows in every request that it held up.
         """
 
-    /// The load, and whether its keys are to be written first.
-    package static func plan(_ line: ParsedCommandLine) throws(Failure) -> (plan: LoadPlan, preload: Bool) {
+    /// The load, and whether its keys are to be written first. A sweep sets its `connections` itself.
+    package static func plan(
+        _ line: ParsedCommandLine, connections: Int? = nil
+    ) throws(Failure) -> (plan: LoadPlan, preload: Bool) {
         let reader = OptionReader(line)
         var plan = LoadPlan(targets: try targets(line))
         plan.isCluster = line.has("--cluster")
-        plan.connections = try reader.whole("--connections", 1...10_000) ?? 64
+        let given = connections == nil ? try reader.whole("--connections", 1...10_000) : connections
+        plan.connections = given ?? 64
         plan.pipeline = try reader.whole("--pipeline", 1...100_000) ?? 1
         plan.threads = try reader.whole("--threads", 1...64) ?? 1
         plan.workload = try workload(line, reader)

@@ -72,5 +72,9 @@ package enum RunCommand {
         if let path = line.value("--histogram") {
             try writeFile(path, result.tally.histogram().percentileText())
         }
+        if let path = line.value("--plot") {
+            let title = "Latency: \(result.plan.workload.text), \(result.plan.connections) connections"
+            try writeFile(path, Plot.percentiles(title, result.groups).svg)
+        }
     }
 }
