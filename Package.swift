@@ -40,6 +40,7 @@ let package = Package(
         program(
             "martlet-bench", at: "Benchmarks/martlet-bench",
             ["MartletBase", "MartletConfig", "MartletLoop", "MartletRESP", "MartletRing"]),
+        tests("MartletBenchTests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet-bench"]),
 
         // Floor 6: what clients talk to.
         module(

@@ -13,10 +13,12 @@ package enum CompareCommand {
                 "--stage", value: "NAME", repeats: true,
                 "Only these: \(Comparison.Stage.allCases.map(\.rawValue).joined(separator: ", "))."),
             OptionSpecification(
-                "--large", "Stage large with 10 M keys and a block cache of 64 MiB, instead of a shorter one."),
+                "--large", "Stage large with 10 M keys and a block cache of 64 MiB, instead of a shorter one."
+            ),
             OptionSpecification("--programs", value: "FOLDER", "Where martletd is (beside this program)."),
             OptionSpecification("--output", value: "FOLDER", "Write compare.json and plots there."),
-            OptionSpecification("--table", value: "FILE", "Write the table between its marks in this document."),
+            OptionSpecification(
+                "--table", value: "FILE", "Write the table between its marks in this document."),
         ],
         examples: [
             ("martlet-bench compare", "everything, in about six minutes"),

@@ -96,7 +96,7 @@ extension Comparison {
         }
         addRow(
             CompareRow(
-                "\(grouped(Double(keys))) keys, block cache \(cache): p99 of cached keys beside uniform reads",
+                "\(grouped(Double(keys))) keys, cache of \(cache): p99 of cached keys beside uniform reads",
                 martlet: "\(Spread(beside).text()) ms", other: "without them: \(Spread(quiet).text()) ms",
                 ratio: Spread(ratiosOf: beside, over: quiet).text(), aim: "under 3"))
     }

@@ -20,6 +20,10 @@ final class Subject {
 
     var processes: [pid_t] { servers.map(\.process) }
 
+    /// Martlet's face for cluster clients.
+    var clusterTargets: [Address] { targets.map { Address(ip: $0.ip, port: 7380) } }
+    var hasClusterFace: Bool { (try? ClusterRoute.ask(clusterTargets)) != nil }
+
     func stop() { for server in servers { server.stop() } }
 }
 
@@ -55,15 +59,23 @@ final class Workbench {
         folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// The first whose lock file can be locked; the tests' clusters keep to the same locks.
+    /// The one that MARTLET_TEST_NETWORK names, else the first whose lock file can be locked; the tests'
+    /// clusters keep to the same.
     private static func allocateNetwork(_ place: String) throws(Failure) -> (String, Int32) {
+        if let given = getenv("MARTLET_TEST_NETWORK").map({ String(cString: $0) }), !given.isEmpty {
+            guard IPAddress(given + ".1")?.isLoopback == true else {
+                throw .usage("MARTLET_TEST_NETWORK: found \"\(given)\", allowed: a network such as 127.77.3")
+            }
+            return (given, -1)
+        }
         for second in 64..<128 {
             for third in 0..<256 {
                 let network = "127.\(second).\(third)"
                 let file = open("\(place)/martlet-test-\(network).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
                 if file < 0 { continue }
                 if flock(file, LOCK_EX | LOCK_NB) == 0 {
-                    let first = Address(ip: IPAddress(network + ".1") ?? IPAddress(v4: 0, 0, 0, 0), port: port)
+                    let first = Address(
+                        ip: IPAddress(network + ".1") ?? IPAddress(v4: 0, 0, 0, 0), port: port)
                     if Listeners.processes(at: [first]) == nil { return (network, file) }
                 }
                 close(file)
@@ -76,7 +88,7 @@ final class Workbench {
         for subject in subjects { subject.stop() }
         subjects = []
         removeTree(folder)
-        close(lock)
+        if lock >= 0 { close(lock) }
     }
 
     /// Ends a subject's servers and removes their data.

@@ -213,7 +213,10 @@ final class LoadGenerator {
     private func look() {
         let now = monotonicNow()
         if Interrupts.areCaught || gate.hasFailed { return finish() }
-        if phase == .ready, let start = gate.startAt { begin(at: start) }
+        var next = now + Self.lookEvery
+        if phase == .ready, let start = gate.startAt {
+            if now >= start { begin(at: start) } else { next = min(next, start) }
+        }
         if !hasBegunToMeasure, now >= measureStart {
             hasBegunToMeasure = true
             if part == 0 { gate.measureBegins() }
@@ -224,6 +227,6 @@ final class LoadGenerator {
             return finish()
         }
         if phase != .done { for lane in lanes { for link in lane.links { link.look(now) } } }
-        timer?.arm(at: now + Self.lookEvery)
+        timer?.arm(at: next)
     }
 }

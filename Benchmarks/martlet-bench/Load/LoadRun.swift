@@ -76,6 +76,18 @@ package struct LoadResult: Sendable {
     package var serverSeconds: Double?
     package var wasInterrupted = false
 
+    package init(
+        plan: LoadPlan, tally: LoadTally, elapsed: Interval, clientSeconds: Double, serverSeconds: Double?,
+        wasInterrupted: Bool = false
+    ) {
+        self.plan = plan
+        self.tally = tally
+        self.elapsed = elapsed
+        self.clientSeconds = clientSeconds
+        self.serverSeconds = serverSeconds
+        self.wasInterrupted = wasInterrupted
+    }
+
     package var operations: Int { Int(tally.histogram().count) }
     package var perSecond: Double { elapsed > .zero ? Double(operations) / elapsed.seconds : 0 }
     package var clientMicroseconds: Double { clientSeconds * 1e6 / Double(max(1, operations)) }

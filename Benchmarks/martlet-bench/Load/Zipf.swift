@@ -1,7 +1,8 @@
 import Glibc
 import MartletBase
 
-/// Zipf-distributed ranks: rank i (from 0) of n is drawn with a probability proportional to 1 / (i + 1)^theta.
+/// Zipf-distributed ranks: rank i (from 0) of n is drawn with a probability proportional to 1 / (i +
+/// 1)^theta.
 ///
 /// Gray et al., "Quickly Generating Billion-Record Synthetic Databases", SIGMOD 1994: exact for the two
 /// first ranks, and one power a draw for the others. The sum over all ranks, zeta, is computed once and added

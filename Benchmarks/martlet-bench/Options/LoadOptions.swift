@@ -80,7 +80,8 @@ package enum LoadOptions {
             plan.limit = .duration(try reader.time("--duration") ?? .seconds(10))
         }
         if plan.threads > plan.connections {
-            throw .usage("\(plan.threads) threads need as many connections, there are \(plan.connections)")
+            throw .usage(
+                "--threads \(plan.threads) needs as many --connections, there are \(plan.connections)")
         }
         let room = KeyFormat(bytes: plan.keyBytes).countMax
         if plan.keyCount > room / 2 {
@@ -94,7 +95,7 @@ package enum LoadOptions {
 
     private static func targets(_ line: ParsedCommandLine) throws(Failure) -> [Address] {
         var out: [Address] = []
-        for text in line.values("--target").isEmpty ? ["127.0.0.1:7379"] : line.values("--target") {
+        for text in line.values("--target").isEmpty ? ["127.0.0.1"] : line.values("--target") {
             guard let address = Address(text, defaultPort: line.has("--cluster") ? 7380 : 7379) else {
                 throw .usage("--target: found \"\(text)\", allowed: address:port, such as 127.0.0.1:7379")
             }
@@ -135,7 +136,7 @@ package enum LoadOptions {
             }
         }
         throw .usage(
-            "--distribution: found \"\(text)\", allowed: uniform, zipf, latest, and zipf:THETA or latest:THETA"
+            "--distribution: found \"\(text)\", allowed: uniform, zipf, latest, zipf:THETA or latest:THETA"
                 + " with a theta between 0 and 1")
     }
 

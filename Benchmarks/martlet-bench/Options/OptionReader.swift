@@ -18,7 +18,9 @@ package struct OptionReader {
     /// Several, separated by commas.
     package func wholes(_ option: String, _ allowed: ClosedRange<Int>) throws(Failure) -> [Int]? {
         guard let text = line.value(option) else { return nil }
-        let values = text.split(separator: ",", omittingEmptySubsequences: false).map { Self.whole(String($0)) }
+        let values = text.split(separator: ",", omittingEmptySubsequences: false).map {
+            Self.whole(String($0))
+        }
         let found = values.compactMap { $0 }
         guard found.count == values.count, found.allSatisfy({ allowed ~= $0 }) else {
             throw refuse(

@@ -18,7 +18,10 @@ package enum RunCommand {
                 "martlet-bench run --target 127.0.0.1 --target 127.0.0.2 --workload A --level ONE:QUORUM",
                 "YCSB's A on two nodes"
             ),
-            ("martlet-bench run --rate 20000 --duration 30s", "20,000 requests a second, whatever comes back"),
+            (
+                "martlet-bench run --rate 20000 --duration 30s",
+                "20,000 requests a second, whatever comes back"
+            ),
             ("martlet-bench run --cluster --target 127.0.0.1:7380 --pipeline 16", "the cluster face"),
         ],
         notes: LoadOptions.notes + """

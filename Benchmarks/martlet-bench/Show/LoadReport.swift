@@ -130,7 +130,8 @@ extension Workload {
     /// `50% read, 50% update, zipf 0.99`.
     package var text: String {
         let kinds = OperationKind.allCases.filter { shares[$0.rawValue] > 0 }
-        return (kinds.map { "\(decimal(shares[$0.rawValue] * 100, digits: 0))% \($0.name)" }
+        return
+            (kinds.map { "\(decimal(shares[$0.rawValue] * 100, digits: 0))% \($0.name)" }
             + [distribution.text]).joined(separator: ", ")
     }
 }

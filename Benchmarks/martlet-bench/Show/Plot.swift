@@ -121,8 +121,10 @@ package struct Plot: Sendable {
             let rough = (range.upperBound - range.lowerBound) / 6
             let power = pow(10, log10(rough).rounded(.down))
             let step = ([1, 2, 5, 10].first { $0 * power >= rough } ?? 10) * power
-            return stride(from: (range.lowerBound / step).rounded(.up) * step, through: range.upperBound, by: step)
-                .map { ($0, $0 >= 1_000 ? grouped($0) : short($0)) }
+            return stride(
+                from: (range.lowerBound / step).rounded(.up) * step, through: range.upperBound, by: step
+            )
+            .map { ($0, $0 >= 1_000 ? grouped($0) : short($0)) }
         case .logarithmic:
             var out: [(value: Double, text: String)] = []
             var power = pow(10, log10(range.lowerBound).rounded(.down))
