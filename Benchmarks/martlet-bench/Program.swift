@@ -15,6 +15,7 @@ package enum Program {
         Limits.checkRelations()
         Interrupts.begin()
         let arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments == ["--version"] { return say("martlet-bench \(Version.text)") }
         switch specification.parse(arguments) {
         case .help(let text):
             writeAll(Array(text.utf8), to: STDOUT_FILENO)

@@ -79,6 +79,44 @@ class OnRedis(unittest.TestCase):
         # The last may be due at the very end.
         self.assertIn(result["operations"] + result["unsent"], range(1990, 2002))
 
+    def spawn(self, *words):
+        """A load beside which something happens; gives its JSON when it is asked."""
+        process = subprocess.Popen(
+            [os.path.join(clusters.programs, "martlet-bench"), "run", "--target", f"{self.host}:{PORT}",
+             "--keys", "100", "--warm-up", "0s", "--json", "-", *words],
+            stdout=subprocess.PIPE, text=True, env=clusters.clean_environment())
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        until("the load has begun", lambda: self.requests() > 1000, 20)
+        return process
+
+    def requests(self):
+        text = run("redis-cli", "-h", self.host, "-p", str(PORT), "info", "stats").stdout
+        return int(text.split("total_commands_processed:")[1].split()[0])
+
+    def test_a_stall_shows_in_every_request_that_it_held_up(self):
+        server = self.start()
+        process = self.spawn("--rate", "2000", "--duration", "2s", "--connections", "4")
+        server.send_signal(signal.SIGSTOP)
+        self.assertRaises(subprocess.TimeoutExpired, process.wait, 0.6)
+        server.send_signal(signal.SIGCONT)
+        result = json.loads(process.communicate(timeout=30)[0])
+        self.assertEqual(result["errors"], {})
+        # A closed loop would have seen four slow requests of thousands.
+        self.assertGreater(result["latency_ms"]["all"]["p90"], 100)
+
+    def test_lost_connections_are_counted_and_made_anew(self):
+        self.start()
+        process = self.spawn("--rate", "2000", "--duration", "2s", "--connections", "4", "--allow-errors")
+        run("redis-cli", "-h", self.host, "-p", str(PORT), "client", "kill", "type", "normal")
+        before = self.requests()
+        until("it goes on", lambda: self.requests() > before + 500, 20)
+        result = json.loads(process.communicate(timeout=30)[0])
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(set(result["errors"]), (set(), {"connection lost"}))
+        self.assertGreater(result["operations"], 3000)
+
     def test_a_cluster_client(self):
         self.start("--cluster-enabled", "yes")
         address = ["-h", self.host, "-p", str(PORT)]

@@ -21,7 +21,7 @@ package enum CompareCommand {
                 "--table", value: "FILE", "Write the table between its marks in this document."),
         ],
         examples: [
-            ("martlet-bench compare", "everything, in about six minutes"),
+            ("martlet-bench compare", "everything, in about five minutes"),
             ("martlet-bench compare --stage batch --rounds 5", "one stage, five times"),
         ],
         notes: """

@@ -88,10 +88,10 @@ extension Comparison {
         var beside: [Double] = []
         for round in 0..<settings.rounds {
             let alone = try LoadRun.run(few, servers: subject.processes)
-            note(alone, subject.name, "1,000 keys", round)
+            try note(alone, subject.name, "1,000 keys", round)
             quiet.append(Double(alone.tally.histogram().value(at: 0.99)) / 1e6)
             let both = try besides(few, all)
-            note(both, subject.name, "1,000 keys beside all", round)
+            try note(both, subject.name, "1,000 keys beside all", round)
             beside.append(Double(both.tally.histogram().value(at: 0.99)) / 1e6)
         }
         addRow(

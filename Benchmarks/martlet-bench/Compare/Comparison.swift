@@ -97,6 +97,32 @@ final class Comparison {
             "64 connections, pipeline 16, periodic", deep[0], "redis-server, everysec", deep[1],
             aim: "0.15, better 0.25")
         add("the same, over Redis with WAIT 1", deep[0], "a master, 2 replicas", deep[2])
+        try sweep(subjects, [1: one, 64: wide])
+    }
+
+    /// One load at each of more numbers of connections, for a plot.
+    private func sweep(_ subjects: [Subject], _ known: [Int: [[LoadResult]]]) throws(Failure) {
+        var series = subjects.map { Plot.Series($0.name, []) }
+        let counts = [1, 4, 16, 64, 128]
+        for count in counts {
+            for (index, subject) in subjects.enumerated() {
+                var results = known[count]?[index] ?? []
+                if results.isEmpty {
+                    let shape = Shape(name: "\(count) connections", connections: count)
+                    results = [try load(subject, shape, 0)]
+                }
+                series[index].points.append((Double(count), Spread(results.map(\.perSecond)).median))
+            }
+        }
+        let marks = counts.map { (value: Double($0), text: "\($0)") }
+        plots.append(
+            (
+                "throughput",
+                Plot(
+                    "Operations a second over connections, half reads, closed loop",
+                    x: Plot.Axis("connections", .logarithmic, marks: marks), y: Plot.Axis("ops/s", .linear),
+                    series)
+            ))
     }
 
     private func batch() throws(Failure) {
@@ -195,11 +221,15 @@ final class Comparison {
         var plan = plan(subject, shape)
         plan.seed = UInt64(round + 1)
         let result = try LoadRun.run(plan, servers: subject.processes)
-        note(result, subject.name, shape.name, round)
+        try note(result, subject.name, shape.name, round)
         return result
     }
 
-    func note(_ result: LoadResult, _ subject: String, _ shape: String, _ round: Int) {
+    /// Tells and keeps a load's result.
+    func note(
+        _ result: LoadResult, _ subject: String, _ shape: String, _ round: Int
+    ) throws(Failure) {
+        if result.wasInterrupted { throw .interrupted }
         errorCount += result.tally.errorCount
         let all = result.tally.histogram()
         complain(

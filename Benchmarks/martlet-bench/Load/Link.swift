@@ -115,7 +115,7 @@ final class Link {
                 }
             }
         } catch {
-            generator.fail("unreadable reply", "\(address): \(error)", at: now)
+            generator.fail("unreadable reply", "\(address): \(error)")
             connection?.close()
             return
         }
@@ -126,10 +126,10 @@ final class Link {
     private func answered(_ reply: ScannedReply, _ bytes: UnsafeRawBufferPointer, _ now: Instant) {
         if setupLeft > 0 { return setUp(reply, bytes) }
         guard var request = pending.popFirst() else {
-            return generator.fail("unasked reply", "\(address) sent a reply to no request", at: now)
+            return generator.fail("unasked reply", "\(address) sent a reply to no request")
         }
         if let problem = problem(of: reply, to: request, bytes) {
-            if !request.hasFailed { generator.fail(problem.kind, problem.text, at: request.start) }
+            if !request.hasFailed { generator.fail(problem.kind, problem.text) }
             request.hasFailed = true
         }
         request.repliesLeft -= 1
@@ -220,7 +220,7 @@ final class Link {
         input.removeAll()
         while let request = pending.popFirst() {
             var request = request
-            generator.fail("connection lost", text, at: request.start)
+            generator.fail("connection lost", text)
             request.hasFailed = true
             generator.finished(request, lane, now)
         }
@@ -241,7 +241,7 @@ final class Link {
         guard let oldest = pending.first, now - oldest.start > generator.plan.timeout else { return }
         // In an open loop the time may have passed before the request was sent; the reply is late all the
         // same.
-        generator.fail("no reply", "\(address): none within \(generator.plan.timeout.seconds) s", at: now)
+        generator.fail("no reply", "\(address): none within \(generator.plan.timeout.seconds) s")
         connection?.close()
     }
 }

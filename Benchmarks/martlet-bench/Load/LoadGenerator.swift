@@ -108,10 +108,8 @@ final class LoadGenerator {
         }
     }
 
-    func fail(_ kind: String, _ text: String, at start: Instant) {
-        // What fails while warming up is told too: errors are never nobody's.
-        tally.fail(kind, text)
-    }
+    /// What fails while warming up counts too: errors are never nobody's.
+    func fail(_ kind: String, _ text: String) { tally.fail(kind, text) }
 
     func missed() { tally.misses += 1 }
 
