@@ -31,7 +31,7 @@ import martlet_bench
     }
 
     @Test func requestsAreWhatServersRead() throws {
-        var encoder = encoder(100...100)
+        let encoder = encoder(100...100)
         var bytes: [UInt8] = []
         encoder.appendRead(0x1F, to: &bytes)
         encoder.appendWrite(0xBEEF, to: &bytes)
@@ -44,7 +44,7 @@ import martlet_bench
     }
 
     @Test func sizesAreDrawnFromTheWholeRange() throws {
-        var encoder = encoder(1...20, wait: 2)
+        let encoder = encoder(1...20, wait: 2)
         var bytes: [UInt8] = []
         for key in 0..<500 { encoder.appendWrite(key, to: &bytes) }
         let found = try requests(bytes)

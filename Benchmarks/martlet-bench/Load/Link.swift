@@ -25,7 +25,8 @@ final class Lane {
 
 /// One connection of a lane, made anew when it is lost.
 final class Link {
-    private unowned let generator: LoadGenerator
+    private let generator: LoadGenerator
+    private let encoder: RequestEncoder
     let lane: Lane
     let address: Address
     private var connection: TCPConnection?
@@ -43,6 +44,7 @@ final class Link {
 
     init(_ generator: LoadGenerator, _ lane: Lane, _ address: Address) {
         self.generator = generator
+        encoder = generator.encoder
         self.lane = lane
         self.address = address
     }
@@ -82,10 +84,10 @@ final class Link {
             Pending(start: start, operation: operation, repliesLeft: waits ? generator.repliesOfWrite : 1))
         connection?.write { output in
             switch operation.kind {
-            case .read, .modify: generator.encoder.appendRead(operation.key, to: &output.bytes)
-            case .update, .insert: generator.encoder.appendWrite(operation.key, to: &output.bytes)
+            case .read, .modify: encoder.appendRead(operation.key, to: &output.bytes)
+            case .update, .insert: encoder.appendWrite(operation.key, to: &output.bytes)
             case .scan:
-                generator.encoder.appendScan(
+                encoder.appendScan(
                     operation.key, count: operation.keyCount, to: &output.bytes)
             }
         }
@@ -96,7 +98,7 @@ final class Link {
         second.isSecondHalf = true
         second.repliesLeft = generator.repliesOfWrite
         pending.append(second)
-        connection?.write { generator.encoder.appendWrite(first.operation.key, to: &$0.bytes) }
+        connection?.write { encoder.appendWrite(first.operation.key, to: &$0.bytes) }
     }
 
     // MARK: Replies
@@ -161,7 +163,7 @@ final class Link {
         case (.bulk, .read), (.bulk, .modify):
             if request.isSecondHalf { break }
             let value = UnsafeRawBufferPointer(rebasing: bytes[reply.payload])
-            if generator.encoder.isValue(value, of: operation.key) { return nil }
+            if encoder.isValue(value, of: operation.key) { return nil }
             return ("wrong value", "key \(keyText(operation)) holds \(value.count) bytes of something else")
         case (.null, .read), (.null, .modify):
             if request.isSecondHalf { break }
@@ -200,7 +202,7 @@ final class Link {
     }
 
     private func keyText(_ operation: Operation) -> String {
-        String(decoding: generator.encoder.keys.key(operation.key), as: UTF8.self)
+        String(decoding: encoder.keys.key(operation.key), as: UTF8.self)
     }
 
     // MARK: Trouble

@@ -20,7 +20,7 @@ final class LoadGenerator {
 
     let plan: LoadPlan
     let loop: EventLoop
-    var encoder: RequestEncoder
+    let encoder: RequestEncoder
     let repliesOfWrite: UInt8
     private let gate: LoadGate
     private let part: Int
@@ -81,6 +81,9 @@ final class LoadGenerator {
         phase = .done
         ticker?.stop()
         loop.shutDown()
+        // Links refer to their lane and to this generator.
+        for lane in lanes { lane.links = [] }
+        lanes = []
         return tally
     }
 

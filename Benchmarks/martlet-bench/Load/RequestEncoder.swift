@@ -47,15 +47,17 @@ package struct KeyFormat: Hashable, Sendable {
 /// A value begins with its key, so that an answer to another key's request is noticed; the rest is cut from a
 /// pool of random bytes at a random place, so that no engine gets more out of compressing it than it would of
 /// real data, and no two writes are equal.
-package struct RequestEncoder: Sendable {
+///
+/// A class, so that a connection's use of it costs a pointer, not a copy of its arrays' references.
+package final class RequestEncoder {
     private static let poolSlack = 4_096
 
     package let keys: KeyFormat
     package let valueBytes: ClosedRange<Int>
     private let get: [UInt8]
     private let scanKey: [UInt8]
-    /// Up to the value, for each size; made when it is first needed.
-    private var setHeads: [[UInt8]]
+    /// Up to the value, for each size.
+    private let setHeads: [[UInt8]]
     /// After the value.
     private let setTail: [UInt8]
     private let setKeyEnd: [Int]
@@ -104,12 +106,12 @@ package struct RequestEncoder: Sendable {
     /// How long WAIT waits for its replicas.
     private static let waitMilliseconds = 5_000
 
-    package mutating func appendRead(_ key: Int, to bytes: inout [UInt8]) {
+    package func appendRead(_ key: Int, to bytes: inout [UInt8]) {
         bytes.append(contentsOf: get)
         patch(key, endingAt: bytes.count - 2, in: &bytes)
     }
 
-    package mutating func appendScan(_ key: Int, count: Int, to bytes: inout [UInt8]) {
+    package func appendScan(_ key: Int, count: Int, to bytes: inout [UInt8]) {
         var taken: [UInt8] = []
         swap(&taken, &bytes)
         var writer = RequestWriter(appendingTo: consume taken)
@@ -122,7 +124,7 @@ package struct RequestEncoder: Sendable {
         }
     }
 
-    package mutating func appendWrite(_ key: Int, to bytes: inout [UInt8]) {
+    package func appendWrite(_ key: Int, to bytes: inout [UInt8]) {
         let drawn = random.next()
         let width = valueBytes.count
         let choice = width == 1 ? 0 : Int((drawn >> 16).multipliedFullWidth(by: UInt64(width) << 16).high)
