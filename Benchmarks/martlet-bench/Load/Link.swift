@@ -6,6 +6,8 @@ import MartletRESP
 struct Pending {
     /// When it was due, or, in a closed loop, made.
     var start: Instant
+    /// When it was written to its connection: in an open loop that may be later.
+    var sent: Instant
     var operation: Operation
     /// The value has been read that is to be written now (`modify`).
     var isSecondHalf = false
@@ -78,10 +80,12 @@ final class Link {
 
     // MARK: Requests
 
-    func send(_ operation: Operation, start: Instant) {
+    func send(_ operation: Operation, start: Instant, now: Instant) {
         let waits = operation.kind == .update || operation.kind == .insert
         pending.append(
-            Pending(start: start, operation: operation, repliesLeft: waits ? generator.repliesOfWrite : 1))
+            Pending(
+                start: start, sent: now, operation: operation,
+                repliesLeft: waits ? generator.repliesOfWrite : 1))
         connection?.write { output in
             switch operation.kind {
             case .read, .modify: encoder.appendRead(operation.key, to: &output.bytes)
@@ -93,8 +97,9 @@ final class Link {
         }
     }
 
-    private func sendSecondHalf(_ first: Pending) {
+    private func sendSecondHalf(_ first: Pending, _ now: Instant) {
         var second = first
+        second.sent = now
         second.isSecondHalf = true
         second.repliesLeft = generator.repliesOfWrite
         pending.append(second)
@@ -137,7 +142,7 @@ final class Link {
         request.repliesLeft -= 1
         if request.repliesLeft > 0 { return pending.prepend(request) }
         if request.operation.kind == .modify, !request.isSecondHalf, !request.hasFailed {
-            return sendSecondHalf(request)
+            return sendSecondHalf(request, now)
         }
         generator.finished(request, lane, now)
     }
@@ -240,9 +245,7 @@ final class Link {
     /// Called every few milliseconds.
     func look(_ now: Instant) {
         if now >= reconnectAt { return connect() }
-        guard let oldest = pending.first, now - oldest.start > generator.plan.timeout else { return }
-        // In an open loop the time may have passed before the request was sent; the reply is late all the
-        // same.
+        guard let oldest = pending.first, now - oldest.sent > generator.plan.timeout else { return }
         generator.fail("no reply", "\(address): none within \(generator.plan.timeout.seconds) s")
         connection?.close()
     }

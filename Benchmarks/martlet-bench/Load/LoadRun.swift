@@ -93,7 +93,7 @@ package struct LoadResult: Sendable {
     package var clientMicroseconds: Double { clientSeconds * 1e6 / Double(max(1, operations)) }
 
     package var serverMicroseconds: Double? {
-        serverSeconds.map { $0 * 1e6 / Double(max(1, operations)) }
+        operations == 0 ? nil : serverSeconds.map { $0 * 1e6 / Double(operations) }
     }
 }
 

@@ -33,6 +33,8 @@ extension LoadResult {
             lines.append(
                 "server processor time: \(decimal(serverMicroseconds / 1e3, digits: 4)) s for 1,000"
                     + " operations (\(decimal(serverMicroseconds, digits: 1)) us each)")
+        } else {
+            lines.append("server processor time: not known; --pid names the servers' processes")
         }
         lines.append("own processor time: \(decimal(clientMicroseconds, digits: 2)) us an operation")
         if tally.misses > 0 { lines.append("reads of keys that aren't there: \(tally.misses)") }
