@@ -51,6 +51,10 @@ let package = Package(
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+        program(
+            "martlet-bench", at: "Benchmarks/martlet-bench",
+            ["MartletBase", "MartletConfig", "MartletLoop", "MartletRESP", "MartletRing"]),
+        tests("MartletBenchTests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet-bench"]),
 
         // Floor 6: what clients talk to.
         module(
