@@ -70,9 +70,19 @@ final class Connection {
     /// Sends a request and waits for its answer, which may be an error reply.
     func call(_ arguments: [Blob], within interval: Interval) throws(Problem) -> RESPValue {
         let deadline = Clock.now + interval
+        try post([arguments], by: deadline, within: interval)
+        return try answer(by: deadline, within: interval)
+    }
+
+    /// Sends requests, whose answers are fetched one by one.
+    func post(_ requests: [[Blob]], by deadline: Instant, within interval: Interval) throws(Problem) {
         var writer = RequestWriter()
-        writer.request(arguments)
+        for arguments in requests { writer.request(arguments) }
         try send(writer.bytes, deadline, interval)
+    }
+
+    /// The next answer to what was posted.
+    func answer(by deadline: Instant, within interval: Interval) throws(Problem) -> RESPValue {
         while true {
             if let value = try parse() { return value }
             try receive(deadline, interval)

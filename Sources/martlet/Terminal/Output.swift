@@ -20,9 +20,15 @@ enum Output {
             while start < buffer.count {
                 let count = Glibc.write(file, buffer.baseAddress! + start, buffer.count - start)
                 if count < 0, errno == EINTR || errno == EAGAIN { continue }
-                // Whoever should read it is gone: there is nobody left to tell.
-                guard count > 0 else { return }
-                start += count
+                if count > 0 {
+                    start += count
+                    continue
+                }
+                // Whoever should read stderr, or the pipe, is gone: there is nobody left to tell.
+                guard file == STDOUT_FILENO, errno != EPIPE else { return }
+                // A script must not take half an answer for a whole one.
+                complain("martlet: stdout can't be written: \(errorText(errno))\n")
+                exit(ExitCode.refused.rawValue)
             }
         }
     }
@@ -31,22 +37,28 @@ enum Output {
 /// What stdout or stderr is connected to.
 struct Terminal {
     let isTerminal: Bool
+    /// Whether a line can be written over.
+    let canMoveCursor: Bool
     /// Nil where lines need not fit anything.
     let columns: Int?
+    let rows: Int?
     let palette: Palette
 
-    static let output = Terminal(STDOUT_FILENO)
-    static let errors = Terminal(STDERR_FILENO)
+    /// As they are now: a window changes its size.
+    static var output: Terminal { Terminal(STDOUT_FILENO) }
+    static var errors: Terminal { Terminal(STDERR_FILENO) }
 
     private init(_ file: Int32) {
         isTerminal = isatty(file) == 1
         var size = winsize()
         let isKnown = isTerminal && ioctl(file, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
         columns = isKnown ? Int(size.ws_col) : nil
+        rows = isKnown && size.ws_row > 0 ? Int(size.ws_row) : nil
         let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? false
         // no-color.org: any value but an empty one counts.
         let isRefused = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
-        palette = Palette(isColoured: isTerminal && !isDumb && !isRefused)
+        canMoveCursor = isTerminal && !isDumb
+        palette = Palette(isColoured: canMoveCursor && !isRefused)
     }
 }
 
@@ -81,6 +93,11 @@ package func printable(_ text: String) -> String {
         }
     }
     return out
+}
+
+/// The text cut to so many columns, with a … where it was cut.
+package func truncated(_ text: String, to columns: Int) -> String {
+    text.count <= columns ? text : columns < 1 ? "" : text.prefix(columns - 1) + "…"
 }
 
 /// The text in quotes, on one line, for a message.
