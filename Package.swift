@@ -35,7 +35,7 @@ let package = Package(
                 "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
-        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
 
         // Floor 6: what clients talk to.

@@ -17,9 +17,9 @@ extension Command {
     ) { invocation throws(Failure) in
         let key = try ValueOptions.key(invocation)
         let words = try ValueOptions.words(invocation, isWrite: true)
-        let within = try ValueOptions.answerWithin(invocation)
         let session = try Session(invocation)
-        let reply = try session.call([Blob("VDEL"), key] + words, within: within, isWrite: true)
+        let reply = try ValueOptions.call(
+            [Blob("VDEL"), key] + words, about: key, session, invocation, isWrite: true)
         try ValueOptions.finishWrite(reply, key: key, session, invocation)
         return .done
     }

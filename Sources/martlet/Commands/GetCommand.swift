@@ -40,9 +40,9 @@ extension Command {
         var words = try ValueOptions.words(invocation, isWrite: false)
         if line.has("--local") { words.append(Blob("LOCAL")) }
         if line.has("--meta") { words.append(Blob("META")) }
-        let within = try ValueOptions.answerWithin(invocation)
         let session = try Session(invocation)
-        let reply = try session.call([Blob("VGET"), key] + words, within: within)
+        let reply = try ValueOptions.call(
+            [Blob("VGET"), key] + words, about: key, session, invocation, isWrite: false)
         guard let answer = ValueReport(reply, hasMeta: line.has("--meta")) else {
             throw session.notMartlet("a read has a context and values")
         }

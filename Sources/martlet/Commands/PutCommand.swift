@@ -32,10 +32,10 @@ extension Command {
     ) { invocation throws(Failure) in
         let key = try ValueOptions.key(invocation)
         let words = try ValueOptions.words(invocation, isWrite: true) + expiry(invocation)
-        let within = try ValueOptions.answerWithin(invocation)
         let value = try value(invocation)
         let session = try Session(invocation)
-        let reply = try session.call([Blob("VSET"), key, value] + words, within: within, isWrite: true)
+        let reply = try ValueOptions.call(
+            [Blob("VSET"), key, value] + words, about: key, session, invocation, isWrite: true)
         try ValueOptions.finishWrite(reply, key: key, session, invocation)
         return .done
     }

@@ -64,6 +64,21 @@ enum ValueOptions {
         try invocation.interval("--timeout", bare: .milliseconds(1))
     }
 
+    /// A request about a key: what goes wrong with it is told with the key, and with the node that was asked.
+    static func call(
+        _ words: [Blob], about key: Blob, _ session: Session, _ invocation: Invocation, isWrite: Bool
+    ) throws(Failure) -> RESPValue {
+        do throws(Failure) {
+            return try session.call(words, within: try answerWithin(invocation), isWrite: isWrite)
+        } catch {
+            let node = "\(session.endpoint)"
+            let asked = error.text.contains(node) ? "" : ", asked \(node)"
+            // A key may be as long as a value that is worth a file.
+            let text = "\(error.text) (key \(truncated(keyText(key), to: 80))\(asked))"
+            throw Failure(error.status, error.code, text)
+        }
+    }
+
     /// The end of a write: its context and version, as the node gave them.
     static func finishWrite(
         _ reply: RESPValue, key: Blob, _ session: Session, _ invocation: Invocation

@@ -23,8 +23,9 @@ final class Screen {
         var state = termios()
         return tcgetattr(STDIN_FILENO, &state) == 0 ? state : nil
     }()
-    private static let enterText = "\u{1B}[?1049h\u{1B}[?25l"
-    private static let leaveText: StaticString = "\u{1B}[?25h\u{1B}[?1049l"
+    /// The alternate screen, no cursor, and lines that don't wrap where a window is too narrow for anything.
+    private static let enterText = "\u{1B}[?1049h\u{1B}[?25l\u{1B}[?7l"
+    private static let leaveText: StaticString = "\u{1B}[?7h\u{1B}[?25h\u{1B}[?1049l"
     /// A key's bytes come at once; signals are looked for this often.
     private static let lookEvery = Interval.milliseconds(100)
 

@@ -2,7 +2,8 @@ import MartletBase
 
 /// How `top` shows a sample: two tables in one order, and in the live view a line about the keys.
 package struct TopView: Sendable {
-    package private(set) var column = TopSample.Column.name
+    /// Nil at first: nodes by name, commands by how many there are.
+    package private(set) var column: TopSample.Column?
     package private(set) var isReversed = false
 
     package init() {}
@@ -88,9 +89,11 @@ package struct TopView: Sendable {
     /// Both tables, each line with its end.
     package func text(_ sample: TopSample, columnsMax: Int?, palette: Palette) -> String {
         let up = sample.nodes.filter { $0.liveness == "up" }.count
-        var head = palette.paint(sample.cluster, .strong) + ": \(up) of \(sample.nodes.count) nodes up"
-        if let asked = sample.asked { head += ", as \(asked) sees it" }
-        head += "; over \(Quantities.duration(seconds: (sample.interval.seconds * 10).rounded() / 10))\n"
+        var facts = ": \(up) of \(sample.nodes.count) nodes up"
+        if let asked = sample.asked { facts += ", as \(asked) sees it" }
+        facts += "; over \(Quantities.duration(seconds: (sample.interval.seconds * 10).rounded() / 10))"
+        if let columnsMax { facts = truncated(facts, to: columnsMax - sample.cluster.count) }
+        let head = palette.paint(sample.cluster, .strong) + facts + "\n"
         return head + table("node", sample.nodes, TopSample.Column.ofNodes, columnsMax, palette) + "\n"
             + table("command", sample.commands, TopSample.Column.ofCommands, columnsMax, palette)
     }
@@ -111,16 +114,17 @@ package struct TopView: Sendable {
         _ name: String, _ rows: [TopSample.Row], _ columns: [TopSample.Column], _ columnsMax: Int?,
         _ palette: Palette
     ) -> String {
+        // A column that this table lacks leaves it in its first order.
+        let chosen = column.flatMap { columns.contains($0) ? $0 : nil }
+        let order = chosen ?? (columns.contains(.liveness) ? .name : .operations)
         var table = Table(
             columns.map { column in
-                let arrow = column == self.column ? (isReversed ? "↑" : "↓") : ""
+                let arrow = column == order ? (isReversed && chosen != nil ? "↑" : "↓") : ""
                 return .init(
                     Self.title(column, name) + arrow, right: column != .name && column != .liveness,
-                    rank: column == self.column ? 0 : Self.rank(column))
+                    rank: column == order ? 0 : Self.rank(column))
             })
-        // A column that this table lacks leaves it in the order of names.
-        let order = columns.contains(column) ? column : .name
-        for row in TopSample.sorted(rows, by: order, isReversed: isReversed && order == column) {
+        for row in TopSample.sorted(rows, by: order, isReversed: isReversed && chosen != nil) {
             table.add(columns.map { Self.cell(row, $0) })
         }
         return table.text(columnsMax: columnsMax, palette: palette)
