@@ -273,8 +273,8 @@ class ExitCodes(Contract):
     def test_done(self):
         host = ("--host", self.n1.address)
         with tempfile.TemporaryDirectory() as folder:
-            for words in (["--version"], ["--help"], ["help", "get"], ["put", "--help"], ["put", "x", "1", *host],
-                          ["del", "absent", *host], ["status", *host], ["status", "--check", *host],
+            for words in (["--version"], ["--help"], ["help", "get"], ["put", "--help"],
+                          ["put", "x", "1", *host], ["del", "absent", *host], ["status", *host], ["status", "--check", *host],
                           ["ring", *host], ["hints", *host], ["info", *host], ["metrics", *host],
                           ["completion", "zsh"], ["config", "check", self.cluster.config_path]):
                 with self.subTest(words=words):
@@ -288,8 +288,8 @@ class ExitCodes(Contract):
         self.assertEqual(martlet("config", "check", "/absent.yaml").returncode, 1)
 
     def test_wrong_use(self):
-        for words in ([], ["stats"], ["config"], ["get"], ["get", "a", "b"], ["put", "a"], ["get", "a", "--leve"],
-                      ["get", "a", "--level"], ["get", "a", "--level", "MOST"], ["get", "a", "--local=1"],
+        for words in ([], ["stats"], ["config"], ["get"], ["get", "a", "b"], ["put", "a"],
+                      ["get", "a", "--leve"], ["get", "a", "--level"], ["get", "a", "--level", "MOST"], ["get", "a", "--local=1"],
                       ["get", "a", "--timeout", "2x"], ["get", "a", "--level", "ONE", "--local"],
                       ["get", "a", "--raw", "--meta"], ["get", "=", "--base64-key"],
                       ["put", "a", "1", "--ex", "0s"], ["put", "a", "1", "--ex", "1s", "--keep-ttl"],
@@ -409,8 +409,8 @@ class Daemon(Contract):
             self.n1.start()
             self.n1.signal(number)
             self.assertEqual(self.n1.process.wait(15), 0)
-        for flags, status in ((["--help"], 0), (["--version"], 0), (["--nmae", "n1"], 2), (["--set", "x=1"], 3),
-                              (["--set", "storage.data=/dev/null/x"], 5)):
+        for flags, status in ((["--help"], 0), (["--version"], 0), (["--nmae", "n1"], 2),
+                              (["--set", "x=1"], 3), (["--set", "storage.data=/dev/null/x"], 5)):
             with self.subTest(flags=flags):
                 self.assertEqual(self.n1.run_to_exit(*flags)[0], status)
         # How Swift ends on a broken invariant; a shell shows 134.
@@ -544,8 +544,9 @@ class Configuration(Contract):
 
         def starts(flags, environment):
             with open(self.n1.log_path, "ab") as log:
-                process = subprocess.Popen([program, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                           cwd=self.cluster.folder, env=clusters.clean_environment(**environment))
+                process = subprocess.Popen(
+                    [program, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    cwd=self.cluster.folder, env=clusters.clean_environment(**environment))
             self.n1.process = process
             self.n1.wait_ready()
             self.assertEqual(self.n1.status()["asked"], "n1")

@@ -244,7 +244,8 @@ class Completion(unittest.TestCase):
 
     def test_bash_completes(self):
         self.assertEqual(self.bash("martlet", "sta"), ["status"])
-        self.assertEqual(self.bash("martlet", "config", ""), sorted(["check", "--config", "--json", "--help"]))
+        self.assertEqual(
+            self.bash("martlet", "config", ""), sorted(["check", "--config", "--json", "--help"]))
         self.assertEqual(self.bash("martlet", "get", "key", "--le"), ["--level"])
         self.assertEqual(self.bash("martlet", "get", "--level", "LOCAL_"), ["LOCAL_ONE", "LOCAL_QUORUM"])
         self.assertEqual(self.bash("martlet", "completion", "f"), ["fish"])

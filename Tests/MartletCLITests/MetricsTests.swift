@@ -47,7 +47,9 @@ import martlet
     @Test func aNodeThatBeganAnewHasNoPast() throws {
         let long = try #require(Histogram(Metrics(text)["martlet_sync_seconds"]))
         let short = try #require(
-            Histogram(Metrics(text.replacing(" 100", with: " 7").replacing(" 90", with: " 7"))["martlet_sync_seconds"]))
+            Histogram(
+                Metrics(text.replacing(" 100", with: " 7").replacing(" 90", with: " 7"))[
+                    "martlet_sync_seconds"]))
         #expect(short.since(long).count == 7)
         #expect(long.since(short).count == 93)
     }
@@ -91,7 +93,8 @@ import martlet
         #expect(sections.map(\.name) == ["Server", "CPU"])
         #expect(
             InfoReport.json(sections, of: "n1").description
-                == #"{"format":1,"node":"n1","sections":{"server":{"redis_version":"7.0.15","odd":""},"cpu":{}}}"#
+                == #"{"format":1,"node":"n1","sections":{"server":{"redis_version":"7.0.15","odd":""},"#
+                + #""cpu":{}}}"#
         )
         #expect(
             InfoReport.text(sections, Palette(isColoured: false))

@@ -161,7 +161,8 @@ import martlet
         )
         // One value that isn't text makes all of them base64, so that a reader needs one rule.
         #expect(
-            ValueReport(values: [Blob("1"), Blob([0xFB, 0xFF])], context: nil).json(key: Blob("a")).description
+            ValueReport(values: [Blob("1"), Blob([0xFB, 0xFF])], context: nil).json(key: Blob("a"))
+                .description
                 == #"{"format":1,"key":"a","found":true,"encoding":"base64","#
                 + #""values":["MQ==","+/8="],"context":null}"#
         )
@@ -176,8 +177,9 @@ import martlet
     @Test(arguments: ["", "Zg==", "Zg", "Zm8=", "Zm9v", "+/8=", "-_8"])
     func base64IsReadPaddedOrNot(encoded: String) {
         let bytes = ValueReport.bytes(fromBase64: encoded)
-        #expect(bytes.map { ValueReport.base64($0).prefix { $0 != "=" } }
-            == encoded.prefix { $0 != "=" }.replacing("-", with: "+").replacing("_", with: "/")[...])
+        #expect(
+            bytes.map { ValueReport.base64($0).prefix { $0 != "=" } }
+                == encoded.prefix { $0 != "=" }.replacing("-", with: "+").replacing("_", with: "/")[...])
     }
 
     @Test(arguments: ["=", "Zg=", "Z", "Zm9v=", "Zm9v====", "Zm 9v", "é"])
@@ -216,7 +218,8 @@ import martlet
     }
 
     @Test(arguments: [
-        ("plain:1/ü", "plain:1/ü"), ("a b", "\"a b\""), ("", "\"\""), ("\"", "\"\\\"\""), ("a\\", "\"a\\\\\""),
+        ("plain:1/ü", "plain:1/ü"), ("a b", "\"a b\""), ("", "\"\""), ("\"", "\"\\\"\""),
+        ("a\\", "\"a\\\\\""),
         ("\u{1B}[2J\n", "\"\\x1b[2J\\n\""), ("\u{202E}x", "\"\\xe2\\x80\\xaex\""),
     ])
     func keysOnATerminal(key: String, shown: String) {

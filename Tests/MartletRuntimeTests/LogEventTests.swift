@@ -5,7 +5,8 @@ import Testing
 @Suite struct LogEventTests {
     /// The list that the end-to-end tests hold logs against as well.
     private func listed() throws -> [String] {
-        let path = #filePath.split(separator: "/").dropLast(2).reduce("") { "\($0)/\($1)" }
+        let path =
+            #filePath.split(separator: "/").dropLast(2).reduce("") { "\($0)/\($1)" }
             + "/EndToEnd/contracts/log_events.txt"
         let file = try #require(fopen(path, "re"), "\(path) can't be read")
         defer { fclose(file) }

@@ -123,7 +123,8 @@ package enum Completion {
             if let argument = place.specification.arguments.first {
                 out += "            [[ $word == -* ]] || { \(bashAction(Kind(argument.name))); }\n"
             }
-            out += "            COMPREPLY+=($(compgen -W '\(words.joined(separator: " "))' -- \"$word\")) ;;\n"
+            out +=
+                "            COMPREPLY+=($(compgen -W '\(words.joined(separator: " "))' -- \"$word\")) ;;\n"
         }
         return out + """
                 esac
@@ -245,7 +246,8 @@ package enum Completion {
             if let argument = place.specification.arguments.first {
                 switch Kind(argument.name) {
                 case .file: out += "complete -c \(name) -n \(condition) -F\n"
-                case .folder: out += "complete -c \(name) -n \(condition) -a '(__fish_complete_directories)'\n"
+                case .folder:
+                    out += "complete -c \(name) -n \(condition) -a '(__fish_complete_directories)'\n"
                 case .words(let words):
                     out += "complete -c \(name) -n \(condition) -a '\(words.joined(separator: " "))'\n"
                 case .anything: break
@@ -259,7 +261,8 @@ package enum Completion {
     private static func fishCondition(_ place: Place) -> String {
         let seen = place.path.dropFirst().map { "__fish_seen_subcommand_from \($0)" }
         let further = place.commands.map(\.name)
-        let none = further.isEmpty ? [] : ["not __fish_seen_subcommand_from \(further.joined(separator: " "))"]
+        let none =
+            further.isEmpty ? [] : ["not __fish_seen_subcommand_from \(further.joined(separator: " "))"]
         return (seen + none).joined(separator: "; and ")
     }
 

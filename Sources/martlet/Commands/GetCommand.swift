@@ -144,7 +144,8 @@ package struct ValueReport {
         func text(_ blob: Blob) -> String { isText ? blob.text ?? "" : Self.base64(blob.bytes) }
         var members: [(String, JSONValue)] = [
             ("format", .integer(1)), ("key", .string(key.text ?? Self.base64(key.bytes))),
-            ("found", .boolean(!values.isEmpty)), ("encoding", .string(isText ? "utf8" : "base64")), ("values", .strings(values.map(text))),
+            ("found", .boolean(!values.isEmpty)), ("encoding", .string(isText ? "utf8" : "base64")),
+            ("values", .strings(values.map(text))),
             ("context", .optional(context)),
         ]
         if let versions {

@@ -9,7 +9,7 @@ extension Command {
                 OptionSpecification(
                     "--match", value: "PATTERN", repeats: true,
                     "A table of the metrics whose names have this in them; * and ? stand for any characters "
-                        + "and one."),
+                        + "and one.")
             ] + Session.options,
             examples: [
                 ("martlet metrics", "all of one node, as Prometheus reads it"),
@@ -30,7 +30,8 @@ extension Command {
         var columns: [MetricsReport.Column] = []
         for answer in NodeGroup().ask(nodes, [[Blob("MARTLET"), Blob("METRICS")]], within: .seconds(2)) {
             guard let text = answer.replies?.first?.blob?.text else {
-                let problem = answer.problem ?? answer.replies?.first?.errorText ?? "an answer that is no text"
+                let problem =
+                    answer.problem ?? answer.replies?.first?.errorText ?? "an answer that is no text"
                 Output.complain("martlet: \(printable("\(answer.node): \(problem)"))\n")
                 continue
             }

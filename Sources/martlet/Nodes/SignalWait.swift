@@ -7,8 +7,8 @@ import MartletBase
 struct SignalWait {
     private var signals: sigset_t
 
-    /// From here on SIGINT, SIGTERM, SIGHUP, SIGCHLD and `more` wait to be fetched, and writing to a pipe that
-    /// nobody reads ends nothing: what must be put in order before the end still is.
+    /// From here on SIGINT, SIGTERM, SIGHUP, SIGCHLD and `more` wait to be fetched, and writing to a pipe
+    /// that nobody reads ends nothing: what must be put in order before the end still is.
     init(_ more: [Int32] = []) {
         signals = sigset_t()
         sigemptyset(&signals)

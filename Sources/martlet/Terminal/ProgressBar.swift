@@ -64,7 +64,8 @@ package struct ProgressBar {
             text = "\(Int(fraction * 100))% " + text
             // An estimate from little is none.
             if seconds >= 1, fraction > 0.01, fraction < 1 {
-                text += ", \(Quantities.duration(seconds: (seconds * (1 - fraction) / fraction).rounded())) left"
+                text +=
+                    ", \(Quantities.duration(seconds: (seconds * (1 - fraction) / fraction).rounded())) left"
             }
         } else {
             text += ", \(Quantities.duration(seconds: seconds.rounded()))"

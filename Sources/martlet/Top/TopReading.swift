@@ -48,7 +48,8 @@ struct TopSource {
     private let group = NodeGroup()
     private var known: [Endpoint]
     private let requests = [
-        [Blob("MARTLET"), Blob("STATUS")], [Blob("MARTLET"), Blob("METRICS")], [Blob("INFO"), Blob("memory")],
+        [Blob("MARTLET"), Blob("STATUS")], [Blob("MARTLET"), Blob("METRICS")],
+        [Blob("INFO"), Blob("memory")],
     ]
     private static let answerWithin = Interval.seconds(1)
 
