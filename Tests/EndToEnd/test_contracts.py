@@ -95,6 +95,8 @@ CONFIG_GOOD = {"format": "integer", "file": "text", "accepted": "flag", "cluster
 CONFIG_BAD = {"format": "integer", "file": "text", "accepted": "flag", "issues": [{
     "line": "integer?", "key": "text?", "found": "text", "allowed": "text", "hint": "text?", "text": "text"}]}
 COMPLETION = {"format": "integer", "shell": "text", "script": "text"}
+KEY = {"format": "integer", "key": "text", "encoding": "text"}
+COUNT = {"format": "integer", "keys": "integer"}
 ERROR = {"error": {"code": "text", "text": "text"}}
 
 
@@ -172,6 +174,21 @@ class JSON(Contract):
         self.assertEqual((meta["versions"][0]["tombstone"], meta["versions"][0]["value"]), (True, None))
         never = self.shaped(self.cli("get", "never", "--json", status=1).stdout, GET)
         self.assertIsNone(never["context"])
+
+    def test_scan(self):
+        with self.n1.connect() as connection:
+            for i in range(50):
+                connection.call("SET", f"scan:{i}", "1")
+            connection.call("SET", b"scan:\xff", "1")
+        lines = self.cli("scan", "--match", "scan:*", "--count", "7", "--json").stdout.splitlines(True)
+        keys = [self.shaped(line, KEY) for line in lines]
+        self.assertEqual(sorted(k["key"] for k in keys if k["encoding"] == "utf8"),
+                         sorted(f"scan:{i}" for i in range(50)))
+        self.assertEqual([k["key"] for k in keys if k["encoding"] == "base64"], ["c2Nhbjr/"])
+        counted = self.shaped(self.cli("scan", "--match", "scan:*", "--count-only", "--json").stdout, COUNT)
+        self.assertEqual(counted["keys"], 51)
+        self.assertEqual(len(self.cli("scan", "--limit", "9").stdout.splitlines()), 9)
+        self.assertEqual(self.cli("scan", "--type", "hash").stdout, "")
 
     def test_every_other_command(self):
         self.shaped(self.cli("info", "server", "--json").stdout, INFO)
@@ -274,8 +291,8 @@ class ExitCodes(Contract):
         host = ("--host", self.n1.address)
         with tempfile.TemporaryDirectory() as folder:
             for words in (["--version"], ["--help"], ["help", "get"], ["put", "--help"],
-                          ["put", "x", "1", *host], ["del", "absent", *host], ["status", *host], ["status", "--check", *host],
-                          ["ring", *host], ["hints", *host], ["info", *host], ["metrics", *host],
+                          ["put", "x", "1", *host], ["del", "absent", *host], ["status", *host],
+                          ["status", "--check", *host], ["ring", *host], ["hints", *host], ["info", *host], ["metrics", *host],
                           ["completion", "zsh"], ["config", "check", self.cluster.config_path]):
                 with self.subTest(words=words):
                     done = martlet(*words, cwd=folder)
@@ -289,8 +306,8 @@ class ExitCodes(Contract):
 
     def test_wrong_use(self):
         for words in ([], ["stats"], ["config"], ["get"], ["get", "a", "b"], ["put", "a"],
-                      ["get", "a", "--leve"], ["get", "a", "--level"], ["get", "a", "--level", "MOST"], ["get", "a", "--local=1"],
-                      ["get", "a", "--timeout", "2x"], ["get", "a", "--level", "ONE", "--local"],
+                      ["get", "a", "--leve"], ["get", "a", "--level"], ["get", "a", "--level", "MOST"],
+                      ["get", "a", "--local=1"], ["get", "a", "--timeout", "2x"], ["get", "a", "--level", "ONE", "--local"],
                       ["get", "a", "--raw", "--meta"], ["get", "=", "--base64-key"],
                       ["put", "a", "1", "--ex", "0s"], ["put", "a", "1", "--ex", "1s", "--keep-ttl"],
                       ["put", "a", "1", "--expire-at", "soon"], ["put", "a", "1", "--file", "x"],

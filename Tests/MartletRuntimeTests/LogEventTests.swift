@@ -10,13 +10,10 @@ import Testing
             + "/EndToEnd/contracts/log_events.txt"
         let file = try #require(fopen(path, "re"), "\(path) can't be read")
         defer { fclose(file) }
-        var names: [String] = []
-        var line = [CChar](repeating: 0, count: 256)
-        while fgets(&line, Int32(line.count), file) != nil {
-            let text = String(cString: line).split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
-            if !text.isEmpty, !text.hasPrefix("#") { names.append(text) }
-        }
-        return names
+        var bytes = [UInt8](repeating: 0, count: 16 << 10)
+        let count = fread(&bytes, 1, bytes.count, file)
+        let lines = String(decoding: bytes[..<count], as: UTF8.self).split(whereSeparator: \.isNewline)
+        return lines.filter { !$0.hasPrefix("#") }.map(String.init)
     }
 
     @Test func namesAreThoseThatAreListed() throws {
