@@ -20,6 +20,23 @@ import martlet
         #expect(script.contains("martlet completion \(shell.rawValue)"))
     }
 
+    @Test(arguments: [
+        ([], "run --target a:1 --target b:2"), (["--keys", "9"], "run --keys 9 --target a:1 --target b:2"),
+        (["sweep"], "sweep --target a:1 --target b:2"), (["compare"], "compare"),
+        (["run", "--target=c"], "run --target=c"), (["run", "--help"], "run --help"),
+    ])
+    func benchGetsTheClustersNodes(given: [String], words: String) {
+        let completed = BenchArguments.completed(given, targets: ["a:1", "b:2"], isJSON: false)
+        #expect(completed.joined(separator: " ") == words)
+    }
+
+    @Test func benchAnswersInJSON() {
+        #expect(
+            BenchArguments.completed([], targets: [], isJSON: true) == ["run", "--json", "-"])
+        #expect(
+            BenchArguments.completed(["run", "--json=f"], targets: [], isJSON: true) == ["run", "--json=f"])
+    }
+
     @Test func wordsBehindBenchAreItsOwn() {
         guard
             case .run(let line) = Program.specification.parse(

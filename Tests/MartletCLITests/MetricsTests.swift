@@ -74,14 +74,14 @@ import martlet
             columns, names, columnsMax: nil, palette: Palette(isColoured: false))
         #expect(
             table == """
-                metric                      labels                        n1        n2
-                martlet_requests_total      op=read                       12         7
-                martlet_requests_total      op=write why=a "b\\, }\n         3         -
-                martlet_requests_total      op=other why=a "b\\, }\n         -         3
-                martlet_sync_seconds count                               100       100
-                martlet_sync_seconds mean                            5.00 ms   5.00 ms
-                martlet_sync_seconds p50                             1.00 ms   1.00 ms
-                martlet_sync_seconds p99                             10.0 ms   10.0 ms
+                metric                      labels                        n1       n2
+                martlet_requests_total      op=read                       12        7
+                martlet_requests_total      op=write why=a "b\\, }\\n        3        -
+                martlet_requests_total      op=other why=a "b\\, }\\n        -        3
+                martlet_sync_seconds count                               100      100
+                martlet_sync_seconds mean                            5.00 ms  5.00 ms
+                martlet_sync_seconds p50                             1.00 ms  1.00 ms
+                martlet_sync_seconds p99                             10.0 ms  10.0 ms
 
                 """)
         let json = MetricsReport.json(columns, ["martlet_odd"]).description

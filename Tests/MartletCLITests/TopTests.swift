@@ -78,6 +78,20 @@ import martlet
         #expect(sample.commands[1].figures[.p99] == nil)
     }
 
+    @Test func latenciesOfCommandsStandInForThoseOfRequests() throws {
+        func read(_ requests: Int) -> Metrics {
+            let text = [
+                "bucket{command=\"get\",le=\"0.002\"}", "bucket{command=\"get\",le=\"+Inf\"}",
+                "count{command=\"get\"}",
+            ].map { "martlet_command_seconds_\($0) \(requests)\n" }.joined()
+            return Metrics("# TYPE martlet_command_seconds histogram\n" + text)
+        }
+        let sample = TopSample(reading(1, [("n1", read(10))]), reading(2, [("n1", read(20))]))
+        #expect(sample.nodes[0].figures[.p50] == 1)
+        #expect(sample.commands.map(\.name) == ["get"])
+        #expect(sample.commands[0].figures[.p50] == 1 && sample.commands[0].figures[.operations] == 10)
+    }
+
     @Test func ordersAndKeys() {
         let keys = TopSample.Column.allCases.map(TopView.key)
         #expect(Set(keys).count == keys.count && !keys.contains("q"))

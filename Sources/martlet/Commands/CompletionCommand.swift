@@ -200,7 +200,7 @@ package enum Completion {
 
     private static func zshOption(_ option: OptionSpecification) -> String {
         let mark = option.repeats ? "*" : ""
-        let head = "\(mark)\(option.name)\(option.value == nil ? "" : "=")[\(zshText(option.help))]"
+        let head = "\(mark)\(option.name)[\(zshText(option.help))]"
         let value = option.value.map { ":\(zshText($0)):\(zshAction(Kind($0)))" } ?? ""
         return shellQuoted(head + value)
     }

@@ -121,7 +121,7 @@ package enum MetricsReport {
 
     private static func samples(_ family: Metrics.Family) -> [(row: Row, text: String)] {
         func labels(_ sample: Metrics.Sample) -> String {
-            sample.labels.filter { $0.name != "le" }.map { "\($0.name)=\(printable($0.value))" }
+            sample.labels.filter { $0.name != "le" }.map { "\($0.name)=\(printableLine($0.value))" }
                 .joined(separator: " ")
         }
         guard family.kind == "histogram" else {

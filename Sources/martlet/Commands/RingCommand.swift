@@ -39,7 +39,7 @@ package enum RingReport {
             ("replicas", replicas.isEmpty ? nil : replicas.joined(separator: ", ")),
         ]
         return rows.map { name, value in
-            name + String(repeating: " ", count: 10 - name.count) + (value ?? "-") + "\n"
+            name + String(repeating: " ", count: 10 - name.count) + (value.map(printableLine) ?? "-") + "\n"
         }.joined()
     }
 

@@ -14,25 +14,33 @@ final class NodeGroup {
 
     private var links: [Endpoint: Connection] = [:]
 
-    /// Answers in the order of the nodes.
+    /// Answers in the order of the nodes. A dead machine, which doesn't even refuse, takes half the time from
+    /// the others at most.
     func ask(_ nodes: [Endpoint], _ requests: [[Blob]], within interval: Interval) -> [Answer] {
         let deadline = Clock.now + interval
+        let connected = Clock.now + interval / 2
         var problems: [Endpoint: String] = [:]
-        for node in nodes {
+        var fresh: [Endpoint] = []
+        func attempt(_ node: Endpoint, _ act: () throws(Connection.Problem) -> Void) {
             do throws(Connection.Problem) {
-                let left = deadline - Clock.now
-                guard left > .zero else { throw .silent(interval) }
-                let link: Connection
-                if let open = links[node] {
-                    link = open
-                } else {
-                    link = try Connection(to: node, within: left)
-                }
-                links[node] = link
-                try link.post(requests, by: deadline, within: interval)
+                try act()
             } catch {
                 problems[node] = error.text
                 links[node] = nil
+            }
+        }
+        for node in nodes where links[node] == nil {
+            fresh.append(node)
+            attempt(node) { () throws(Connection.Problem) in links[node] = try Connection(beginning: node) }
+        }
+        for node in fresh {
+            attempt(node) { () throws(Connection.Problem) in
+                try links[node]?.finish(by: connected, within: interval / 2)
+            }
+        }
+        for node in nodes {
+            attempt(node) { () throws(Connection.Problem) in
+                try links[node]?.post(requests, by: deadline, within: interval)
             }
         }
         return nodes.map { node in

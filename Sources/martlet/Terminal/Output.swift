@@ -95,6 +95,11 @@ package func printable(_ text: String) -> String {
     return out
 }
 
+/// The same on one line.
+package func printableLine(_ text: String) -> String {
+    printable(text).replacing("\n", with: "\\n").replacing("\t", with: "\\t")
+}
+
 /// The text cut to so many columns, with a … where it was cut.
 package func truncated(_ text: String, to columns: Int) -> String {
     text.count <= columns ? text : columns < 1 ? "" : text.prefix(columns - 1) + "…"
@@ -102,5 +107,5 @@ package func truncated(_ text: String, to columns: Int) -> String {
 
 /// The text in quotes, on one line, for a message.
 package func quoted(_ text: String) -> String {
-    "\"\(printable(text).split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\\n"))\""
+    "\"\(printableLine(text))\""
 }

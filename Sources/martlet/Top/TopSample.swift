@@ -82,7 +82,7 @@ package struct TopSample: Sendable {
         func latencies(_ family: String) -> Histogram? {
             Histogram(metrics[family])?.since(Histogram(before?[family]))
         }
-        set(&row, .p50, .p99, latencies(latencyFamily))
+        set(&row, .p50, .p99, latencyFamilies.lazy.compactMap(latencies).first)
         row.figures[.sync] = latencies("martlet_storage_sync_seconds")?.quantile(0.99).map { $0 * 1_000 }
         if let hits = rate("martlet_storage_record_cache_hits_total"),
             let misses = rate("martlet_storage_record_cache_misses_total"), hits + misses > 0
@@ -92,7 +92,8 @@ package struct TopSample: Sendable {
         return row
     }
 
-    private static let latencyFamily = "martlet_request_seconds"
+    /// What a coordinator needed for a read or write; else what commands took.
+    private static let latencyFamilies = ["martlet_request_seconds", "martlet_command_seconds"]
 
     private static func set(_ row: inout Row, _ half: Column, _ most: Column, _ histogram: Histogram?) {
         row.figures[half] = histogram?.quantile(0.5).map { $0 * 1_000 }
@@ -121,14 +122,11 @@ package struct TopSample: Sendable {
                 row.figures[.errors, default: 0] += isError ? max(0, delta) / seconds : 0
                 rows[command] = row
             }
-            let family = metrics[latencyFamily]
-            var names: Set<String> = []
-            for sample in family?.samples ?? [] {
-                guard let label = kind(sample), names.insert(label).inserted else { continue }
-                guard let all = Histogram(family, where: { kind($0) == label }) else { continue }
-                let recent = all.since(Histogram(then[latencyFamily], where: { kind($0) == label }))
-                histograms[label]?.add(recent)
-                if histograms[label] == nil { histograms[label] = recent }
+            for family in latencyFamilies {
+                for (label, recent) in recent(metrics[family], since: then[family]) {
+                    histograms[label]?.add(recent)
+                    if histograms[label] == nil { histograms[label] = recent }
+                }
             }
         }
         for (name, histogram) in histograms {
@@ -138,6 +136,21 @@ package struct TopSample: Sendable {
             rows[name] = row
         }
         return rows.values.sorted { $0.name < $1.name }
+    }
+
+    /// By what tells them from each other.
+    private static func recent(
+        _ now: Metrics.Family?, since then: Metrics.Family?
+    ) -> [(kind: String, histogram: Histogram)] {
+        var kinds: [String] = []
+        for sample in now?.samples ?? [] {
+            if let kind = kind(sample), !kinds.contains(kind) { kinds.append(kind) }
+        }
+        return kinds.compactMap { wanted in
+            Histogram(now) { kind($0) == wanted }.map { all in
+                (wanted, all.since(Histogram(then) { kind($0) == wanted }))
+            }
+        }
     }
 
     private static func kind(_ sample: Metrics.Sample) -> String? {

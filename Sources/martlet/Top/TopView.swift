@@ -132,7 +132,7 @@ package struct TopView: Sendable {
 
     private static func cell(_ row: TopSample.Row, _ column: TopSample.Column) -> Table.Cell {
         switch column {
-        case .name: return .init(printable(row.name))
+        case .name: return .init(printableLine(row.name))
         case .liveness:
             let liveness = row.liveness ?? "-"
             if liveness == "up", let state = row.state, state != "normal" { return .init(state, .doubtful) }
