@@ -210,7 +210,8 @@ package enum Completion {
         case .file: "_files"
         case .folder: "_files -/"
         case .words(let words): "(\(words.joined(separator: " ")))"
-        case .anything: " "
+        // A space would do as well, but makes zsh list a lone option in place of writing it.
+        case .anything: "{:}"
         }
     }
 

@@ -56,7 +56,8 @@ private struct Top {
             return try write(isOnce: isOnce) { sample in
                 var now = timespec()
                 clock_gettime(CLOCK_REALTIME, &now)
-                Output.write(sample.json(at: Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000))
+                return Output.stream(
+                    sample.json(at: Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000))
             }
         }
         if !isOnce, let screen = Screen() { return show(on: screen) }
@@ -64,12 +65,13 @@ private struct Top {
             let terminal = Terminal.output
             Output.write(
                 TopView().text(sample, columnsMax: terminal.columns, palette: terminal.palette))
+            return true
         }
     }
 
-    /// Samples one after another, until a signal or, once, the first.
+    /// Samples one after another, until a signal, until nobody reads them, or, once, the first.
     private mutating func write(
-        isOnce: Bool, _ write: (TopSample) -> Void
+        isOnce: Bool, _ write: (TopSample) -> Bool
     ) throws(Failure) -> ExitCode {
         var signals = SignalWait()
         var earlier = try reading()
@@ -78,8 +80,7 @@ private struct Top {
                 return number == SIGINT ? .interrupted : .done
             }
             let later = try reading()
-            write(TopSample(earlier, later))
-            if isOnce { return .done }
+            guard write(TopSample(earlier, later)), !isOnce else { return .done }
             earlier = later
         }
     }

@@ -2,21 +2,27 @@ import Glibc
 
 /// Writing to stdout and stderr.
 enum Output {
-    static func write(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
-    static func write(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
+    static func write(_ text: String) { _ = write(Array(text.utf8), to: STDOUT_FILENO) }
+    static func write(_ bytes: [UInt8]) { _ = write(bytes, to: STDOUT_FILENO) }
 
-    static func write(_ json: JSONValue) { write(json.description + "\n") }
+    static func write(_ json: JSONValue) { _ = stream(json) }
+
+    /// The same for what has no end of its own: false when nobody reads it any more.
+    static func stream(_ json: JSONValue) -> Bool {
+        write(Array((json.description + "\n").utf8), to: STDOUT_FILENO)
+    }
 
     /// To stderr.
-    static func complain(_ text: String) { write(Array(text.utf8), to: STDERR_FILENO) }
+    static func complain(_ text: String) { _ = write(Array(text.utf8), to: STDERR_FILENO) }
 
     static func fail(_ failure: Failure, isJSON: Bool) {
         complain((isJSON ? failure.json.description : printable(failure.line)) + "\n")
     }
 
-    private static func write(_ bytes: [UInt8], to file: Int32) {
+    /// False when whoever should read it is gone, and there is nobody left to tell.
+    private static func write(_ bytes: [UInt8], to file: Int32) -> Bool {
         var start = 0
-        bytes.withUnsafeBytes { buffer in
+        return bytes.withUnsafeBytes { buffer in
             while start < buffer.count {
                 let count = Glibc.write(file, buffer.baseAddress! + start, buffer.count - start)
                 if count < 0, errno == EINTR || errno == EAGAIN { continue }
@@ -24,12 +30,12 @@ enum Output {
                     start += count
                     continue
                 }
-                // Whoever should read stderr, or the pipe, is gone: there is nobody left to tell.
-                guard file == STDOUT_FILENO, errno != EPIPE else { return }
+                guard file == STDOUT_FILENO, errno != EPIPE else { return false }
                 // A script must not take half an answer for a whole one.
                 complain("martlet: stdout can't be written: \(errorText(errno))\n")
                 exit(ExitCode.refused.rawValue)
             }
+            return true
         }
     }
 }

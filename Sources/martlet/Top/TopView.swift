@@ -102,12 +102,29 @@ package struct TopView: Sendable {
     package func lines(_ sample: TopSample, columns: Int, rows: Int, palette: Palette) -> [String] {
         var lines = text(sample, columnsMax: columns, palette: palette)
             .split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
-        let room = max(1, rows - 1)
-        if lines.count > room { lines = Array(lines.prefix(room)) }
+        let help = keyLines(columns: columns, rows: rows)
+        let room = max(1, rows - help.count)
+        lines = Array(lines.prefix(room))
         lines += Array(repeating: "", count: room - lines.count)
-        let keys = TopSample.Column.allCases.map { "\(Self.key(of: $0)) \(Self.title($0, "name"))" }
-        let help = "q quits; sort by: " + keys.joined(separator: ", ")
-        return lines + [palette.paint(truncated(help, to: columns), .dim)]
+        return lines + help.map { palette.paint($0, .dim) }
+    }
+
+    /// Which key does what, on as many lines as a window can spare.
+    private func keyLines(columns: Int, rows: Int) -> [String] {
+        var lines = ["q quits; sort by:"]
+        for (place, column) in TopSample.Column.allCases.enumerated() {
+            let isLast = place == TopSample.Column.allCases.count - 1
+            let word = "\(Self.key(of: column)) \(Self.title(column, "name"))" + (isLast ? "" : ",")
+            if lines[lines.count - 1].count + 1 + word.count <= columns {
+                lines[lines.count - 1] += " " + word
+            } else {
+                lines.append(word)
+            }
+        }
+        let shown = lines.prefix(max(1, rows / 6))
+        return shown.enumerated().map { place, line in
+            place == shown.count - 1 && shown.count < lines.count ? truncated(line + "…", to: columns) : line
+        }.map { truncated($0, to: columns) }
     }
 
     private func table(
