@@ -92,6 +92,18 @@ import martlet
         #expect(sample.commands[0].figures[.p50] == 1 && sample.commands[0].figures[.operations] == 10)
     }
 
+    @Test func scansDoNotCountAmongANodesLatencies() {
+        func read(_ requests: Int) -> Metrics {
+            let text = [("read", "0.002"), ("scan", "9.0")].map { op, bound in
+                "martlet_client_request_seconds_bucket{op=\"\(op)\",le=\"\(bound)\"} \(requests)\n"
+            }.joined()
+            return Metrics("# TYPE martlet_client_request_seconds histogram\n" + text)
+        }
+        let sample = TopSample(reading(1, [("n1", read(0))]), reading(2, [("n1", read(20))]))
+        #expect(sample.nodes[0].figures[.p99].map { $0 < 2 } == true)
+        #expect(sample.commands.map(\.name) == ["(reads)", "(scans)"])
+    }
+
     @Test func ordersAndKeys() {
         let keys = TopSample.Column.allCases.map(TopView.key)
         #expect(Set(keys).count == keys.count && !keys.contains("q"))

@@ -80,7 +80,9 @@ package struct TopSample: Sendable {
         row.figures[.clients] = metrics.total("martlet_clients")
         row.figures[.compaction] = metrics.total("martlet_storage_compaction_pending_bytes")
         func latencies(_ family: String) -> Histogram? {
-            Histogram(metrics[family])?.since(Histogram(before?[family]))
+            // A scan may take as long as it likes.
+            func isOne(_ sample: Metrics.Sample) -> Bool { sample.label("op") != "scan" }
+            return Histogram(metrics[family], where: isOne)?.since(Histogram(before?[family], where: isOne))
         }
         set(&row, .p50, .p99, latencyFamilies.lazy.compactMap(latencies).first)
         row.figures[.sync] = latencies("martlet_storage_sync_seconds")?.quantile(0.99).map { $0 * 1_000 }
@@ -92,8 +94,10 @@ package struct TopSample: Sendable {
         return row
     }
 
-    /// What a coordinator needed for a read or write; else what commands took.
-    private static let latencyFamilies = ["martlet_request_seconds", "martlet_command_seconds"]
+    /// What reads and writes took; else what commands took.
+    private static let latencyFamilies = [
+        "martlet_client_request_seconds", "martlet_request_seconds", "martlet_command_seconds",
+    ]
 
     private static func set(_ row: inout Row, _ half: Column, _ most: Column, _ histogram: Histogram?) {
         row.figures[half] = histogram?.quantile(0.5).map { $0 * 1_000 }
@@ -122,11 +126,10 @@ package struct TopSample: Sendable {
                 row.figures[.errors, default: 0] += isError ? max(0, delta) / seconds : 0
                 rows[command] = row
             }
-            for family in latencyFamilies {
-                for (label, recent) in recent(metrics[family], since: then[family]) {
-                    histograms[label]?.add(recent)
-                    if histograms[label] == nil { histograms[label] = recent }
-                }
+            guard let family = latencyFamilies.last(where: { metrics[$0] != nil }) else { continue }
+            for (label, recent) in recent(metrics[family], since: then[family]) {
+                histograms[label]?.add(recent)
+                if histograms[label] == nil { histograms[label] = recent }
             }
         }
         for (name, histogram) in histograms {
