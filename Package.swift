@@ -49,7 +49,7 @@ let package = Package(
                 "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
-        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         program(
             "martlet-bench", at: "Benchmarks/martlet-bench",
