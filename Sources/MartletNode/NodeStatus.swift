@@ -13,15 +13,22 @@ package struct NodeStatus: Sendable {
         package var clockOffset: Interval?
         /// Whether this node's connection to it is usable; nil for itself.
         package var isLinked: Bool?
+        /// Smoothed time of a probe's ping and its ack; nil for itself, and until a probe was acknowledged.
+        package var roundTrip: Interval?
+        /// How long ago it last acknowledged a probe.
+        package var acknowledgedBefore: Interval?
 
         package init(
-            entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?, isLinked: Bool?
+            entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?,
+            isLinked: Bool?, roundTrip: Interval? = nil, acknowledgedBefore: Interval? = nil
         ) {
             self.entry = entry
             self.liveness = liveness
             self.ownsPercent = ownsPercent
             self.clockOffset = clockOffset
             self.isLinked = isLinked
+            self.roundTrip = roundTrip
+            self.acknowledgedBefore = acknowledgedBefore
         }
     }
 

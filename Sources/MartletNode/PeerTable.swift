@@ -13,6 +13,10 @@ struct PeerTable {
         var link: Link = .untried
         /// Smoothed time to answer a read; zero until it has answered one.
         var latency: Interval = .zero
+        /// Smoothed time of a probe's ping and its ack; nil until one came back.
+        var roundTrip: Interval?
+        /// When it last acknowledged a probe of ours.
+        var acknowledgedAt: Instant?
         var downSince: Instant?
         /// Its storage refused a merge: another one before this instant would be refused as well.
         var overloadedUntil: Instant?
@@ -28,6 +32,8 @@ struct PeerTable {
 
     private var all: [Peer]
     private var indexOfShort: [UInt64: PeerIndex]
+    /// How often the liveness of one of them has changed.
+    private(set) var livenessChanges: UInt64 = 0
     /// The highest storage epoch that each node has shown.
     var epochs: [NodeID: UInt64] = [:]
 
@@ -54,8 +60,21 @@ struct PeerTable {
         guard all.count < 4 * Limits.nodesMax, indexOfShort[id.short] == nil else { return nil }
         let index = PeerIndex(UInt16(all.count))
         all.append(Peer(id: id, name: name, address: address, liveness: liveness))
+        livenessChanges += 1
         indexOfShort[id.short] = index
         return index
+    }
+
+    mutating func setLiveness(_ index: PeerIndex, _ liveness: Liveness) {
+        if self[index].liveness != liveness { livenessChanges += 1 }
+        self[index].liveness = liveness
+    }
+
+    /// A probe was acknowledged: by an eighth of what differs, so that one slow packet says little.
+    mutating func noteRoundTrip(_ index: PeerIndex, _ taken: Interval, now: Instant) {
+        let known = self[index].roundTrip ?? taken
+        self[index].roundTrip = known + (taken - known) / 8
+        self[index].acknowledgedAt = now
     }
 
     /// Whether no other node is up.

@@ -33,6 +33,8 @@ package final class RedisServer {
     private var touched: ContiguousArray<RedisSession> = []
     private var touchedSpare: ContiguousArray<RedisSession> = []
 
+    var clusterViews = ClusterViewCache()
+
     /// As of `keyspacesRead`: asking the core costs an allocation, and definitions change only by an
     /// operator's act.
     private(set) var keyspaces: [KeyspaceDefinition]
@@ -52,7 +54,7 @@ package final class RedisServer {
 
     /// A session for a new connection; nil when there are `clients_max` already. Peer and local are
     /// `address:port`.
-    package func open(peer: String, local: String) -> RedisSession? {
+    package func open(peer: String, local: String, face: RedisFace = .single) -> RedisSession? {
         guard sessionCount < settings.clientsMax else {
             counters.clientsRefused += 1
             return nil
@@ -62,7 +64,7 @@ package final class RedisServer {
         places[place].generation &+= 1
         lastID += 1
         let base = UInt64(place) << 40 | UInt64(places[place].generation) << 8
-        let session = RedisSession(self, id: lastID, ticketBase: base, peer: peer, local: local)
+        let session = RedisSession(self, id: lastID, ticketBase: base, peer: peer, local: local, face: face)
         places[place].session = session
         sessionCount += 1
         counters.clientsAccepted += 1

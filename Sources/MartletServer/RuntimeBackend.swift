@@ -15,6 +15,7 @@ package final class RuntimeBackend: RedisBackend {
     package func submit(_ ticket: ClientTicket, _ request: ClientRequest) { runtime.submit(ticket, request) }
     package var keyspaces: [KeyspaceDefinition] { runtime.keyspaces }
     package func status() -> NodeStatus { runtime.status() }
+    package var topologyStamp: TopologyStamp { runtime.topologyStamp }
     package func placement(keyspace: UInt32) -> Placement? {
         runtime.placement(keyspace: keyspace)?.placement
     }

@@ -122,6 +122,7 @@ final class Harness {
         var settings = RedisSettings(
             nodeID: NodeID(hex: String(repeating: "ab", count: 20))!, nodeName: "n1", version: "0.1.0",
             address: Address(ip: IPAddress(v4: 127, 0, 0, 1), port: 7_379))
+        settings.clusterPort = 7_380
         change(&settings)
         server = RedisServer(backend, settings)
         backend.server = server

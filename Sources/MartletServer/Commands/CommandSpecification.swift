@@ -15,6 +15,10 @@ enum CommandCode: UInt8 {
     case ttl, pttl, expireTime, pexpireTime
     case expire, pexpire, expireAt, pexpireAt, persist
     case consistency, vget, vset, vdel
+    case clusterSlots, clusterShards, clusterNodes, clusterInfo, clusterMyID, clusterKeySlot, clusterLinks
+    case clusterReplicas, clusterFailureReports, clusterHelp, clusterRefused
+    /// READONLY, READWRITE, ASKING.
+    case clusterSwitch
     case martletStatus, martletRing, martletHints, martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
     case transaction

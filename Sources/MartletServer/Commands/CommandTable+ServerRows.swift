@@ -3,7 +3,7 @@
 
 extension CommandSpecification {
     /// Every command, in the order in which COMMAND and MARTLET HELP list them.
-    static let all = connection + server + data + own
+    static let all = connection + server + data + own + cluster
     /// Known only to be refused with a sentence of their own; COMMAND doesn't list them.
     static let refused = [
         transaction("multi", 1, "noscript loading stale fast allow_busy"),

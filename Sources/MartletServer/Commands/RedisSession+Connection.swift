@@ -46,7 +46,7 @@ extension RedisSession {
         if let user, user != Self.defaultUser { return refuse(Self.wrongPassword) }
         if let newName { name = newName }
         if let version { writer.version = version }
-        let (id, version_) = (Int64(id), writer.version)
+        let (id, version_, mode) = (Int64(id), writer.version, face.mode)
         answer { writer in
             writer.map(count: 7)
             for (name, value) in [("server", "redis"), ("version", Self.redisVersion)] {
@@ -57,7 +57,7 @@ extension RedisSession {
             writer.integer(Int64(version_.rawValue))
             writer.bulk("id")
             writer.integer(id)
-            for (name, value) in [("mode", "standalone"), ("role", "master")] {
+            for (name, value) in [("mode", mode), ("role", "master")] {
                 writer.bulk(name)
                 writer.bulk(value)
             }
@@ -102,6 +102,10 @@ extension RedisSession {
     func select(_ request: Request) {
         server.refreshKeyspaces()
         if let number = parseInteger(request[1]), Int64(Int32.min)...Int64(Int32.max) ~= number {
+            // A Redis Cluster has one database.
+            guard face == .single || number == 0 else {
+                return refuse("ERR SELECT is not allowed in cluster mode")
+            }
             guard (0..<Int64(server.keyspaces.count)).contains(number) else {
                 return refuse("ERR DB index is out of range")
             }

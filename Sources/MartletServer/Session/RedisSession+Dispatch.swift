@@ -93,6 +93,10 @@ extension RedisSession {
         case .martletHints: martletHints()
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)
+        case .clusterSlots, .clusterShards, .clusterNodes, .clusterInfo, .clusterMyID, .clusterKeySlot,
+            .clusterLinks, .clusterReplicas, .clusterFailureReports, .clusterHelp, .clusterRefused,
+            .clusterSwitch:
+            cluster(code, request)
         default: invariantBroken("\(table.rows[row].name) has nothing that carries it out")
         }
     }

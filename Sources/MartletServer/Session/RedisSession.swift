@@ -43,6 +43,7 @@ package final class RedisSession {
     let ticketBase: UInt64
     package let peer: String
     package let local: String
+    let face: RedisFace
     let began: Instant
     /// Refers to this session, until `close`.
     var connection: (any RedisConnection)?
@@ -89,13 +90,14 @@ package final class RedisSession {
     var lastActive: Instant
 
     init(
-        _ server: RedisServer, id: UInt64, ticketBase: UInt64, peer: String, local: String
+        _ server: RedisServer, id: UInt64, ticketBase: UInt64, peer: String, local: String, face: RedisFace
     ) {
         self.server = server
         self.id = id
         self.ticketBase = ticketBase
         self.peer = peer
         self.local = local
+        self.face = face
         backend = server.backend
         began = server.backend.now.monotonic
         lastActive = began

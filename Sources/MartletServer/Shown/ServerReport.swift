@@ -7,19 +7,19 @@ import MartletRESP
 extension RedisServer {
     /// Clients read some of Redis's settings before they begin; these are what holds here. Then the node's
     /// own.
-    var configuration: [RedisSettings.ConfigurationValue] {
+    func configuration(on face: RedisFace) -> [RedisSettings.ConfigurationValue] {
         let redis: [(String, String)] = [
             ("appendfsync", settings.syncsBeforeReply ? "always" : "everysec"),
             ("appendonly", "yes"),
             ("bind", "\(settings.address.ip)"),
             ("client-output-buffer-limit", "normal \(settings.clientOutputMax) 0 0"),
-            ("cluster-enabled", "no"),
+            ("cluster-enabled", face == .cluster ? "yes" : "no"),
             ("databases", "\(keyspaces.count)"),
             ("maxclients", "\(settings.clientsMax)"),
             ("maxmemory", "0"),
             ("maxmemory-policy", "noeviction"),
             ("notify-keyspace-events", ""),
-            ("port", "\(settings.address.port)"),
+            ("port", "\(settings.port(of: face))"),
             ("proto-max-bulk-len", "\(Limits.bulkBytesMax)"),
             ("requirepass", ""),
             ("save", ""),
@@ -34,20 +34,20 @@ extension RedisServer {
     ]
 
     /// INFO: the sections asked for, in the order in which Redis has them; unknown ones are left out.
-    func report(sections: [String]) -> String {
+    func report(sections: [String], on face: RedisFace) -> String {
         let isAll = sections.isEmpty || !Set(sections).isDisjoint(with: ["all", "default", "everything"])
         var blocks: [String] = []
         for section in Self.defaultSections where isAll || sections.contains(section) {
-            guard let lines = lines(section) else { continue }
+            guard let lines = lines(section, face) else { continue }
             let title = "# \(section.prefix(1).uppercased())\(section.dropFirst())\r\n"
             blocks.append(title + lines.map { "\($0):\($1)\r\n" }.joined())
         }
         return blocks.joined(separator: "\r\n")
     }
 
-    private func lines(_ section: String) -> [(String, String)]? {
+    private func lines(_ section: String, _ face: RedisFace) -> [(String, String)]? {
         switch section {
-        case "server": serverLines
+        case "server": serverLines(face)
         case "clients":
             [
                 ("connected_clients", "\(sessionCount)"), ("cluster_connections", "0"),
@@ -67,7 +67,7 @@ extension RedisServer {
             ]
         case "cpu", "modules", "keyspace": []
         case "errorstats": [("errorstat_total", "count=\(counters.errors)")]
-        case "cluster": [("cluster_enabled", "0")]
+        case "cluster": [("cluster_enabled", face == .cluster ? "1" : "0")]
         case "martlet": martletLines
         default: nil
         }
@@ -75,12 +75,12 @@ extension RedisServer {
 
     private var uptimeSeconds: Int64 { (backend.now.monotonic - began).milliseconds / 1_000 }
 
-    private var serverLines: [(String, String)] {
+    private func serverLines(_ face: RedisFace) -> [(String, String)] {
         [
-            ("redis_version", RedisSession.redisVersion), ("redis_mode", "standalone"),
+            ("redis_version", RedisSession.redisVersion), ("redis_mode", face.mode),
             ("martlet_version", settings.version), ("arch_bits", "\(Int.bitWidth)"),
             ("multiplexing_api", "libuv"), ("process_id", "\(getpid())"),
-            ("run_id", "\(settings.nodeID)"), ("tcp_port", "\(settings.address.port)"),
+            ("run_id", "\(settings.nodeID)"), ("tcp_port", "\(settings.port(of: face))"),
             ("server_time_usec", "\(backend.now.wall.microseconds)"),
             ("uptime_in_seconds", "\(uptimeSeconds)"), ("uptime_in_days", "\(uptimeSeconds / 86_400)"),
         ]
