@@ -128,7 +128,7 @@ final class Daemon {
                 onReply: { [unowned self] in server.complete($0, $1) },
                 onReport: { [log] in log.write($0) },
                 onStop: { [unowned self] in stopped($0) }))
-        server = RedisServer(RuntimeBackend(runtime), redisSettings())
+        server = RedisServer(RuntimeBackend(runtime), redisSettings(seed: seed ^ 0x6B65_7973))
         let ports = configuration.ports(of: own)
         for (port, face) in [(ports.redis, RedisFace.single), (ports.redisCluster, .cluster)] where port != 0 {
             faces.append(
@@ -142,7 +142,7 @@ final class Daemon {
         }
     }
 
-    private func redisSettings() -> RedisSettings {
+    private func redisSettings(seed: UInt64) -> RedisSettings {
         let ports = configuration.ports(of: own)
         var settings = RedisSettings(
             nodeID: folder.identity.node, nodeName: own.name, version: Version.text,
@@ -153,7 +153,7 @@ final class Daemon {
             clientOutputMax: configuration.requests.clientOutputMax,
             clockSkewMax: configuration.requests.clockSkewMax,
             syncsBeforeReply: configuration.storage.durability == .batch,
-            configuration: configuration.settingTexts)
+            configuration: configuration.settingTexts, randomSeed: seed)
         settings.clusterPort = ports.redisCluster
         return settings
     }

@@ -155,6 +155,75 @@ import Testing
         #expect(harness.ask(line, on: session) == reply)
     }
 
+    @Test func keysOfASlot() throws {
+        let (harness, session) = try Self.harness()
+        for line in ["SET {foo}1 a", "SET {foo}2 b", "SET foo c", "SET bar d"] { harness.ask(line) }
+        harness.ask("DEL {foo}1")
+        #expect(harness.ask("CLUSTER COUNTKEYSINSLOT 12182", on: session) == ":2|")
+        #expect(harness.ask("CLUSTER COUNTKEYSINSLOT 0", on: session) == ":0|")
+        let all = harness.ask("CLUSTER GETKEYSINSLOT 12182 10", on: session)
+        #expect(["*2|$3|foo|$6|{foo}2|", "*2|$6|{foo}2|$3|foo|"].contains(all))
+        #expect(
+            harness.ask("CLUSTER GETKEYSINSLOT 12182 1", on: session)
+                == "*1|" + (all.hasPrefix("*2|$3") ? "$3|foo|" : "$6|{foo}2|"))
+        #expect(harness.ask("CLUSTER GETKEYSINSLOT 12182 0", on: session) == "*0|")
+        for line in ["CLUSTER COUNTKEYSINSLOT 16384", "CLUSTER COUNTKEYSINSLOT -1"] {
+            #expect(harness.ask(line, on: session) == "-ERR Invalid slot|")
+        }
+        for line in ["CLUSTER GETKEYSINSLOT 5 -1", "CLUSTER GETKEYSINSLOT 16384 1"] {
+            #expect(harness.ask(line, on: session) == "-ERR Invalid slot or number of keys|")
+        }
+        for line in ["CLUSTER COUNTKEYSINSLOT x", "CLUSTER GETKEYSINSLOT 5 x"] {
+            #expect(harness.ask(line, on: session) == "-ERR value is not an integer or out of range|")
+        }
+        // Keys that share a token come together, and are still no more than were asked for.
+        harness.backend.token = { _ in Token.bounds(of: Slot(7)).lowerBound }
+        #expect(harness.ask("CLUSTER GETKEYSINSLOT 7 2", on: session).hasPrefix("*2|"))
+    }
+
+    /// The nodes' shares of the key space, asked one by one, make up the whole.
+    @Test func keysAreThoseOfTheMasterSlots() throws {
+        let (harness, session) = try Self.harness()
+        for number in 0..<200 { harness.ask("SET key:\(number) x") }
+        var total = 0
+        for node in 1...3 {
+            // What n1 shows when it is the only one alive of its slots, the two others in turn.
+            Self.show((1...3).map { $0 == 1 || $0 == node ? .up : .down }, harness)
+            let count = Int(harness.ask("DBSIZE", on: session).dropFirst().dropLast())
+            let keys = harness.ask("KEYS *", on: session)
+            #expect(keys.hasPrefix("*\(count ?? -1)|"))
+            if node == 1 { total = count ?? 0 }
+        }
+        #expect(total > 100 && total < 200)
+        #expect(harness.ask("DBSIZE") == ":200|")
+        Self.show([.up, .up, .up], harness)
+        var cursor = "0"
+        var seen: Set<String> = []
+        repeat {
+            let lines = harness.ask("SCAN \(cursor) COUNT 17", on: session).split(separator: "|")
+            cursor = String(lines[2])
+            seen.formUnion(lines.dropFirst(3).filter { $0.hasPrefix("key:") }.map(String.init))
+        } while cursor != "0"
+        let masters = harness.server.masterRanges()
+        #expect(seen == Set((0..<200).map { "key:\($0)" }.filter { key in
+            masters.contains { $0.contains(Token(key: Blob(key))) }
+        }))
+        #expect(harness.ask("RANDOMKEY", on: session).contains("key:"))
+    }
+
+    @Test func aNodeWithoutMasterSlotsHasNoKeys() throws {
+        let (harness, session) = try Self.harness()
+        harness.ask("SET a 1")
+        let ring = try Ring([ShownTests.entry(2), ShownTests.entry(3)])
+        harness.backend.placementShown = Placement(
+            ring: ring, keyspace: KeyspaceDefinition(id: 0, name: "default", stamp: 1, replication: .count(2)))
+        #expect(harness.ask("DBSIZE", on: session) == ":0|")
+        #expect(harness.ask("KEYS *", on: session) == "*0|")
+        #expect(harness.ask("SCAN 0", on: session) == "*2|$1|0|*0|")
+        #expect(harness.ask("RANDOMKEY", on: session) == "$-1|")
+        #expect(harness.ask("GET a", on: session) == "$1|1|")
+    }
+
     @Test func linksInBothProtocols() throws {
         let (harness, session) = try Self.harness(liveness: [.up, .up, .down])
         let link =

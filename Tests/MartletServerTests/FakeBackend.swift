@@ -78,6 +78,7 @@ final class FakeBackend: RedisBackend {
 
     private func carryOut(_ request: ClientRequest) -> ClientReply {
         if let failure = fails?(request) { return .failed(failure) }
+        if case .scan(let scan) = request.operation { return .scanned(page(scan, request.keyspace)) }
         let name = StorageName(keyspace: request.keyspace, key: request.key)
         guard case .put(let put) = request.operation else { return .read(records[name]) }
         let floor = max(clock.last, put.above?.time ?? .zero)
@@ -97,6 +98,30 @@ final class FakeBackend: RedisBackend {
         }
         records[name] = records[name].map { Record.join($0, record) } ?? record
         return .written(stamp)
+    }
+
+    /// Where a page ends although the range goes on, as it does where the owners change.
+    var borders: [Token] = (1..<8).map { Token(value: UInt64($0) << 61) }
+    /// The tokens of keys; a test can have keys share one.
+    var token: (Blob) -> Token = { Token(key: $0) }
+
+    private func page(_ scan: Scan, _ keyspace: UInt32) -> KeyPage {
+        let border = borders.first { $0 > scan.range.lowerBound && $0 <= scan.range.upperBound }
+        let live = records.compactMap { name, record -> (token: Token, key: Blob)? in
+            guard name.keyspace == keyspace, scan.range.contains(token(name.key)),
+                let view = try? RegisterView(record.span), view.isLive(now.wall)
+            else { return nil }
+            return (token(name.key), name.key)
+        }
+        let found = live.sorted { ($0.token, $0.key) < ($1.token, $1.key) }
+            .filter { each in border.map { each.token < $0 } ?? true }
+        guard case .keys(let about) = scan.wanted else {
+            return KeyPage(keys: [], count: found.count, next: border)
+        }
+        var end = min(about, found.count)
+        while end > 0, end < found.count, found[end].token == found[end - 1].token { end += 1 }
+        let next = end < found.count ? found[end].token : border
+        return KeyPage(keys: found[..<end].map(\.key), count: end, next: next)
     }
 
     // MARK: What is shown

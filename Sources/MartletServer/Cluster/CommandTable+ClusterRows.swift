@@ -30,6 +30,11 @@ extension CommandSpecification {
             .clusterKeySlot, "keyslot", 3, "key", "Returns the hash slot of the specified key",
             isSteady: true),
         shown(
+            .clusterCountKeys, "countkeysinslot", 3, "slot", "Return the number of keys in the specified hash slot",
+            isSteady: true),
+        shown(
+            .clusterGetKeys, "getkeysinslot", 4, "slot count", "Return key names in the specified hash slot"),
+        shown(
             .clusterLinks, "links", 2, "", "Returns a list of all TCP links to peer nodes in cluster",
             since: "7.0.0"),
         shown(

@@ -18,6 +18,8 @@ extension RedisSession {
             let id = server.settings.nodeID.description
             answer { $0.bulk(id) }
         case .clusterKeySlot: answerNumber(Int64(Slot(key: request[2]).index))
+        case .clusterCountKeys: countKeysInSlot(request)
+        case .clusterGetKeys: keysInSlot(request)
         case .clusterLinks: clusterLinks()
         case .clusterReplicas:
             guard clusterNode(request[2]) != nil else { return }
@@ -43,6 +45,24 @@ extension RedisSession {
             return nil
         }
         return node
+    }
+
+    // MARK: Keys of a slot
+
+    /// Of all the keys that the slot has, whoever owns it: every node can tell.
+    private func countKeysInSlot(_ request: Request) {
+        guard let number = integer(request[2]) else { return }
+        guard (0..<Int64(Limits.slots)).contains(number) else { return refuse("ERR Invalid slot") }
+        startWalk(.size, ranges: [Token.bounds(of: Slot(Int(number)))])
+    }
+
+    private func keysInSlot(_ request: Request) {
+        guard let number = integer(request[2]), let count = integer(request[3]) else { return }
+        guard (0..<Int64(Limits.slots)).contains(number), count >= 0 else {
+            return refuse("ERR Invalid slot or number of keys")
+        }
+        if count == 0 { return answer { $0.array(count: 0) } }
+        startWalk(.some(count: Int(count)), ranges: [Token.bounds(of: Slot(Int(number)))])
     }
 
     // MARK: Topology
