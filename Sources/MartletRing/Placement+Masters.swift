@@ -69,7 +69,9 @@ package struct MasterPreference: Sendable {
             for range in largestFirst where ranges[range].owners.count > place {
                 let order = orders[range]
                 let former = UInt32(order[place - 1]) << 16
-                func load(_ ordinal: Int) -> Int { slots[ordinal] + taken[former | UInt32(ordinal), default: 0] }
+                func load(_ ordinal: Int) -> Int {
+                    slots[ordinal] + taken[former | UInt32(ordinal), default: 0]
+                }
                 let rest = ranges[range].owners.array.filter { !order.contains($0) }
                 guard let next = rest.min(by: { load($0) < load($1) }) else { continue }
                 taken[former | UInt32(next), default: 0] += ranges[range].count

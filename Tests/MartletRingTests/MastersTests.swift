@@ -62,7 +62,7 @@ import Testing
     }
 
     /// Rings of nodes with random tokens, in zones, of any number of copies; nodes die and return at random.
-    @Test(arguments: UInt64(1)...20)
+    @Test(arguments: UInt64(1)...8)
     func onlyTheSlotsOfTheDeadMove(seed: UInt64) throws {
         var world = RingWorld(seed: seed)
         let nodes = 1 + world.random.below(12)
@@ -74,7 +74,7 @@ import Testing
         #expect(preference.masters { _ in true } == MasterPreference(placement).masters { _ in true })
         var isLive = [Bool](repeating: true, count: placement.members.count)
         var before = preference.masters { isLive[$0] }
-        for step in 0..<30 {
+        for step in 0..<15 {
             let changed = world.random.below(isLive.count)
             isLive[changed].toggle()
             let after = preference.masters { isLive[$0] }

@@ -30,7 +30,8 @@ extension CommandSpecification {
             .clusterKeySlot, "keyslot", 3, "key", "Returns the hash slot of the specified key",
             isSteady: true),
         shown(
-            .clusterCountKeys, "countkeysinslot", 3, "slot", "Return the number of keys in the specified hash slot",
+            .clusterCountKeys, "countkeysinslot", 3, "slot",
+            "Return the number of keys in the specified hash slot",
             isSteady: true),
         shown(
             .clusterGetKeys, "getkeysinslot", 4, "slot count", "Return key names in the specified hash slot"),
@@ -43,9 +44,6 @@ extension CommandSpecification {
         shown(
             .clusterReplicas, "slaves", 3, "node-id", "List replica nodes: there are only masters",
             "admin stale"),
-        shown(
-            .clusterFailureReports, "count-failure-reports", 3, "node-id",
-            "Return whether this node doubts that another one lives", "admin stale"),
         CommandSpecification(
             .clusterHelp, "cluster|help", 2, "loading stale", group: "cluster", since: "5.0.0", "",
             "Show helpful text about the different subcommands"),

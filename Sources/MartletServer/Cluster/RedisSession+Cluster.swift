@@ -22,11 +22,11 @@ extension RedisSession {
         case .clusterGetKeys: keysInSlot(request)
         case .clusterLinks: clusterLinks()
         case .clusterReplicas:
-            guard clusterNode(request[2]) != nil else { return }
+            let id = Blob(copying: request[2])
+            guard server.clusterView().nodes.contains(where: { Blob($0.id.description) == id }) else {
+                return refuse(Array("ERR Unknown node ".utf8) + id.bytes)
+            }
             answer { $0.array(count: 0) }
-        case .clusterFailureReports:
-            guard let node = clusterNode(request[2]) else { return }
-            answerNumber(node.liveness == .up ? 0 : 1)
         case .clusterHelp: help(of: row)
         case .clusterRefused:
             let name = table.rows[row].name.uppercased().replacing("|", with: " ")
@@ -35,16 +35,6 @@ extension RedisSession {
                     + "answers for every key (MARTLET RING and MARTLET STATUS show who owns what)")
         default: invariantBroken("\(table.rows[row].name) is no command about the cluster")
         }
-    }
-
-    /// The node with that id; nil when there is none, which is then answered.
-    private func clusterNode(_ argument: RawSpan) -> ClusterView.Node? {
-        let id = Blob(copying: argument)
-        guard let node = server.clusterView().nodes.first(where: { Blob($0.id.description) == id }) else {
-            refuse(Array("ERR Unknown node ".utf8) + id.bytes)
-            return nil
-        }
-        return node
     }
 
     // MARK: Keys of a slot

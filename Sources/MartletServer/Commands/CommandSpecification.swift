@@ -21,7 +21,7 @@ enum CommandCode: UInt8 {
     case time, wait
     case consistency, vget, vset, vdel
     case clusterSlots, clusterShards, clusterNodes, clusterInfo, clusterMyID, clusterKeySlot, clusterLinks
-    case clusterCountKeys, clusterGetKeys, clusterReplicas, clusterFailureReports, clusterHelp, clusterRefused
+    case clusterCountKeys, clusterGetKeys, clusterReplicas, clusterHelp, clusterRefused
     /// READONLY, READWRITE, ASKING.
     case clusterSwitch
     case martletStatus, martletRing, martletHints, martletMetrics, martletHelp

@@ -113,7 +113,7 @@ extension RedisSession {
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)
         case .clusterSlots, .clusterShards, .clusterNodes, .clusterInfo, .clusterMyID, .clusterKeySlot,
-            .clusterLinks, .clusterCountKeys, .clusterGetKeys, .clusterReplicas, .clusterFailureReports, .clusterHelp, .clusterRefused,
+            .clusterLinks, .clusterCountKeys, .clusterGetKeys, .clusterReplicas, .clusterHelp, .clusterRefused,
             .clusterSwitch:
             cluster(code, request)
         default: invariantBroken("\(table.rows[row].name) has nothing that carries it out")
