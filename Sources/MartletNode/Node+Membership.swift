@@ -130,7 +130,7 @@ extension Node {
         switch member.liveness {
         case .up:
             peers[index].downSince = nil
-            if peers[index].link == .down { peers[index].link = .untried }
+            if peers[index].link == .down { peers.setLink(index, .untried) }
             effects.append(.report(.peerUp(name: name)))
             hastenJudgement(by: index)
         case .suspect: effects.append(.report(.peerSuspect(name: name)))

@@ -32,7 +32,7 @@ struct PeerTable {
 
     private var all: [Peer]
     private var indexOfShort: [UInt64: PeerIndex]
-    /// How often the liveness of one of them has changed.
+    /// How often the liveness of one of them, or whether it is reachable, has changed.
     private(set) var livenessChanges: UInt64 = 0
     /// The highest storage epoch that each node has shown.
     var epochs: [NodeID: UInt64] = [:]
@@ -68,6 +68,11 @@ struct PeerTable {
     mutating func setLiveness(_ index: PeerIndex, _ liveness: Liveness) {
         if self[index].liveness != liveness { livenessChanges += 1 }
         self[index].liveness = liveness
+    }
+
+    mutating func setLink(_ index: PeerIndex, _ link: Link) {
+        if (self[index].link == .down) != (link == .down) { livenessChanges += 1 }
+        self[index].link = link
     }
 
     /// A probe was acknowledged: by an eighth of what differs, so that one slow packet says little.

@@ -1,8 +1,8 @@
-/// What the shown topology of the cluster depends on: equal stamps of one node mean that the ring, and what
-/// the node believes of its peers' liveness, are as they were.
+/// What the shown topology of the cluster depends on: equal stamps of one node mean that the ring, what the
+/// node believes of its peers' liveness, and whom it reaches, are as they were.
 package struct TopologyStamp: Hashable, Sendable {
     package var ringDigest: UInt64
-    /// Changes of liveness since the start.
+    /// Changes of anybody's liveness or reachability since the start.
     package var livenessChanges: UInt64
 
     package init(ringDigest: UInt64, livenessChanges: UInt64) {

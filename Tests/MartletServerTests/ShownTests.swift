@@ -22,7 +22,7 @@ import Testing
         harness.backend.statusShown.members = (1...2).map {
             NodeStatus.Member(
                 entry: entry($0), liveness: $0 == 1 ? .up : .suspect, ownsPercent: 200 / 3.0,
-                clockOffset: $0 == 1 ? .zero : .microseconds(-1_234), isLinked: nil)
+                clockOffset: $0 == 1 ? .zero : .microseconds(-1_234), isLinked: nil, isReachable: true)
         }
         let ring = try Ring((1...3).map(entry))
         harness.backend.placementShown = Placement(

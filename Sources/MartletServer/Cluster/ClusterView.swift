@@ -8,7 +8,10 @@ import MartletRing
 ///
 /// The slots are those of the first keyspace, whatever a session has selected: a cluster has one map of its
 /// slots. Keyspaces with another replication factor are answered by the same nodes, perhaps with one hop
-/// more. A node that serves no cluster clients (port 0) isn't shown and is nobody's master, unless no other
+/// more. A master is a node that this one reaches: one that isn't held dead, and whose connection has not just
+/// broken. A process that is killed breaks it at once, while gossip takes seconds to be sure of a death; by
+/// then clients would have used up their retries on it. A node that is wrongly passed over costs its slots a
+/// hop, nothing more, since any node answers for any key. A node that serves no cluster clients (port 0) isn't shown and is nobody's master, unless no other
 /// node owns the slot: that slot is then not covered.
 struct ClusterView {
     struct Node {
@@ -20,6 +23,7 @@ struct ClusterView {
         let epoch: UInt64
         let liveness: Liveness
         let isSelf: Bool
+        let isReachable: Bool
         /// First and last slots, ascending.
         fileprivate(set) var ranges: [ClosedRange<Int>] = []
 
@@ -57,7 +61,7 @@ struct ClusterView {
         guard isFormed, let placement, let preference else { return }
         let nodeOfMember = placement.members.map { member in nodes.firstIndex { $0.id == member.id } }
         let masters = preference.masters { ordinal in
-            nodeOfMember[ordinal].map { nodes[$0].isSelf || !nodes[$0].hasFailed } ?? false
+            nodeOfMember[ordinal].map { nodes[$0].isReachable } ?? false
         }
         for range in masters.ranges {
             guard let node = nodeOfMember[range.master] else { continue }
@@ -87,6 +91,7 @@ extension ClusterView.Node {
         epoch = entry.incarnation
         liveness = entry.id == own ? .up : member.liveness
         isSelf = entry.id == own
+        isReachable = isSelf || member.isReachable
     }
 }
 

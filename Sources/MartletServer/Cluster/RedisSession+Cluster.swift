@@ -126,7 +126,7 @@ extension RedisSession {
                 }
             // Redis's own line shows no pong of itself either.
             let pong = acknowledged[node.id].flatMap { $0 }.map { now - $0.milliseconds } ?? 0
-            let link = node.hasFailed ? "disconnected" : "connected"
+            let link = node.isReachable ? "connected" : "disconnected"
             let slots = node.ranges.map { range in
                 range.count == 1 ? " \(range.lowerBound)" : " \(range.lowerBound)-\(range.upperBound)"
             }.joined()
