@@ -125,6 +125,10 @@ package enum Limits {
     /// After so long without a byte the system asks whether the client is still there. (Redis:
     /// tcp-keepalive.)
     package static let clientKeepAlive = Interval.minutes(5)
+    /// INFO's commands a second are of at least so long.
+    package static let rateSampleMin = Interval.milliseconds(100)
+    /// At most one log line of bad input of clients in this time, however much of it there is.
+    package static let badInputLogInterval = Interval.minutes(1)
     /// How long a session goes by a keyspace's definition before it looks again.
     package static let keyspaceAgeMax = Interval.milliseconds(100)
 

@@ -23,7 +23,8 @@ package struct NodeStatus: Sendable {
 
         package init(
             entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?,
-            isLinked: Bool?, isReachable: Bool, roundTrip: Interval? = nil, acknowledgedBefore: Interval? = nil
+            isLinked: Bool?, isReachable: Bool, roundTrip: Interval? = nil,
+            acknowledgedBefore: Interval? = nil
         ) {
             self.entry = entry
             self.liveness = liveness

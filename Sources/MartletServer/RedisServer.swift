@@ -16,9 +16,17 @@ package final class RedisServer {
     package let backend: any RedisBackend
     package let settings: RedisSettings
     package internal(set) var counters = CommandCounters()
+    var requests = RequestCounters()
     /// The counters when INFO's were last reset.
     private(set) var baseline = CommandCounters()
+    private(set) var baselineRequests = RequestCounters()
+    private var rate = 0.0
+    private var rateSampled = Instant.zero
+    private var rateTotal: UInt64 = 0
     let began: Instant
+    /// Hears what an operator should, of each kind at most once in `Limits.badInputLogInterval`.
+    package var onReport: (ClientReport) -> Void = { _ in }
+    private var reported: [Instant?] = [nil, nil, nil]
     /// Where RANDOMKEY begins to look.
     var random: Random
 
@@ -47,6 +55,7 @@ package final class RedisServer {
         self.backend = backend
         self.settings = settings
         began = backend.now.monotonic
+        rateSampled = began
         random = Random(seed: settings.randomSeed)
         keyspaces = backend.keyspaces
         keyspacesRead = began
@@ -60,6 +69,7 @@ package final class RedisServer {
     package func open(peer: String, local: String, face: RedisFace = .single) -> RedisSession? {
         guard sessionCount < settings.clientsMax else {
             counters.clientsRefused += 1
+            tell(.tooManyClients(peer: peer))
             return nil
         }
         let place = freePlaces.popLast() ?? places.count
@@ -103,6 +113,13 @@ package final class RedisServer {
         session.complete(Int(ticket.number & 0xFF), reply)
     }
 
+    func tell(_ report: ClientReport) {
+        let now = backend.now.monotonic
+        if let last = reported[report.kind], now - last < Limits.badInputLogInterval { return }
+        reported[report.kind] = now
+        onReport(report)
+    }
+
     // MARK: Flushing
 
     func touch(_ session: RedisSession) {
@@ -137,6 +154,12 @@ package final class RedisServer {
         return index < keyspaces.count ? keyspaces[index].ttl : .zero
     }
 
+    /// The level of requests that don't say theirs.
+    func level(of kind: AskedRequest.Kind, _ index: Int) -> ConsistencyLevel {
+        guard index < keyspaces.count else { return .quorum }
+        return kind == .write ? keyspaces[index].write : keyspaces[index].read
+    }
+
     func refreshKeyspaces() {
         let now = backend.now.monotonic
         guard now - keyspacesRead >= Limits.keyspaceAgeMax else { return }
@@ -144,9 +167,23 @@ package final class RedisServer {
         keyspacesRead = now
     }
 
+    /// Of the commands since INFO last asked, so that a program that polls it sees the rate between its polls.
+    func sampleRate() -> Double {
+        let now = backend.now.monotonic
+        if now - rateSampled >= Limits.rateSampleMin {
+            rate = Double(counters.total - rateTotal) / (now - rateSampled).seconds
+            rateSampled = now
+            rateTotal = counters.total
+        }
+        return rate
+    }
+
     /// CONFIG RESETSTAT: INFO counts from here; the metrics go on, since a scraper takes a fall for a
     /// restart.
-    func resetStatistics() { baseline = counters }
+    func resetStatistics() {
+        baseline = counters
+        baselineRequests = requests
+    }
 
     /// For tests: what must hold between calls.
     package func checkInvariants() {

@@ -129,8 +129,10 @@ final class Daemon {
                 onReport: { [log] in log.write($0) },
                 onStop: { [unowned self] in stopped($0) }))
         server = RedisServer(RuntimeBackend(runtime), redisSettings(seed: seed ^ 0x6B65_7973))
+        server.onReport = { [log] in log.write($0) }
         let ports = configuration.ports(of: own)
-        for (port, face) in [(ports.redis, RedisFace.single), (ports.redisCluster, .cluster)] where port != 0 {
+        for (port, face) in [(ports.redis, RedisFace.single), (ports.redisCluster, .cluster)] where port != 0
+        {
             faces.append(
                 try RedisListener(loop, Address(ip: own.address, port: port), server: server, face: face))
         }

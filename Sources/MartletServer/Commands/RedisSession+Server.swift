@@ -45,7 +45,7 @@ extension RedisSession {
 
     func info(_ request: Request) {
         let sections = (1..<max(1, request.count)).map { text(request[$0]).lowercased() }
-        let report = server.report(sections: sections, on: face)
+        let report = ServerReport(server: server, face: face).text(sections: sections)
         answer { $0.verbatim(Blob(report)) }
     }
 

@@ -9,7 +9,7 @@ extension RedisSession {
         skipsNextReply = false
         guard let command = table.row(request[0]) else {
             row = CommandCounters.noRow
-            return refuse(unknownCommand(request))
+            return endHTTP(request) ? () : refuse(unknownCommand(request))
         }
         row = command
         let entry = table.entries[command]
@@ -21,6 +21,8 @@ extension RedisSession {
         }
         let chosen = table.entries[row]
         guard chosen.takes(request.count) else {
+            server.counters.countRejected(row)
+            if endHTTP(request) { return }
             return refuse("ERR wrong number of arguments for '\(table.rows[row].name)' command")
         }
         switch chosen.code {
@@ -113,7 +115,8 @@ extension RedisSession {
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)
         case .clusterSlots, .clusterShards, .clusterNodes, .clusterInfo, .clusterMyID, .clusterKeySlot,
-            .clusterLinks, .clusterCountKeys, .clusterGetKeys, .clusterReplicas, .clusterHelp, .clusterRefused,
+            .clusterLinks, .clusterCountKeys, .clusterGetKeys, .clusterReplicas, .clusterHelp,
+            .clusterRefused,
             .clusterSwitch:
             cluster(code, request)
         default: invariantBroken("\(table.rows[row].name) has nothing that carries it out")

@@ -17,6 +17,7 @@ extension RedisSession {
         if writer.bytes.count != before || state == .closing { server.touch(self) }
         if unsentBytes + heldBytes > server.settings.clientOutputMax {
             server.counters.cutForOutput += 1
+            server.tell(.cut(peer: peer))
             cut()
         }
     }
@@ -28,16 +29,17 @@ extension RedisSession {
             return
         }
         let row = Int(command.row)
+        let taken = backend.now.monotonic - command.began
         if let parts = command.parts {
             for record in parts.records { heldBytes -= record?.count ?? 0 }
             if let failure = parts.failure {
                 let text = FailureText.text(failure, parts, named: server.settings.nodeName)
-                server.counters.count(row, CommandOutcome(failure))
+                server.counters.count(row, CommandOutcome(failure), taking: taken)
                 if !command.isMuted { writer.error(text) }
                 return
             }
         }
-        server.counters.count(row, .done)
+        server.counters.count(row, .done, taking: taken)
         if !command.isMuted { writeResult(command) }
     }
 

@@ -54,6 +54,7 @@ package final class RedisSession {
     private var isParsing = false
     /// Whether a request may be waiting in the input because there was no room for it.
     package private(set) var isBlocked = false
+    private var hasSpoken = false
     /// The client will send nothing more.
     private var hasInputEnded = false
     private(set) var state = State.open
@@ -119,6 +120,10 @@ package final class RedisSession {
         guard state == .open else { return }
         server.counters.bytesRead += UInt64(bytes.byteCount)
         lastActive = backend.now.monotonic
+        if !hasSpoken {
+            hasSpoken = true
+            if endTLS(bytes) { return }
+        }
         isBlocked = false
         isParsing = true
         do {
@@ -259,7 +264,7 @@ package final class RedisSession {
         commands.append(
             PendingCommand(
                 shape: shape, protocolVersion: writer.version, isMuted: isMuted, row: Int32(row),
-                outstanding: Int32(outstanding), bytes: bytes, parts: parts))
+                began: backend.now.monotonic, outstanding: Int32(outstanding), bytes: bytes, parts: parts))
         return sequence
     }
 
