@@ -125,10 +125,11 @@ struct ServerReport {
             [(name, "\(bytes)"), (name + "_human", Self.human(bytes))]
         }
         var lines: [(String, String)] = []
-        if let resident = backend.usage().residentBytes {
+        let resident = backend.usage().residentBytes
+        if let resident {
             lines += both("used_memory", resident) + both("used_memory_rss", resident)
         }
-        lines += both("used_memory_peak", Self.usage(of: .process).ru_maxrss * 1_024)
+        lines += both("used_memory_peak", max(resident ?? 0, Self.usage(of: .process).ru_maxrss * 1_024))
         lines += both("total_system_memory", sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
         let clients = server.sessions.reduce(0) { $0 + $1.unsentBytes + $1.heldBytes }
         return lines + both("maxmemory", 0) + [
