@@ -118,6 +118,8 @@ package enum Limits {
     package static let clientCommandsMax = 1_024
     /// Replies that a client hasn't read, above which its further commands wait.
     package static let clientOutputPauseBytes = 1 << 20
+    /// What CONFIG SET takes for `client_output_max`; as in cluster.yaml.
+    package static let clientOutputMaxRange = (64 << 10)...(4 << 30)
     /// A name that a client gives itself.
     package static let clientNameBytesMax = 1_024
     /// A deadline that a client may ask for.

@@ -129,6 +129,9 @@ final class Daemon {
                 onReport: { [log] in log.write($0) },
                 onStop: { [unowned self] in stopped($0) }))
         server = RedisServer(RuntimeBackend(runtime), redisSettings(seed: seed ^ 0x6B65_7973))
+        server.logLevel = LogLevelSetting(
+            get: { [log] in log.level.name },
+            set: { [log] name in if let level = LogLevel(name: name) { log.level = level } })
         let ports = configuration.ports(of: own)
         if ports.redis != 0 {
             redis = try RedisListener(loop, Address(ip: own.address, port: ports.redis), server: server)

@@ -3,31 +3,8 @@ import MartletBase
 import MartletNode
 import MartletRESP
 
-/// What INFO and CONFIG GET show.
+/// What INFO shows.
 extension RedisServer {
-    /// Clients read some of Redis's settings before they begin; these are what holds here. Then the node's
-    /// own.
-    var configuration: [RedisSettings.ConfigurationValue] {
-        let redis: [(String, String)] = [
-            ("appendfsync", settings.syncsBeforeReply ? "always" : "everysec"),
-            ("appendonly", "yes"),
-            ("bind", "\(settings.address.ip)"),
-            ("client-output-buffer-limit", "normal \(settings.clientOutputMax) 0 0"),
-            ("cluster-enabled", "no"),
-            ("databases", "\(keyspaces.count)"),
-            ("maxclients", "\(settings.clientsMax)"),
-            ("maxmemory", "0"),
-            ("maxmemory-policy", "noeviction"),
-            ("notify-keyspace-events", ""),
-            ("port", "\(settings.address.port)"),
-            ("proto-max-bulk-len", "\(Limits.bulkBytesMax)"),
-            ("requirepass", ""),
-            ("save", ""),
-            ("timeout", "0"),
-        ]
-        return redis.map { RedisSettings.ConfigurationValue($0, $1) } + settings.configuration
-    }
-
     private static let defaultSections = [
         "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats",
         "cluster", "keyspace", "martlet",
