@@ -48,8 +48,8 @@ let package = Package(
         tests(
             "MartletServerTests",
             [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletServer",
-                "MartletVersions", "RealRedis",
+                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
+                "MartletServer", "MartletVersions", "RealRedis",
             ]),
 
         // Floor 5: the real world, and the simulated one.

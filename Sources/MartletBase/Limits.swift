@@ -71,6 +71,25 @@ package enum Limits {
     /// Merges and reads that a replica has under way for its peers.
     package static let replicaRequestsMax = 65_536
 
+    // MARK: Scans
+    /// Pages that a coordinator makes at once, and parts of pages that a replica makes.
+    package static let scansMax = 64
+    package static let replicaScansMax = 256
+    /// Keys that one page holds, or one replica lists at a time: then the next token begins a new one.
+    package static let scanKeysMax = 1_000
+    package static let scanKeyBytesMax = 256 << 10
+    /// What a replica's list may come to when many large keys share its last token.
+    package static let scanAnswerBytesMax = 8 << 20
+    /// Records that a replica passes for one list, or for one count, live or not.
+    package static let scanPassedMax = 16_000
+    /// Questions to replicas for one page, those on a newer placement included; answers tell them apart by
+    /// six bits.
+    package static let scanStepsMax = 60
+    /// After so long a page goes to the client as it is.
+    package static let scanPageTimeMax = Interval.milliseconds(200)
+    /// Keys in doubt that a page has read at once.
+    package static let scanReadsMax = 32
+
     // MARK: Gossip
     /// Members known, dead ones and those that left included.
     package static let gossipMembersMax = 2 * nodesMax
@@ -118,6 +137,8 @@ package enum Limits {
     package static let clientCommandsMax = 1_024
     /// Replies that a client hasn't read, above which its further commands wait.
     package static let clientOutputPauseBytes = 1 << 20
+    /// What CONFIG SET takes for `client_output_max`; as in cluster.yaml.
+    package static let clientOutputMaxRange = (64 << 10)...(4 << 30)
     /// A name that a client gives itself.
     package static let clientNameBytesMax = 1_024
     /// A deadline that a client may ask for.
@@ -178,6 +199,8 @@ package enum Limits {
         invariant(
             frameBytesMax >= keyBytesMax + valueBytesMax + recordOverheadMax,
             "a frame must hold one record of the largest size")
+        invariant(frameBytesMax >= scanAnswerBytesMax + keyBytesMax, "a frame must hold a replica's list")
+        invariant(scanStepsMax < 64, "a step's number has six bits")
         invariant(frameBytesMax < Int(Int32.max), "a frame's length is a positive 32-bit number")
         invariant(replicationFactorMax <= nodesMax, "more copies than nodes")
         invariant(gossipMembersMax >= nodesMax, "gossip must know every node of the ring")

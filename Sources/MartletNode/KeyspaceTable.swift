@@ -8,6 +8,8 @@ struct KeyspaceTable {
         /// For each slot its place in `sets`. Empty until the ring has formed.
         var setOfSlot: [UInt16] = []
         var sets: [ReplicaSet] = []
+        /// The last slot of each of them: a set is of consecutive slots.
+        var lastSlots: [Slot] = []
         var placement: Placement?
         /// How long reads take at this coordinator: what speculation waits for.
         var readLatency = LatencyWindow()
@@ -50,5 +52,33 @@ struct KeyspaceTable {
     func replicas(_ index: Int, of slot: Slot) -> ReplicaSet? {
         guard !all[index].setOfSlot.isEmpty else { return nil }
         return all[index].sets[Int(all[index].setOfSlot[Int(slot.index)])]
+    }
+
+    /// Consecutive slots that are owned by the same nodes, though each node's place may differ.
+    struct Run {
+        let last: Slot
+        /// The places as the first slot has them.
+        let replicas: ReplicaSet
+        /// Covers what the digests of all the slots do.
+        let digest: UInt64
+    }
+
+    /// The longest run from one slot to another at most; nil while the ring forms.
+    func run(_ index: Int, from first: Slot, through bound: Slot) -> Run? {
+        guard !all[index].setOfSlot.isEmpty else { return nil }
+        var set = Int(all[index].setOfSlot[Int(first.index)])
+        let replicas = all[index].sets[set]
+        let owners = replicas.peers.sorted()
+        var writer = ByteWriter()
+        while true {
+            writer.u64(all[index].sets[set].digest)
+            let last = all[index].lastSlots[set]
+            set += 1
+            if last >= bound || set == all[index].sets.count || all[index].sets[set].peers.sorted() != owners
+            {
+                return Run(
+                    last: min(last, bound), replicas: replicas, digest: XXH3.hash(writer.bytes.span.bytes))
+            }
+        }
     }
 }

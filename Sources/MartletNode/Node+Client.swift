@@ -19,8 +19,12 @@ extension Node {
             effects.append(.reply(ticket, .failed(.noSuchKeyspace(request.keyspace))))
             return
         }
-        guard reads.count + writes.count < configuration.inFlightMax else {
+        guard inFlight < configuration.inFlightMax else {
             refuseOverload(ticket, "in_flight_max")
+            return
+        }
+        if case .scan(let scan) = request.operation {
+            startScan(ticket, request, scan, index)
             return
         }
         invariant(
@@ -33,9 +37,9 @@ extension Node {
         }
         switch request.operation {
         case .getLocal: getLocal(ticket, request, token)
-        case .get: startRead(ticket, request, index, token, replicas)
+        case .get: startRead(.client(ticket), request, index, token, replicas)
         case .put(let put): startWrite(ticket, request, put, index, token, replicas)
-        case .scan: effects.append(.reply(ticket, .failed(.stopping)))
+        case .scan: invariantBroken("a scan has no key")
         }
     }
 
@@ -52,7 +56,7 @@ extension Node {
             peers: [PeerTable.own], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
             dataCenters: [0])
         var read = ReadOperation(
-            ticket: ticket, keyspace: request.keyspace, level: .one, key: request.key, token: token,
+            asker: .client(ticket), keyspace: request.keyspace, level: .one, key: request.key, token: token,
             began: now.monotonic, deadline: deadline,
             replicas: itself, requirement: itself.requirement(.one))
         read.asked = .only(0)

@@ -445,11 +445,13 @@ extension Node {
             let factors = DataCenterFactors(definition.replication, number: number)
             let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
             var sets: [ReplicaSet] = []
+            var lastSlots: [Slot] = []
             var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
             for range in placement.ranges {
                 for slot in Int(range.first.index)...Int(range.last.index) {
                     setOfSlot[slot] = UInt16(sets.count)
                 }
+                lastSlots.append(range.last)
                 let owners = range.owners.indices.map { members[range.owners[$0]] }
                 sets.append(
                     ReplicaSet(
@@ -459,6 +461,7 @@ extension Node {
             }
             keyspaces[index].placement = placement
             keyspaces[index].sets = sets
+            keyspaces[index].lastSlots = lastSlots
             keyspaces[index].setOfSlot = setOfSlot
         }
     }

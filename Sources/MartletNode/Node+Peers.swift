@@ -74,6 +74,7 @@ extension Node {
         switch message {
         case .merge(let request): mergeAsked(link, peer, request)
         case .read(let request): readAsked(link, peer, request)
+        case .scan(let request): scanAsked(link, peer, request)
         case .mergeAnswer(let answer):
             let number = RequestNumber(bits: answer.request)
             if let place = placeOf(peer, number) { mergeAnswered(number, place, answer.outcome) }
@@ -82,6 +83,9 @@ extension Node {
             if number.kind == .read, let place = placeOf(peer, number) {
                 readAnswered(number, place, answer.outcome)
             }
+        case .scanAnswer(let answer):
+            let number = RequestNumber(bits: answer.request)
+            if let place = placeOf(peer, number) { scanAnswered(number, place, answer.outcome) }
         case .view(let view): viewCame(peer, view)
         case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
         case .hello, .farewell:
@@ -100,6 +104,8 @@ extension Node {
         switch number.kind {
         case .write: writes.contains(number) ? writes[number.index].replicas.place(of: peer) : nil
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
+        case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
+        case nil: nil
         }
     }
 
@@ -122,6 +128,8 @@ extension Node {
     /// No answer under way will come from this peer.
     mutating func forgetAnswers(of peer: PeerIndex) {
         for index in writes.indices { writeLost(index, peer) }
-        for index in reads.indices { readLost(index, peer) }
+        // A read that fails may end a scan, and with it the scan's other reads.
+        for index in reads.indices where reads.isInUse(index) { readLost(index, peer) }
+        for index in scans.indices { scanLost(index, peer) }
     }
 }

@@ -10,12 +10,13 @@ import MartletWire
 /// what this read shows are N - R + 1, and every later read meets one of them.
 extension Node {
     mutating func startRead(
-        _ ticket: ClientTicket, _ request: ClientRequest, _ index: Int, _ token: Token, _ replicas: ReplicaSet
+        _ asker: ReadOperation.Asker, _ request: ClientRequest, _ index: Int, _ token: Token,
+        _ replicas: ReplicaSet
     ) {
         metrics.reads += 1
         let level = request.level ?? keyspaces[index].definition.read
         guard level != .any else {
-            effects.append(.reply(ticket, .failed(.badLevel(level))))
+            answer(asker, .failed(.badLevel(level)))
             return
         }
         let requirement = replicas.requirement(level)
@@ -23,13 +24,14 @@ extension Node {
         guard requirement.isMet(by: reachable) else {
             metrics.readsUnavailable += 1
             let failure = unavailable(.read, level, replicas, requirement, reachable: reachable)
-            effects.append(.reply(ticket, .failed(failure)))
+            answer(asker, .failed(failure))
             return
         }
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
+        if case .scan = asker { scanReads += 1 }
         let (place, generation) = reads.insert(
             ReadOperation(
-                ticket: ticket, keyspace: request.keyspace, level: level, key: request.key, token: token,
+                asker: asker, keyspace: request.keyspace, level: level, key: request.key, token: token,
                 began: now.monotonic, deadline: deadline, replicas: replicas,
                 requirement: requirement))
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: place)
@@ -53,13 +55,7 @@ extension Node {
     /// Asks just as many replicas as the level needs, the closest first.
     private mutating func gather(_ index: Int) {
         let replicas = reads[index].replicas
-        let requirement = reads[index].requirement
-        var chosen = Places.none
-        var left = reachable(replicas)
-        while !requirement.isMet(by: chosen), let place = closest(replicas, left) {
-            left.remove(place)
-            if requirement.isHelped(by: place, given: chosen) { chosen.insert(place) }
-        }
+        var chosen = closest(replicas, meeting: reads[index].requirement)
         let number = number(of: index)
         var isFirst = true
         while let place = closest(replicas, chosen) {
@@ -87,6 +83,18 @@ extension Node {
             }
         }
         return best
+    }
+
+    /// Just as many places as the level needs, those whose nodes answer soonest; fewer when too few can be
+    /// reached.
+    func closest(_ replicas: ReplicaSet, meeting requirement: Requirement) -> Places {
+        var chosen = Places.none
+        var left = reachable(replicas)
+        while !requirement.isMet(by: chosen), let place = closest(replicas, left) {
+            left.remove(place)
+            if requirement.isHelped(by: place, given: chosen) { chosen.insert(place) }
+        }
+        return chosen
     }
 
     func number(of index: Int) -> RequestNumber {
@@ -317,7 +325,22 @@ extension Node {
         if case .read = reply, let keyspace = keyspaces.index(of: reads[index].keyspace) {
             keyspaces[keyspace].readLatency.add(now.monotonic - reads[index].began)
         }
-        effects.append(.reply(reads[index].ticket, reply))
+        let asker = removeRead(index)
+        answer(asker, reply)
+    }
+
+    @discardableResult
+    mutating func removeRead(_ index: Int) -> ReadOperation.Asker {
+        let asker = reads[index].asker
+        if case .scan = asker { scanReads -= 1 }
         reads.remove(index)
+        return asker
+    }
+
+    private mutating func answer(_ asker: ReadOperation.Asker, _ reply: ClientReply) {
+        switch asker {
+        case .client(let ticket): effects.append(.reply(ticket, reply))
+        case .scan(let number, let place): scanResolved(number, place, reply)
+        }
     }
 }

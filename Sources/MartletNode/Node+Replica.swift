@@ -163,7 +163,7 @@ extension Node {
         // What was read may hold merges that a power cut would still undo: it is shown when they are durable.
         if let ticket = replica.unsynced[read.key], configuration.planted != .answerUnsyncedRead {
             replica.pending[Int(ticket - replica.firstTicket)].withheld.append(
-                Replica.WithheldRead(origin: read.origin, outcome: outcome))
+                Replica.WithheldAnswer(origin: read.origin, outcome: .read(outcome)))
         } else {
             answerRead(read.origin, outcome)
         }
@@ -186,7 +186,13 @@ extension Node {
         case .durable(let ticket): becameDurable(through: ticket)
         case .refused(let ticket, let refusal): writeRefused(ticket, refusal)
         case .read(let ticket, let record): readCompleted(ticket, .success(record))
-        case .readRefused(let ticket, _): readCompleted(ticket, .failure(ReadRefused()))
+        case .readRefused(let ticket, _):
+            if RequestNumber(bits: ticket.number).kind == .scan {
+                scanRefused(ticket)
+            } else {
+                readCompleted(ticket, .failure(ReadRefused()))
+            }
+        case .scanned(let ticket, let page): scanCame(ticket, page)
         case .stampsReserved(let ceiling):
             clock.reserved(HybridTime(bits: ceiling))
             reserving = nil
@@ -213,7 +219,12 @@ extension Node {
         replica.firstTicket += 1
         if replica.unsynced[write.key] == number { replica.unsynced[write.key] = nil }
         if case .merge(let origin, let outcome) = write.purpose { answerMerge(origin, outcome) }
-        for read in write.withheld { answerRead(read.origin, read.outcome) }
+        for answer in write.withheld {
+            switch answer.outcome {
+            case .read(let outcome): answerRead(answer.origin, outcome)
+            case .scan(let outcome): answerScan(answer.origin, outcome)
+            }
+        }
     }
 
     private mutating func writeRefused(_ ticket: WriteTicket, _ refusal: StorageRefusal) {

@@ -54,7 +54,7 @@ extension Node {
     /// The counters, with the gauges as they are now.
     package func currentMetrics() -> NodeMetrics {
         var metrics = metrics
-        metrics.inFlight = reads.count + writes.count
+        metrics.inFlight = inFlight
         metrics.unsyncedMerges = replica.pending.count
         metrics.rememberedStamps = replica.stamps.count
         return metrics

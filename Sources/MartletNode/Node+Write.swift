@@ -151,6 +151,7 @@ extension Node {
         switch number.kind {
         case .write: writeAnswered(number, place, outcome)
         case .read: repairAnswered(number, place, outcome)
+        case .scan, nil: break
         }
     }
 

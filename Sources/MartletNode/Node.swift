@@ -18,6 +18,8 @@ import MartletWire
 ///   answers at the level asked for (`Node+Write.swift`, `Node+Read.swift`).
 /// - *replica*: an owner of a key, merging and reading for coordinators, itself among them
 ///   (`Node+Replica.swift`).
+/// - *scan*: pages of the keys of a part of the ring, agreed on by as many replicas as a get asks
+///   (`Node+Scan.swift`).
 /// - *place*: an owner's position in a key's preference list (`ReplicaSet`).
 ///
 /// Laws, each checked by the simulator:
@@ -65,6 +67,9 @@ package struct Node: ~Copyable {
 
     var writes = OperationTable(vacant: WriteOperation.vacant)
     var reads = OperationTable(vacant: ReadOperation.vacant)
+    var scans = OperationTable(vacant: ScanOperation.vacant)
+    /// Of `reads`: those that scans asked for.
+    var scanReads = 0
     var deadlines = DeadlineHeap<Deadline>()
     var wakeAt = Instant.distantFuture
 
@@ -175,7 +180,7 @@ package struct Node: ~Copyable {
     private mutating func settle() {
         if case .draining(let until) = life {
             let isIdle =
-                reads.count == 0 && writes.count == 0 && replica.pending.isEmpty
+                reads.count == 0 && writes.count == 0 && scans.count == 0 && replica.pending.isEmpty
                 && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
                 answerAll()
@@ -195,6 +200,7 @@ package struct Node: ~Copyable {
 
     /// No answer will come any more: what is under way has timed out, as far as its client can know.
     private mutating func answerAll() {
+        for index in scans.indices { expireScan(index) }
         for index in writes.indices { failWrite(index) }
         for index in reads.indices { failRead(index) }
     }
@@ -213,6 +219,8 @@ package struct Node: ~Copyable {
             case (.write, _): writeExpired(due.number)
             case (.read, .expire): readExpired(due.number)
             case (.read, .speculate): speculate(due.number)
+            case (.scan, _): scanExpired(due.number)
+            case (nil, _): invariantBroken("a deadline for nothing")
             }
         }
         replica.stamps.prune(now: now.monotonic)
@@ -230,6 +238,8 @@ package struct Node: ~Copyable {
                 switch deadline.number.kind {
                 case .read: !reads.contains(deadline.number)
                 case .write: !writes.contains(deadline.number)
+                case .scan: !scans.contains(deadline.number)
+                case nil: invariantBroken("a deadline for nothing")
                 }
             }
         }
@@ -237,7 +247,9 @@ package struct Node: ~Copyable {
     }
 
     /// At most two deadlines for each request under way, as many again of those that have ended, and some.
-    private var deadlinesMax: Int { Limits.deadlinesKept + 4 * (reads.count + writes.count) }
+    private var deadlinesMax: Int {
+        Limits.deadlinesKept + 4 * (reads.count + writes.count + scans.count)
+    }
 
     // MARK: Time
 
@@ -289,18 +301,25 @@ package struct Node: ~Copyable {
                         maxMilliseconds: configuration.clockSkewMax.milliseconds)))
     }
 
+    /// Requests of clients under way.
+    var inFlight: Int { reads.count - scanReads + writes.count + scans.count }
+
     // MARK: Invariants
 
     /// What must hold between events; the simulator calls it after each.
     package func checkInvariants() {
+        invariant(inFlight <= configuration.inFlightMax, "\(inFlight) requests are over in_flight_max")
         invariant(
-            reads.count + writes.count <= configuration.inFlightMax,
-            "\(reads.count + writes.count) requests under way, over in_flight_max")
+            scanReads <= scans.count * Limits.scanReadsMax,
+            "\(scanReads) reads for \(scans.count) scans are under way")
+        invariant(scans.count <= Limits.scansMax, "\(scans.count) scans under way, over scans_max")
         invariant(
             replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax,
             "too many merges wait")
         invariant(
-            deadlines.count <= Limits.deadlinesKept + 4 * configuration.inFlightMax, "too many deadlines")
+            deadlines.count <= Limits.deadlinesKept
+                + 4 * (configuration.inFlightMax + Limits.scansMax * (1 + Limits.scanReadsMax)),
+            "too many deadlines")
         invariant(replica.parked.count <= Limits.parkedMergesMax, "too many merges are parked")
         invariant(replica.stamps.count <= Limits.rememberedStampsMax, "too many stamps are remembered")
         invariant(

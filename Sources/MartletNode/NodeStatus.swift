@@ -65,10 +65,13 @@ package struct NodeStatus: Sendable {
 package struct NodeMetrics: Sendable {
     package var reads: UInt64 = 0
     package var writes: UInt64 = 0
+    package var scans: UInt64 = 0
     package var readsUnavailable: UInt64 = 0
     package var writesUnavailable: UInt64 = 0
+    package var scansUnavailable: UInt64 = 0
     package var readsTimedOut: UInt64 = 0
     package var writesTimedOut: UInt64 = 0
+    package var scansTimedOut: UInt64 = 0
     package var overloaded: UInt64 = 0
     package var skewRefused: UInt64 = 0
     package var loadingRefused: UInt64 = 0
@@ -80,6 +83,9 @@ package struct NodeMetrics: Sendable {
     package var placementRetries: UInt64 = 0
     package var replicaMerges: UInt64 = 0
     package var replicaReads: UInt64 = 0
+    package var replicaScans: UInt64 = 0
+    /// Keys in doubt that scans had read, because replicas differed.
+    package var scanReads: UInt64 = 0
     package var replicaRefusals: UInt64 = 0
     package var badPeerBytes: UInt64 = 0
     package var gossipRefused: UInt64 = 0

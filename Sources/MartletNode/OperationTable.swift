@@ -2,19 +2,20 @@ import MartletBase
 
 /// Names one request under way at its coordinator, and one attempt at it: what a replica's answer repeats.
 struct RequestNumber: Hashable, Sendable {
-    enum Kind: UInt64 { case read = 0, write = 1 }
+    enum Kind: UInt64 { case read = 0, write = 1, scan = 2 }
 
     let bits: UInt64
 
     init(bits: UInt64) { self.bits = bits }
 
-    /// kind 1 | attempt 7 | generation 32 | index 24
+    /// kind 2 | attempt 6 | generation 32 | index 24
     init(kind: Kind, attempt: UInt8, generation: UInt32, index: Int) {
-        bits = kind.rawValue << 63 | UInt64(attempt & 0x7F) << 56 | UInt64(generation) << 24 | UInt64(index)
+        bits = kind.rawValue << 62 | UInt64(attempt & 0x3F) << 56 | UInt64(generation) << 24 | UInt64(index)
     }
 
-    var kind: Kind { bits >> 63 == 0 ? .read : .write }
-    var attempt: UInt8 { UInt8(truncatingIfNeeded: bits >> 56) & 0x7F }
+    /// Nil for a number that no node gives: a peer's answer may name any.
+    var kind: Kind? { Kind(rawValue: bits >> 62) }
+    var attempt: UInt8 { UInt8(truncatingIfNeeded: bits >> 56) & 0x3F }
     var generation: UInt32 { UInt32(truncatingIfNeeded: bits >> 24) }
     var index: Int { Int(bits & 0xFF_FFFF) }
 }
@@ -75,5 +76,6 @@ struct OperationTable<Operation> {
 
     /// The places in use, lowest first.
     var indices: [Int] { slots.indices.filter { isUsed[$0] } }
+    func isInUse(_ index: Int) -> Bool { isUsed[index] }
     func generation(_ index: Int) -> UInt32 { generations[index] }
 }

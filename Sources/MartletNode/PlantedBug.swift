@@ -19,6 +19,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case serveWhileForming
     /// A read compares nothing: the first answer wins.
     case ignoreDigests
+    /// A scan takes the closest replica's word for all.
+    case believeOneScan
+    /// A scan goes on where the replica that came farthest has stopped.
+    case skipScannedKeys
     /// A retry of a timed-out version is stamped anew, and so overtakes later writes.
     case restampRetries
 }

@@ -10,7 +10,14 @@ import MartletVersions
 struct ReadOperation {
     enum Step { case gathering, fetching, repairing }
 
-    let ticket: ClientTicket
+    /// Who waits for what is read.
+    enum Asker {
+        case client(ClientTicket)
+        /// A scan whose replicas didn't agree whether the key is there, and the key's place in it.
+        case scan(RequestNumber, place: Int)
+    }
+
+    let asker: Asker
     let keyspace: UInt32
     let level: ConsistencyLevel
     let key: Blob
@@ -44,7 +51,7 @@ struct ReadOperation {
     var digests: [UInt64] = []
 
     static let vacant = ReadOperation(
-        ticket: ClientTicket(0), keyspace: 0, level: .one, key: .empty, token: Token(key: .empty),
+        asker: .client(ClientTicket(0)), keyspace: 0, level: .one, key: .empty, token: Token(key: .empty),
         began: .zero,
         deadline: .zero, replicas: .none, requirement: ReplicaSet.none.requirement(.one))
 

@@ -27,8 +27,8 @@ struct Replica {
         }
         var purpose: Purpose
         var key: UInt64
-        /// Reads that have seen this merge and wait until it is durable.
-        var withheld: [WithheldRead] = []
+        /// Of those that have seen this merge and wait until it is durable.
+        var withheld: [WithheldAnswer] = []
     }
 
     struct PendingRead {
@@ -37,9 +37,14 @@ struct Replica {
         var key: UInt64
     }
 
-    struct WithheldRead {
+    /// An answer to a read or a scan.
+    struct WithheldAnswer {
+        enum Outcome {
+            case read(ReadAnswer.Outcome)
+            case scan(ScanAnswer.Outcome)
+        }
         var origin: Origin
-        var outcome: ReadAnswer.Outcome
+        var outcome: Outcome
     }
 
     struct ParkedMerge {
@@ -58,6 +63,7 @@ struct Replica {
     var unsynced: [UInt64: UInt64] = [:]
     var reads = OperationTable(
         vacant: PendingRead(origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, key: 0))
+    var scans = OperationTable(vacant: PendingScan.vacant)
     var parked = Queue<ParkedMerge>()
     var stamps: StampMemory
     /// Facts of the node's own that the storage refused, the newest under each key: written again until it

@@ -99,8 +99,30 @@ package struct Token: Hashable, Comparable, Sendable, CustomStringConvertible {
         return Token(value: first)...Token(value: first | hashMask)
     }
 
+    /// The token after this one; nil at the end of the ring.
+    @inlinable package var next: Token? { value == .max ? nil : Token(value: value + 1) }
+
     @inlinable package var slot: Slot { Slot(index: UInt16(truncatingIfNeeded: value >> Self.hashBits)) }
+
+    @inlinable package var leaf: Leaf { Leaf(index: UInt32(truncatingIfNeeded: value >> Leaf.tokenBits)) }
 
     @inlinable package static func < (a: Token, b: Token) -> Bool { a.value < b.value }
     package var description: String { hex(value) }
+}
+
+/// One of the sixteen equal parts of a slot: the top 18 bits of a token. Small enough that the keys of one
+/// leaf can be listed, so it is the unit in which two replicas compare what they hold.
+package struct Leaf: Hashable, Comparable, Sendable {
+    package static let count = 16 * Limits.slots
+    @usableFromInline static let tokenBits: UInt64 = 46
+
+    package let index: UInt32
+
+    /// `index` is below `count`.
+    @inlinable package init(index: UInt32) { self.index = index }
+
+    package var first: Token { Token(value: UInt64(index) << Self.tokenBits) }
+    package var last: Token { Token(value: UInt64(index) << Self.tokenBits | (1 << Self.tokenBits - 1)) }
+
+    @inlinable package static func < (a: Leaf, b: Leaf) -> Bool { a.index < b.index }
 }

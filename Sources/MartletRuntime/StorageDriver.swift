@@ -9,7 +9,8 @@ import MartletStorage
 /// asks for one of its keys. Under `batch` one syncer thread makes them durable: a sync covers everything
 /// written before it began, so all that came in during the previous fsync shares the next one (group commit).
 ///
-/// **Reads.** What memory holds is answered in the same turn; only a cold read goes to a worker.
+/// **Reads.** What memory holds is answered in the same turn; only a cold read goes to a worker. Scans have
+/// a worker of their own, so that no read waits behind one.
 ///
 /// Completions may come from inside `carryOut` and `endTurn` (a read that memory answers, a batch that is
 /// refused), and may ask for more: the owner queues what it is told.
@@ -27,6 +28,7 @@ package final class StorageDriver {
         /// health check.
         case syncRefused
         case read(ReadTicket, Blob?)
+        case scanned(ReadTicket, ScanPage)
         case readRefused(ReadTicket, StorageRefusal)
         case stampsReserved(ceiling: UInt64)
         case stampsRefused(ceiling: UInt64)
@@ -44,6 +46,7 @@ package final class StorageDriver {
     private var inbox: Inbox<Message>!
     private let syncer: WorkerPool
     private let readers: WorkerPool
+    private let scanner: WorkerPool
     private let upkeep: WorkerPool
     private var timer: LoopTimer!
 
@@ -77,6 +80,8 @@ package final class StorageDriver {
     static let batchBytesMax = 4 << 20
     /// Cold reads that may wait for a worker.
     static let coldReadsMax = 8_192
+    /// Scans that may wait for their worker: all that the node may have under way.
+    static let scansMax = Limits.replicaScansMax
 
     package init(
         _ loop: EventLoop, engine: any StorageEngine & Sendable, durability: Durability, dropAfter: Interval,
@@ -91,6 +96,7 @@ package final class StorageDriver {
         self.onCompletion = onCompletion
         syncer = try WorkerPool(name: "sync", threads: 1, queuedMax: 4)
         readers = try WorkerPool(name: "read", threads: 4, queuedMax: Self.coldReadsMax)
+        scanner = try WorkerPool(name: "scan", threads: 1, queuedMax: Self.scansMax)
         upkeep = try WorkerPool(name: "upkeep", threads: 1, queuedMax: 16)
         nextSync = loop.now.monotonic
         nextHealthCheck = loop.now.monotonic
@@ -112,6 +118,7 @@ package final class StorageDriver {
             batch.putMeta(key, value)
             batchTickets.append(ticket)
         case .read(let ticket, let key): read(ticket, key)
+        case .scan(let ticket, let lower, let upper, let limit): scan(ticket, lower, upper, limit)
         case .reserveStamps(let ceiling): reserveStamps(ceiling)
         }
     }
@@ -178,6 +185,30 @@ package final class StorageDriver {
                     case .absent, .cold: nil
                     }
                 Self.post(.read(ticket, record), to: inbox)
+            } catch {
+                if case .refused(let refusal) = error {
+                    Self.post(.readRefused(ticket, refusal), to: inbox)
+                } else {
+                    Self.post(.failed("\(error)"), to: inbox)
+                }
+            }
+        }
+        if isTaken {
+            coldReadsPending += 1
+        } else {
+            onCompletion(.readRefused(ticket, .readQueueFull))
+        }
+    }
+
+    private func scan(_ ticket: ReadTicket, _ lower: Blob, _ upper: Blob?, _ limit: ScanLimit) {
+        if hasFailed { return }
+        writeBatch()
+        let engine = engine
+        let inbox = inbox!
+        let isTaken = scanner.submit {
+            do throws(StorageError) {
+                Self.post(
+                    .scanned(ticket, try engine.scan(from: lower, until: upper, limit: limit)), to: inbox)
             } catch {
                 if case .refused(let refusal) = error {
                     Self.post(.readRefused(ticket, refusal), to: inbox)
@@ -298,6 +329,9 @@ package final class StorageDriver {
         case .read(let ticket, let record):
             coldReadsPending -= 1
             onCompletion(.read(ticket, record))
+        case .scanned(let ticket, let page):
+            coldReadsPending -= 1
+            onCompletion(.scanned(ticket, page))
         case .readRefused(let ticket, let refusal):
             coldReadsPending -= 1
             onCompletion(.readRefused(ticket, refusal))
@@ -326,6 +360,7 @@ package final class StorageDriver {
     package func shutDown() {
         timer.close()
         readers.shutDown(discarding: true)
+        scanner.shutDown(discarding: true)
         upkeep.shutDown(discarding: true)
         syncer.shutDown(discarding: true)
         inbox.close()

@@ -45,6 +45,17 @@ package struct NodeUsage: Hashable, Sendable {
     }
 }
 
+/// How CONFIG reads and changes the level of the log.
+package struct LogLevelSetting {
+    package var get: () -> String
+    package var set: (String) -> Void
+
+    package init(get: @escaping () -> String, set: @escaping (String) -> Void) {
+        self.get = get
+        self.set = set
+    }
+}
+
 /// What a node's Redis face is told when it is made.
 package struct RedisSettings: Sendable {
     package var nodeID: NodeID

@@ -14,7 +14,12 @@ import MartletRing
 /// so that a reply for a session that has gone meanwhile never reaches the one that has taken its place.
 package final class RedisServer {
     package let backend: any RedisBackend
-    package let settings: RedisSettings
+    /// CONFIG SET changes some of them.
+    package internal(set) var settings: RedisSettings
+    /// `client_output_max` as cluster.yaml has it.
+    let configuredOutputMax: Int
+    /// The log's level as cluster.yaml names it; nil where there is no log.
+    package var logLevel: LogLevelSetting?
     package internal(set) var counters = CommandCounters()
     var requests = RequestCounters()
     /// The counters when INFO's were last reset.
@@ -54,6 +59,7 @@ package final class RedisServer {
         invariant(Limits.clientOperationsMax <= 64, "an operation's place is a bit of 64")
         self.backend = backend
         self.settings = settings
+        configuredOutputMax = settings.clientOutputMax
         began = backend.now.monotonic
         rateSampled = began
         random = Random(seed: settings.randomSeed)

@@ -7,9 +7,11 @@ enum Occurrence {
     // To processes: they wait while the process is paused.
     case wake(Int, life: UInt32)
     case client(Int, life: UInt32, operation: UInt64)
+    case page(Int, life: UInt32, walk: UInt64)
     case datagram(Int, from: Int, Blob)
     case synced(Int, life: UInt32)
     case read(Int, life: UInt32, ColdRead)
+    case scanned(Int, life: UInt32, DiskScan)
     case stampsReserved(Int, life: UInt32, ceiling: UInt64)
     case redial(Int, life: UInt32, Dialler)
     case shutdown(Int, life: UInt32)
@@ -31,6 +33,7 @@ enum Occurrence {
     case start(Int)
     case resume(Int, life: UInt32)
     case arrival
+    case walk
     case retry(operation: UInt64)
     case fault(FaultKind)
     case faultEnds(Disturbance, round: Int)
@@ -46,6 +49,14 @@ struct ColdRead {
     var key: StorageKey
     var asAsked: Blob?
     var isLate: Bool
+}
+
+/// A scan that a worker does: as the disk is when it ends.
+struct DiskScan {
+    var ticket: ReadTicket
+    var lower: Blob
+    var upper: Blob?
+    var limit: ScanLimit
 }
 
 /// A fault that lasts for a while, and what must be undone at its end.

@@ -47,6 +47,8 @@ struct Operation {
 
     /// What a read must show at least.
     var floor = HeldVersion.none
+    /// The stamp of the value that it wrote, or whose expiry it changed, when that is known.
+    var written: Stamp?
     /// The stamp that a write must exceed.
     var stampFloor = Stamp.zero
     /// Whether anything of it was seen on a way or a disk.

@@ -152,6 +152,16 @@ package final class SimulatedDisk {
         return record
     }
 
+    /// With few records a page, so that lists have many pages here too.
+    func scan(_ scan: DiskScan) -> ScanPage {
+        let limit = ScanLimit(
+            recordsMax: min(scan.limit.recordsMax, Self.pageRecordsMax), bytesMax: scan.limit.bytesMax)
+        return (try? engine.scan(from: scan.lower, until: scan.upper, limit: limit))
+            ?? ScanPage(records: [], next: nil)
+    }
+
+    private static let pageRecordsMax = 16
+
     // MARK: Ends
 
     /// The process died: what was synced stays, and of what wasn't a random prefix.

@@ -134,6 +134,7 @@ extension Simulation {
     mutating func clientAnswered(
         _ process: SimulatedProcess, _ number: UInt64, _ reply: ClientReply
     ) throws(Violation) {
+        if number >= ScanWalk.tickets { return try pageAnswered(process, number, reply) }
         guard let operation = operations[number] else {
             throw Violation("Answered", "\(process.name) answers a request that nobody made")
         }
@@ -148,6 +149,7 @@ extension Simulation {
         switch reply {
         case .read(let record): try readAnswered(process, operation, record)
         case .written(let stamp): try writeAnswered(process, operation, stamp)
+        case .scanned: throw Violation("Answered", "\(operation.described) got the answer of a scan")
         case .failed(let failure): try failed(process, operation, failure)
         }
     }
@@ -185,6 +187,7 @@ extension Simulation {
         operations.update(operation.number) {
             $0.state = .done
             $0.wasSent = true
+            $0.written = operation.record.flatMap { HeldVersion(of: $0)?.stamp } ?? stamp
         }
         var version = HeldVersion(stamp)
         if let bytes = operation.record, let based = HeldVersion(of: bytes) {
@@ -273,6 +276,7 @@ extension Simulation {
         switch reply {
         case .read(let record): Record.digest(record)
         case .written(let stamp): stamp.time.bits ^ stamp.writer.node
+        case .scanned(let page): UInt64(page.count)
         case .failed: 1
         }
     }

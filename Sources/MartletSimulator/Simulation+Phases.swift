@@ -30,6 +30,7 @@ extension Simulation {
         case .forming: break
         case .faults:
             beginFaults()
+            if plan.workload.operationsPerSecond > 0 { beginWalk() }
             schedule(.phase(.healing), after: plan.faultPhase)
         case .healing:
             endFaults()
@@ -37,7 +38,10 @@ extension Simulation {
         case .calm:
             try checkHealed()
             schedule(.phase(.sweeping), after: plan.calmPhase)
-        case .sweeping: sweep()
+        case .sweeping:
+            sweep()
+            walk(.keys(about: 10), plan.workload.readLevels[0])
+            walk(.count, plan.workload.readLevels[0])
         case .ended: try checkWholeState()
         }
     }
@@ -118,6 +122,7 @@ extension Simulation {
         process.node = nil
         closeAll(of: process, isSilent: process.isPoweredOff)
         orphan(process)
+        abandonWalks(at: process)
         process.state = .down
         process.life += 1
         process.wellSince = now
@@ -189,6 +194,7 @@ extension Simulation {
             let due = max(reached + operation.timeout, process.resumedAt)
             if now > due + .milliseconds(100) { throw answered.overdue(operation) }
         }
+        try checkWalks()
         for process in processes where process.node != nil {
             try Bounded.check(
                 process.node!.currentMetrics(), inFlightMax: plan.inFlightMax, name: process.name)

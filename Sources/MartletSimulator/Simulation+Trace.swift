@@ -80,6 +80,9 @@ extension Simulation {
                 case .refused(let refusal): "refused: \(refusal)"
                 }
             return (key, "answer #\(hex(answer.request)) \(text)")
+        case .scan(let request): return (nil, "scan #\(hex(request.request)) \(request.wanted)")
+        case .scanAnswer(let answer):
+            return (nil, "answer #\(hex(answer.request)) \(Self.text(answer.outcome))")
         case .view: return (nil, "its view of the ring")
         case .hello, .farewell, .gossip: return nil
         }
@@ -101,8 +104,20 @@ extension Simulation {
         }
     }
 
+    private static func text(_ outcome: ScanAnswer.Outcome) -> String {
+        switch outcome {
+        case .keys(let keys, let next): "\(keys.count) keys, next \(next.map { hex($0) } ?? "none")"
+        case .counts(let counts, let next):
+            "\(counts.count) leaves, next \(next.map { hex($0) } ?? "none")"
+        case .refused(let refusal): "refused: \(refusal)"
+        }
+    }
+
     static func text(_ reply: ClientReply) -> String {
         switch reply {
+        case .scanned(let page):
+            "\(page.count) keys: \(page.keys.map(\.description).joined(separator: " ")), "
+                + "next \(page.next.map(\.description) ?? "none")"
         case .read(let record): "read \(text(record))"
         case .written(let stamp): "written as \(stamp)"
         case .failed(let failure): "\(failure)"

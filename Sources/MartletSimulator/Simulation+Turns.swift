@@ -110,6 +110,7 @@ extension Simulation {
         case .refused(let ticket, _): ticket.number << 3 | 1
         case .read(let ticket, let record): (ticket.number ^ Record.digest(record)) << 3 | 2
         case .readRefused(let ticket, _): ticket.number << 3 | 3
+        case .scanned(let ticket, let page): (ticket.number ^ UInt64(page.records.count)) << 3 | 6
         case .stampsReserved(let ceiling): ceiling << 3 | 4
         case .failed: 5
         }
@@ -156,6 +157,9 @@ extension Simulation {
             disk.merge(ticket, key, record)
         case .putMeta(let ticket, let key, let value): disk.putMeta(ticket, key, value)
         case .read(let ticket, let key): read(process, ticket, key)
+        case .scan(let ticket, let lower, let upper, let limit):
+            writeBatch(process)
+            scan(process, DiskScan(ticket: ticket, lower: lower, upper: upper, limit: limit))
         case .reserveStamps(let ceiling):
             disk.pendingCeiling = HybridTime(bits: ceiling)
             schedule(
@@ -180,6 +184,18 @@ extension Simulation {
         let cold = ColdRead(ticket: ticket, key: key, asAsked: record, isLate: disks.chance(0.5))
         schedule(
             .read(process.index, life: process.life, cold),
+            after: disks.within(disk.conditions.coldReadLatency))
+    }
+
+    /// A worker does it, and now and then finds its queue full.
+    private mutating func scan(_ process: SimulatedProcess, _ scan: DiskScan) {
+        let disk = process.activeDisk
+        if disk.conditions.refusedReads > 0, disks.chance(disk.conditions.refusedReads) {
+            process.events.append(.storage(.readRefused(scan.ticket, .readQueueFull)))
+            return
+        }
+        schedule(
+            .scanned(process.index, life: process.life, scan),
             after: disks.within(disk.conditions.coldReadLatency))
     }
 

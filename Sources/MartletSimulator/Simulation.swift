@@ -47,6 +47,7 @@ package struct Simulation: ~Copyable {
     var clients: Random
     var faults: Random
     var links: Random
+    var walkers: Random
 
     // What the checkers know.
     let levels: LevelTable
@@ -61,6 +62,10 @@ package struct Simulation: ~Copyable {
     var accurate = Accurate()
     var agreed: Agreed
     var stamped: Stamped
+    var scanned = Scanned()
+    /// Under way, in the order in which they began.
+    var walks: [ScanWalk] = []
+    var walksBegun: UInt64 = 0
     var firstPending: UInt64 = 1
     package internal(set) var counters = Counters()
     var recorder: TraceRecorder?
@@ -72,6 +77,7 @@ package struct Simulation: ~Copyable {
         package var operations = 0
         package var acknowledged = 0
         package var reads = 0
+        package var pages = 0
         package var refused = 0
         package var timedOut = 0
         package var orphaned = 0
@@ -91,6 +97,7 @@ package struct Simulation: ~Copyable {
             operations += other.operations
             acknowledged += other.acknowledged
             reads += other.reads
+            pages += other.pages
             refused += other.refused
             timedOut += other.timedOut
             orphaned += other.orphaned
@@ -119,6 +126,7 @@ package struct Simulation: ~Copyable {
         links = root.fork()
         let networkSource = root.fork()
         var world = root.fork()
+        walkers = root.fork()
         network = SimulatedNetwork(
             random: networkSource, machines: plan.machines.count,
             latencyMin: Self.latencies(plan.machines, &world))
@@ -215,6 +223,8 @@ package struct Simulation: ~Copyable {
             if let process = target(index, life: life, occurrence) { try wake(process) }
         case .client(let index, let life, let number):
             if let process = target(index, life: life, occurrence) { try ask(process, number) }
+        case .page(let index, let life, let number):
+            if let process = target(index, life: life, occurrence) { try askPage(process, number) }
         case .datagram(let index, let from, let bytes):
             if let process = target(index, life: nil, occurrence) {
                 try turn(process, .datagram(from: processes[from].address, bytes))
@@ -225,6 +235,10 @@ package struct Simulation: ~Copyable {
             if let process = target(index, life: life, occurrence) {
                 let record = cold.isLate ? process.activeDisk.read(cold.key) : cold.asAsked
                 try turn(process, .storage(.read(cold.ticket, record)))
+            }
+        case .scanned(let index, let life, let scan):
+            if let process = target(index, life: life, occurrence) {
+                try turn(process, .storage(.scanned(scan.ticket, process.activeDisk.scan(scan))))
             }
         case .stampsReserved(let index, let life, let ceiling):
             if let process = target(index, life: life, occurrence) { try stampsReserved(process, ceiling) }
@@ -246,6 +260,7 @@ package struct Simulation: ~Copyable {
         case .start(let index): try start(processes[index])
         case .resume(let index, let life): try resume(processes[index], life)
         case .arrival: arrive()
+        case .walk: beginWalk()
         case .retry(let number): retry(number)
         case .fault(let kind): try strike(kind)
         case .faultEnds(let disturbance, let round): end(disturbance, round)

@@ -28,6 +28,30 @@ package struct StorageKey: Hashable, Comparable, Sendable {
     /// A place among stored keys, which need not be one: where a scan starts.
     init(position bytes: Blob) { self.bytes = bytes }
 
+    /// The place before all keys of the keyspace whose tokens are at or above this one.
+    package static func position(keyspace: UInt32, token: UInt64) -> Blob {
+        var writer = ByteWriter(reservingCapacity: prefixBytes)
+        writer.u32(keyspace)
+        writer.u64(token)
+        return Blob(writer.bytes)
+    }
+
+    /// The place after all keys of the keyspace whose tokens are at or below this one; nil at the very end.
+    package static func position(keyspace: UInt32, after token: UInt64) -> Blob? {
+        if token < .max { return position(keyspace: keyspace, token: token + 1) }
+        return keyspace < .max ? position(keyspace: keyspace + 1, token: 0) : nil
+    }
+
+    /// The token that the prefix holds.
+    package var token: UInt64 {
+        bytes.span.unsafeLoadUnaligned(fromByteOffset: 4, as: UInt64.self).bigEndian
+    }
+
+    /// What follows the prefix.
+    package var key: RawSpan {
+        @_lifetime(borrow self) get { bytes.span.extracting(Self.prefixBytes..<bytes.count) }
+    }
+
     @inlinable package static func < (a: StorageKey, b: StorageKey) -> Bool { a.bytes < b.bytes }
 }
 
@@ -52,6 +76,9 @@ package enum StorageRequest: Sendable {
     /// Overwrite a fact of the node's own (ring entries, keyspace definitions, peers' epochs).
     case putMeta(WriteTicket, key: Blob, value: Blob)
     case read(ReadTicket, StorageKey)
+    /// Some records in the order of their stored keys, as one moment has them: from `lower` (included) to
+    /// `upper` (excluded; nil: to the end).
+    case scan(ReadTicket, from: Blob, until: Blob?, ScanLimit)
     /// Durably record that stamps up to the ceiling may have been issued, before any of them is.
     case reserveStamps(ceiling: UInt64)
 }
@@ -65,6 +92,8 @@ package enum StorageCompletion: Sendable {
     case refused(WriteTicket, StorageRefusal)
     /// The merged record, or nil when nothing is stored under the key.
     case read(ReadTicket, Blob?)
+    case scanned(ReadTicket, ScanPage)
+    /// A read or a scan that was not done.
     case readRefused(ReadTicket, StorageRefusal)
     case stampsReserved(ceiling: UInt64)
     /// The disk can't be trusted any more (a failed fsync, an unreadable file): the node must stop. Never

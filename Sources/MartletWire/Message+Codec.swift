@@ -10,6 +10,8 @@ extension Message {
         case .mergeAnswer: .mergeAnswer
         case .read: .read
         case .readAnswer: .readAnswer
+        case .scan: .scan
+        case .scanAnswer: .scanAnswer
         case .view: .view
         case .gossip: .gossip
         }
@@ -26,6 +28,8 @@ extension Message {
         case .mergeAnswer(let answer): answer.write(to: &writer)
         case .read(let read): read.write(to: &writer)
         case .readAnswer(let answer): answer.write(to: &writer)
+        case .scan(let scan): scan.write(to: &writer)
+        case .scanAnswer(let answer): answer.write(to: &writer)
         case .view(let view): view.write(to: &writer)
         case .gossip(let payload): writer.raw(payload)
         }
@@ -43,6 +47,8 @@ extension Message {
         case .mergeAnswer: self = .mergeAnswer(try MergeAnswer(from: &reader))
         case .read: self = .read(try ReadRequest(from: &reader))
         case .readAnswer: self = .readAnswer(try ReadAnswer(from: &reader))
+        case .scan: self = .scan(try ScanRequest(from: &reader))
+        case .scanAnswer: self = .scanAnswer(try ScanAnswer(from: &reader))
         case .view: self = .view(try View(from: &reader))
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
         }

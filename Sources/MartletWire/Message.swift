@@ -10,6 +10,8 @@ package enum Message: Hashable, Sendable {
     case mergeAnswer(MergeAnswer)
     case read(ReadRequest)
     case readAnswer(ReadAnswer)
+    case scan(ScanRequest)
+    case scanAnswer(ScanAnswer)
     case view(View)
     /// A payload of MartletGossip that is too large or too important for a datagram.
     case gossip(Blob)
@@ -23,7 +25,9 @@ package enum Message: Hashable, Sendable {
             if case .record(.some(let record)) = answer.outcome { record.count } else { 0 }
         case .gossip(let payload): payload.count
         case .view(let view): (view.entries + view.keyspaces).reduce(0) { $0 + $1.count }
-        case .hello, .farewell, .mergeAnswer: 0
+        case .scanAnswer(let answer):
+            if case .keys(let keys, _) = answer.outcome { keys.reduce(0) { $0 + $1.count } } else { 0 }
+        case .hello, .farewell, .mergeAnswer, .scan: 0
         }
     }
 
@@ -37,6 +41,8 @@ package enum Message: Hashable, Sendable {
         case readAnswer = 6
         case view = 7
         case gossip = 8
+        case scan = 9
+        case scanAnswer = 10
     }
 }
 

@@ -13,7 +13,7 @@ enum Summary {
             + "\(tenths(seconds)) s: "
             + "\(Int(simulated)) simulated seconds, \(rate) a second; \(counters.operations) operations "
             + "(\(counters.acknowledged) writes and \(counters.reads) reads answered, "
-            + "\(counters.refused) refused, "
+            + "\(counters.pages) pages of scans, \(counters.refused) refused, "
             + "\(counters.timedOut) timed out, \(counters.orphaned) lost with their node), "
             + "\(counters.faults) faults, "
             + "\(counters.badFrames) bad frames, \(counters.events) events; hash \(hex(state.hashOfAll))"

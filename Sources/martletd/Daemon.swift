@@ -130,6 +130,9 @@ final class Daemon {
                 onStop: { [unowned self] in stopped($0) }))
         server = RedisServer(RuntimeBackend(runtime), redisSettings(seed: seed ^ 0x6B65_7973))
         server.onReport = { [log] in log.write($0) }
+        server.logLevel = LogLevelSetting(
+            get: { [log] in log.level.name },
+            set: { [log] name in if let level = LogLevel(name: name) { log.level = level } })
         let ports = configuration.ports(of: own)
         for (port, face) in [(ports.redis, RedisFace.single), (ports.redisCluster, .cluster)] where port != 0
         {

@@ -302,10 +302,25 @@ final class ScriptedCluster {
             member.meta[key] = value
             becomeDurable(i, ticket)
         case .read(let ticket, let key): queue.append((i, .storage(.read(ticket, member.disk[key]))))
+        case .scan(let ticket, let lower, let upper, let limit):
+            let page = scan(member, from: lower, until: upper, limit)
+            queue.append((i, .storage(.scanned(ticket, page))))
         case .reserveStamps(let ceiling):
             member.ceiling = HybridTime(bits: ceiling)
             if !member.holdsReservations { queue.append((i, .storage(.stampsReserved(ceiling: ceiling)))) }
         }
+    }
+
+    private func scan(_ member: Member, from lower: Blob, until upper: Blob?, _ limit: ScanLimit) -> ScanPage
+    {
+        let keys = member.disk.keys.filter { key in
+            key.bytes >= lower && upper.map { key.bytes < $0 } ?? true
+        }.sorted()
+        let records = keys.prefix(limit.recordsMax).map {
+            StoredPair(key: $0.bytes, value: member.disk[$0]!)
+        }
+        let next = keys.count > records.count ? keys[records.count].bytes : nil
+        return ScanPage(records: records, next: next)
     }
 
     private func becomeDurable(_ i: Int, _ ticket: WriteTicket) {
@@ -326,7 +341,7 @@ extension ClientReply {
         switch self {
         case .written(let stamp): stamp
         case .read(.some(let record)): Register(decoding: record).stamp
-        case .read(.none), .failed: nil
+        case .read(.none), .scanned, .failed: nil
         }
     }
 

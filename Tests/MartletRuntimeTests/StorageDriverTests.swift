@@ -48,6 +48,7 @@ import Testing
         case .durable(let ticket): "durable \(ticket.number)"
         case .refused(let ticket, _): "refused \(ticket.number)"
         case .read(let ticket, let record): "read \(ticket.number) \(record == nil ? "nothing" : "a record")"
+        case .scanned(let ticket, let page): "scanned \(ticket.number) \(page.records.count)"
         case .readRefused(let ticket, _): "read refused \(ticket.number)"
         case .stampsReserved(let ceiling): "reserved \(ceiling)"
         case .failed: "failed"
@@ -74,6 +75,18 @@ import Testing
             count == 3
         }
         #expect(heard == ["read 1 nothing", "read 2 a record", "durable 1"])
+    }
+
+    @Test func aScanSeesTheMergesOfItsTurn() throws {
+        let all = StorageKey.position(keyspace: 0, token: 0)
+        let heard = try run(FaultyEngine(), .periodic(.hours(1))) { driver in
+            driver.carryOut(merge(1))
+            driver.carryOut(.scan(ReadTicket(2), from: all, until: nil, ScanLimit()))
+            driver.carryOut(.scan(ReadTicket(3), from: all, until: key.bytes, ScanLimit()))
+        } then: { _, _, count in
+            count == 3
+        }
+        #expect(heard == ["durable 1", "scanned 2 1", "scanned 3 0"])
     }
 
     @Test func refusedWritesAreAnsweredEachAndLaterOnesGoOn() throws {

@@ -151,6 +151,8 @@ final class Harness {
         change(&settings)
         server = RedisServer(backend, settings)
         backend.server = server
+        var level = "info"
+        server.logLevel = LogLevelSetting(get: { level }, set: { level = $0 })
         client = server.open(peer: "127.0.0.1:50000", local: "127.0.0.1:7379")!
     }
 

@@ -32,6 +32,21 @@ import Testing
         .readAnswer(ReadAnswer(request: 3, outcome: .refused(.stalePlacement))),
         .view(View(entries: [Blob("a"), Blob("b")], keyspaces: [Blob("c")])),
         .gossip(Blob([1, 2, 3])),
+        .scan(
+            ScanRequest(
+                request: 1, placement: 2, keyspace: 3, first: 4, last: .max, asOf: 1_700_000_000_000,
+                wanted: .keys(atLeast: 10))),
+        .scan(
+            ScanRequest(request: 1, placement: 2, keyspace: 3, first: 4, last: 4, asOf: 0, wanted: .counts)),
+        .scanAnswer(ScanAnswer(request: 1, outcome: .keys([Blob("a"), .empty, Blob("b")], next: 7))),
+        .scanAnswer(ScanAnswer(request: 1, outcome: .keys([], next: nil))),
+        .scanAnswer(
+            ScanAnswer(
+                request: 1,
+                outcome: .counts(
+                    [LeafCount(leaf: 0, count: 300, sum: .max), LeafCount(leaf: 9, count: 1, sum: 2)],
+                    next: 8))),
+        .scanAnswer(ScanAnswer(request: 1, outcome: .refused(.overloaded))),
     ]
 
     static func encode(_ message: Message) -> Blob {

@@ -23,17 +23,11 @@ extension RedisSession {
 
     func configSet(_ request: Request) {
         guard request.count.isMultiple(of: 2) else { return refuseSyntax() }
-        let name = Blob(copying: request[2])
-        guard let known = server.configuration(on: face).first(where: { Blob($0.name) == name })
-        else {
-            return refuse(
-                Array("ERR Unknown option or number of arguments for CONFIG SET - '".utf8) + name.bytes
-                    + Array("'".utf8))
+        let pairs = stride(from: 2, to: request.count, by: 2).map {
+            (name: text(request[$0]), value: text(request[$0 + 1]))
         }
-        refuse(
-            "ERR CONFIG SET failed (possibly related to argument '\(known.name)') - "
-                + "can't set immutable config"
-        )
+        if let error = server.change(pairs, on: face) { return refuse(error) }
+        answerOK()
     }
 
     func configResetStat() {

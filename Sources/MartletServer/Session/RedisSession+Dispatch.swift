@@ -200,6 +200,9 @@ extension RedisSession {
         return number
     }
 
+    /// As far as C reads it, in which Redis puts its sentences together.
+    func cText(_ argument: RawSpan) -> [UInt8] { cString(argument, max: argument.byteCount) }
+
     func text(_ argument: RawSpan) -> String {
         argument.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
     }

@@ -113,10 +113,11 @@ extension ReplyWriter {
         value(&self)
     }
 
-    /// An error of any bytes; line ends within it become spaces.
+    /// An error of any bytes; line ends within it become spaces, those at its end are left out.
     mutating func error(bytes text: [UInt8]) {
         bytes.append(UInt8(ascii: "-"))
-        for byte in text { bytes.append(byte == 10 || byte == 13 ? UInt8(ascii: " ") : byte) }
+        let end = text.lastIndex { $0 != 10 && $0 != 13 } ?? 0
+        for byte in text[...end] { bytes.append(byte == 10 || byte == 13 ? UInt8(ascii: " ") : byte) }
         bytes.append(13)
         bytes.append(10)
     }

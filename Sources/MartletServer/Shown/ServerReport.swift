@@ -3,33 +3,6 @@ import MartletBase
 import MartletNode
 import MartletRESP
 
-/// What CONFIG GET shows.
-extension RedisServer {
-    /// Clients read some of Redis's settings before they begin; these are what holds here. Then the node's
-    /// own.
-    func configuration(on face: RedisFace) -> [RedisSettings.ConfigurationValue] {
-        let redis: [(String, String)] = [
-            ("appendfsync", settings.syncsBeforeReply ? "always" : "everysec"),
-            ("appendonly", "yes"),
-            ("bind", "\(settings.address.ip)"),
-            ("client-output-buffer-limit", "normal \(settings.clientOutputMax) 0 0"),
-            ("cluster-enabled", face == .cluster ? "yes" : "no"),
-            ("databases", "\(keyspaces.count)"),
-            ("maxclients", "\(settings.clientsMax)"),
-            ("maxmemory", "0"),
-            ("maxmemory-policy", "noeviction"),
-            ("notify-keyspace-events", ""),
-            ("port", "\(settings.port(of: face))"),
-            ("proto-max-bulk-len", "\(Limits.bulkBytesMax)"),
-            ("requirepass", ""),
-            ("save", ""),
-            ("slave-read-only", "yes"), ("replica-read-only", "yes"),
-            ("timeout", "0"),
-        ]
-        return redis.map { RedisSettings.ConfigurationValue($0, $1) } + settings.configuration
-    }
-}
-
 /// INFO: Redis 7.0's sections and fields, in its order, and a section of our own last.
 ///
 /// A field is there when it says something true of this node. What Redis counts and cannot happen here

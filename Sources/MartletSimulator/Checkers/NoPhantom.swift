@@ -17,6 +17,9 @@ struct NoPhantom {
 
     init(keys: Int) { expiries = Array(repeating: [], count: keys) }
 
+    /// Whether the stamp names a deletion.
+    func isDeletion(_ stamp: Stamp) -> Bool { meanings[stamp]?.source == 0 }
+
     mutating func asked(_ key: Int, expiry: Int64) { expiries[key].insert(expiry) }
 
     /// A record is on its way to a disk, or is shown to a client.
