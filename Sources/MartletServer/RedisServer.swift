@@ -173,7 +173,7 @@ package final class RedisServer {
         keyspacesRead = now
     }
 
-    /// Of the commands since INFO last asked, so that a program that polls it sees the rate between its polls.
+    /// Of the commands since INFO last asked, so that who polls it sees the rate between polls.
     func sampleRate() -> Double {
         let now = backend.now.monotonic
         if now - rateSampled >= Limits.rateSampleMin {

@@ -28,7 +28,8 @@ package final class RuntimeBackend: RedisBackend {
     }
 
     package func runtimeMetrics() -> [MetricFamily] {
-        Self.storage(runtime.storageStatistics(), runtime.metrics()) + Self.transport(runtime.metrics())
+        let (statistics, metrics) = (runtime.storageStatistics(), runtime.metrics())
+        return Self.storage(statistics, metrics) + Self.background(statistics) + Self.transport(metrics)
     }
 
     // MARK: Families
@@ -54,21 +55,6 @@ package final class RuntimeBackend: RedisBackend {
             .counter(
                 "martlet_storage_record_cache_misses_total",
                 "Reads and merges that the record cache did not know.", UInt64(statistics.recordCacheMisses)),
-            .gauge(
-                "martlet_storage_level_zero_files", "Table files that wait to be sorted into levels.",
-                Double(statistics.levelZeroFiles)),
-            .gauge(
-                "martlet_storage_compaction_pending_bytes", "Bytes that compaction still has to rewrite.",
-                Double(statistics.compactionPendingBytes)),
-            .gauge(
-                "martlet_storage_compacting", "1 while the engine compacts.", statistics.isCompacting ? 1 : 0),
-            .gauge(
-                "martlet_storage_delayed_write_bytes_per_second",
-                "What writes are slowed down to; 0 when they aren't.",
-                Double(statistics.delayedWriteBytesPerSecond)),
-            .gauge(
-                "martlet_storage_record_cache_bytes", "Bytes of the record cache in use.",
-                Double(statistics.recordCacheBytes)),
             .counter(
                 "martlet_storage_batches_total", "Batches written; all writes of a turn are one.",
                 UInt64(statistics.batches)),
@@ -102,6 +88,28 @@ package final class RuntimeBackend: RedisBackend {
             .histogram(
                 "martlet_storage_sync_seconds", "How long making writes durable took, as the loop saw it.",
                 metrics.syncLatency),
+        ]
+    }
+
+    /// What the engine does of its own accord.
+    private static func background(_ statistics: StorageStatistics) -> [MetricFamily] {
+        [
+            .gauge(
+                "martlet_storage_level_zero_files", "Table files that wait to be sorted into levels.",
+                Double(statistics.levelZeroFiles)),
+            .gauge(
+                "martlet_storage_compaction_pending_bytes", "Bytes that compaction still has to rewrite.",
+                Double(statistics.compactionPendingBytes)),
+            .gauge(
+                "martlet_storage_compacting", "1 while the engine compacts.",
+                statistics.isCompacting ? 1 : 0),
+            .gauge(
+                "martlet_storage_delayed_write_bytes_per_second",
+                "What writes are slowed down to; 0 when they aren't.",
+                Double(statistics.delayedWriteBytesPerSecond)),
+            .gauge(
+                "martlet_storage_record_cache_bytes", "Bytes of the record cache in use.",
+                Double(statistics.recordCacheBytes)),
         ]
     }
 

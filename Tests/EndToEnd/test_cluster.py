@@ -91,6 +91,28 @@ class ClusterFace(Scenario):
     def test_a_redis_py_script_in_resp3(self):
         self.a_script(protocol=3)
 
+    def test_keys_are_shared_out_among_the_nodes(self):
+        self.cluster.wait_all_up()
+        with redis_cluster(self.n1) as client, redis_py(self.n2) as single:
+            for number in range(300):
+                client.set(f"shared:{number}", number)
+            mine = [client.get_redis_connection(node) for node in client.get_primaries()]
+            sizes = [one.dbsize() for one in mine]
+            self.assertEqual(sum(sizes), single.dbsize())
+            self.assertTrue(all(size > 0 for size in sizes), sizes)
+            everything = sorted(single.scan_iter(count=50))
+            found = [key for one in mine for key in one.scan_iter(count=50)]
+            self.assertEqual(sorted(found), everything)
+            self.assertEqual(sorted(client.scan_iter(match="shared:*")),
+                             sorted(f"shared:{number}" for number in range(300)))
+            self.assertEqual(client.dbsize(target_nodes=RedisCluster.PRIMARIES), single.dbsize())
+            slot = client.cluster_keyslot("shared:7")
+            count = client.cluster_countkeysinslot(slot)
+            self.assertGreaterEqual(count, 1)
+            keys = mine[0].execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
+            self.assertIn("shared:7", keys)
+            self.assertEqual(len(keys), count)
+
     def test_redis_cli_with_and_without_c(self):
         for more in [(), ("-c",)]:
             done = run("redis-cli", "-h", self.n3.address, "-p", str(CLUSTER), *more, "set", "cli", "1")

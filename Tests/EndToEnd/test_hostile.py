@@ -62,7 +62,8 @@ def said_until_closed(connection):
 
 
 class Hostile(Scenario):
-    sections = f"requests: {{client_output_max: {OUTPUT_MAX >> 20}MiB, value_bytes_max: 4MiB, clients_max: 400}}\n"
+    sections = (f"requests: {{client_output_max: {OUTPUT_MAX >> 20}MiB, value_bytes_max: 4MiB, "
+                "clients_max: 400}\n")
 
     def setUp(self):
         super().setUp()
@@ -197,7 +198,8 @@ class Hostile(Scenario):
     def test_every_byte_of_keys_and_values_is_kept(self):
         odd = [b"", b"\0", b"\r\n", b"*3\r\n$3\r\nSET\r\n", b"\xff\xfe\x80", b"\xc3(", b"a\0b", b" ", b"\"'",
                "ключ".encode(), bytes(range(256))]
-        with redis_py(self.n1, decode_responses=False) as one, redis_py(self.n2, decode_responses=False) as two:
+        one, two = (redis_py(node, decode_responses=False) for node in (self.n1, self.n2))
+        with one, two:
             for key in odd:
                 for value in odd:
                     self.assertTrue(one.set(key, value))

@@ -8,11 +8,15 @@ import MartletRing
 ///
 /// The slots are those of the first keyspace, whatever a session has selected: a cluster has one map of its
 /// slots. Keyspaces with another replication factor are answered by the same nodes, perhaps with one hop
-/// more. A master is a node that this one reaches: one that isn't held dead, and whose connection has not just
-/// broken. A process that is killed breaks it at once, while gossip takes seconds to be sure of a death; by
-/// then clients would have used up their retries on it. A node that is wrongly passed over costs its slots a
-/// hop, nothing more, since any node answers for any key. A node that serves no cluster clients (port 0) isn't shown and is nobody's master, unless no other
-/// node owns the slot: that slot is then not covered.
+/// more.
+///
+/// A master is a node that this one reaches: it isn't held dead, and its connection has not just broken. A
+/// process that is killed breaks it at once, while gossip takes seconds to be sure of a death; by then
+/// clients would have used up their retries. A node that is wrongly passed over costs its slots a hop,
+/// nothing more, since any node answers for any key.
+///
+/// A node that serves no cluster clients (port 0) isn't shown and is nobody's master, unless no other node
+/// owns the slot: that slot is then not covered.
 struct ClusterView {
     struct Node {
         let id: NodeID

@@ -79,6 +79,7 @@ package enum RedisDocument {
     private static let groups = [
         (name: "string", title: "Strings"), (name: "generic", title: "Keys"),
         (name: "connection", title: "Connection"), (name: "server", title: "Server"),
+        (name: "cluster", title: "Cluster, on port 7380"),
     ]
 
     private static let introduction = """
