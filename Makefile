@@ -45,9 +45,9 @@ fmt: ## format the Swift sources in place, fold long comments
 	@scripts/tidy --wrap
 
 .PHONY: docs
-docs: ## write docs/CONFIGURATION.md anew from the table of settings
+docs: ## write docs/CONFIGURATION.md and docs/REDIS.md anew from the tables of settings and commands
 	@scripts/bootstrap
-	@UPDATE_DOCS=1 swift test --filter MartletConfigTests.DocumentTests
+	@UPDATE_DOCS=1 swift test --filter DocumentTests
 
 .PHONY: fuzz
 fuzz: ## look for bytes that break a property, TIME (60) seconds in all

@@ -78,7 +78,8 @@ let package = Package(
         tests(
             "MartletServerTests",
             [
-                "FakeServer", "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "FakeServer", "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP",
+                "MartletRing",
                 "MartletServer", "MartletVersions", "RealRedis",
             ]),
 

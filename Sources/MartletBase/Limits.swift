@@ -139,6 +139,8 @@ package enum Limits {
     package static let clientCommandsMax = 1_024
     /// Replies that a client hasn't read, above which its further commands wait.
     package static let clientOutputPauseBytes = 1 << 20
+    /// What CONFIG SET takes for `client_output_max`; as in cluster.yaml.
+    package static let clientOutputMaxRange = (64 << 10)...(4 << 30)
     /// A name that a client gives itself.
     package static let clientNameBytesMax = 1_024
     /// A deadline that a client may ask for.
@@ -146,6 +148,10 @@ package enum Limits {
     /// After so long without a byte the system asks whether the client is still there. (Redis:
     /// tcp-keepalive.)
     package static let clientKeepAlive = Interval.minutes(5)
+    /// INFO's commands a second are of at least so long.
+    package static let rateSampleMin = Interval.milliseconds(100)
+    /// At most one log line of bad input of clients in this time, however much of it there is.
+    package static let badInputLogInterval = Interval.minutes(1)
     /// How long a session goes by a keyspace's definition before it looks again.
     package static let keyspaceAgeMax = Interval.milliseconds(100)
 

@@ -167,6 +167,7 @@ package final class NodeRuntime {
         keyspace: UInt32
     ) -> (definition: KeyspaceDefinition, placement: Placement)? { node.placement(keyspace: keyspace) }
     package func nodeMetrics() -> NodeMetrics { node.currentMetrics() }
+    package var topologyStamp: TopologyStamp { node.topologyStamp }
     package var keyspaces: [KeyspaceDefinition] { node.keyspaceDefinitions }
     package func storageStatistics() -> StorageStatistics { engine.statistics() }
 
@@ -174,7 +175,8 @@ package final class NodeRuntime {
         RuntimeMetrics(
             loop: loop.counters, badFrames: transport.badFrames, refusedHellos: transport.refusedHellos,
             droppedMessages: transport.dropped, dials: transport.dials, links: transport.connectionCount,
-            coldReads: storage.coldReads, refusedWrites: storage.refusedWrites,
+            peerOutputBytes: transport.pendingOutputBytes, coldReads: storage.coldReads,
+            coldReadsPending: storage.coldReadsPending, refusedWrites: storage.refusedWrites,
             syncLatency: storage.syncLatency)
     }
 
@@ -195,7 +197,9 @@ package struct RuntimeMetrics: Sendable {
     package var droppedMessages: UInt64
     package var dials: UInt64
     package var links: Int
+    package var peerOutputBytes: Int
     package var coldReads: UInt64
+    package var coldReadsPending: Int
     package var refusedWrites: UInt64
     package var syncLatency: LatencyHistogram
 }

@@ -13,6 +13,8 @@ struct KeyWalk {
     enum Purpose {
         /// SCAN: about so many keys, from the cursor on.
         case page(count: Int)
+        /// CLUSTER GETKEYSINSLOT: so many keys at most.
+        case some(count: Int)
         case keys
         case size
         case randomKey
@@ -51,6 +53,7 @@ struct KeyWalk {
         pages += 1
         return switch purpose {
         case .page(let count): Scan(range, .keys(about: max(1, count - seen)))
+        case .some(let count): Scan(range, .keys(about: min(count - keyCount, Limits.walkKeysMax)))
         case .keys: Scan(range, .keys(about: Limits.walkKeysMax))
         case .size: Scan(range, .count)
         case .randomKey: Scan(range, .keys(about: 1))
@@ -68,6 +71,8 @@ struct KeyWalk {
         }
         seen += page.count
         for key in page.keys where pattern?.matches(key.bytes) ?? true {
+            // The keys of one token come together, so there may be more than were asked for.
+            if case .some(let count) = purpose, keyCount == count { break }
             keys.bulk(key)
             keyCount += 1
         }
@@ -76,6 +81,7 @@ struct KeyWalk {
         case .page(let count):
             seen >= count || keys.bytes.count >= Limits.scanReplyBytesMax || pages >= Limits.scanPagesMax
                 || now - began >= Limits.scanTimeMax
+        case .some(let count): keyCount >= count
         case .keys, .size: false
         case .randomKey: keyCount > 0
         }
@@ -91,7 +97,7 @@ struct KeyWalk {
             writer.bulk("\(cursor)")
             writer.array(count: keyCount)
             writer.bytes.append(contentsOf: keys.bytes)
-        case .keys:
+        case .keys, .some:
             writer.array(count: keyCount)
             writer.bytes.append(contentsOf: keys.bytes)
         case .size: writer.integer(seen)

@@ -13,6 +13,7 @@ extension RedisSession {
         let sequence = enqueue(.walk)
         walk = KeyWalk(
             sequence, purpose, ranges: ranges, pattern: pattern, began: backend.now.monotonic)
+        if ranges.isEmpty { return endWalk(nil) }
         walkOn()
     }
 
@@ -27,7 +28,7 @@ extension RedisSession {
                 program: .walk, sequence: commands.next - 1, element: 0, key: .empty, request: request,
                 writeLevel: nil)
             let (index, _) = operations.insert(operation, hash: 0)
-            backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
+            ask(index, request)
         }
         isWalking = false
     }
