@@ -155,15 +155,14 @@ package enum Limits {
     /// How long a session goes by a keyspace's definition before it looks again.
     package static let keyspaceAgeMax = Interval.milliseconds(100)
 
-    /// Keys that one page of a walk over the keys asks the core for; SCAN's COUNT is cut to it.
-    package static let walkKeysMax = 1_000
-    /// SCAN answers with what it has, if only a cursor, once it has this many bytes of keys, has asked for
-    /// so many pages, or has taken so long.
-    package static let scanReplyBytesMax = 1 << 20
-    package static let scanPagesMax = 1_024
-    package static let scanTimeMax = Interval.milliseconds(200)
+    /// What SCAN's COUNT is cut to. It answers before that with what it has, if only a cursor, once it has so
+    /// many bytes of keys, has asked the core for so many pages, or has taken so long.
+    package static let clientScanCountMax = 100_000
+    package static let clientScanBytesMax = 1 << 20
+    package static let clientScanPagesMax = 1_024
+    package static let clientScanTimeMax = Interval.milliseconds(200)
     /// What a reply of keys has beside them: headers and the cursor.
-    package static let walkHeaderBytesMax = 64
+    package static let clientScanHeaderBytesMax = 64
 
     // MARK: Configuration
     /// cluster.yaml: 1,024 nodes with every key take a quarter of this.

@@ -68,7 +68,7 @@ extension CommandSpecification {
             tips: "nondeterministic_output request_policy:special", since: "2.8.0",
             "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Incrementally iterate the keys space",
             note: "The cursor is a token: it holds on any node and for ever. A key that is there throughout "
-                + "comes exactly once. COUNT is cut to \(Limits.walkKeysMax)."),
+                + "comes exactly once. COUNT is cut to \(Limits.clientScanCountMax)."),
         CommandSpecification(
             .keys, "keys", 2, "readonly", group: "generic", categories: "keyspace dangerous",
             tips: "request_policy:all_shards nondeterministic_output_order", since: "1.0.0", "pattern",

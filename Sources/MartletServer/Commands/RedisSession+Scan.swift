@@ -31,7 +31,7 @@ extension RedisSession {
                 writer.array(count: 0)
             }
         }
-        let count = Int(min(options.count, Int64(Limits.walkKeysMax)))
+        let count = Int(min(options.count, Int64(Limits.clientScanCountMax)))
         startWalk(.page(count: count), ranges: ranges, pattern: options.pattern)
     }
 

@@ -52,9 +52,9 @@ struct KeyWalk {
         isPageDue = true
         pages += 1
         return switch purpose {
-        case .page(let count): Scan(range, .keys(about: max(1, count - seen)))
-        case .some(let count): Scan(range, .keys(about: min(count - keyCount, Limits.walkKeysMax)))
-        case .keys: Scan(range, .keys(about: Limits.walkKeysMax))
+        case .page(let count): Scan(range, .keys(about: max(1, min(count - seen, Limits.scanKeysMax))))
+        case .some(let count): Scan(range, .keys(about: min(count - keyCount, Limits.scanKeysMax)))
+        case .keys: Scan(range, .keys(about: Limits.scanKeysMax))
         case .size: Scan(range, .count)
         case .randomKey: Scan(range, .keys(about: 1))
         }
@@ -79,8 +79,9 @@ struct KeyWalk {
         if ranges.isEmpty { return true }
         return switch purpose {
         case .page(let count):
-            seen >= count || keys.bytes.count >= Limits.scanReplyBytesMax || pages >= Limits.scanPagesMax
-                || now - began >= Limits.scanTimeMax
+            seen >= count || keys.bytes.count >= Limits.clientScanBytesMax
+                || pages >= Limits.clientScanPagesMax
+                || now - began >= Limits.clientScanTimeMax
         case .some(let count): keyCount >= count
         case .keys, .size: false
         case .randomKey: keyCount > 0

@@ -49,7 +49,7 @@ extension RedisSession {
         let before = walk.keys.bytes.count
         let isDone = walk.take(page, now: backend.now.monotonic)
         heldBytes += walk.keys.bytes.count - before
-        let size = unsentBytes + heldBytes + Limits.walkHeaderBytesMax
+        let size = unsentBytes + heldBytes + Limits.clientScanHeaderBytesMax
         self.walk = walk
         let max = server.settings.clientOutputMax
         if size > max {
