@@ -26,6 +26,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let package = Package(
     name: "martlet",
+    products: [.library(name: "MartletClient", targets: ["MartletClient"])],
     targets: [
         // Floor 7: programs.
         program(
@@ -37,6 +38,9 @@ let package = Package(
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
         tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+        program("example-levels", at: "Examples/Levels", ["MartletClient"]),
+        program("example-page-cache", at: "Examples/PageCache", ["MartletClient"]),
+        program("example-sessions", at: "Examples/Sessions", ["MartletClient"]),
 
         // Floor 6: what clients talk to.
         module(
@@ -52,7 +56,8 @@ let package = Package(
                 "MartletVersions", "RealRedis",
             ]),
 
-        // Floor 5: the real world, and the simulated one.
+        // Floor 5: the real world, the simulated one, and the Swift client.
+        module("MartletClient", ["MartletBase", "MartletLoop", "MartletRESP", "MartletRing"]),
         module(
             "MartletRuntime",
             [
