@@ -71,6 +71,9 @@ let package = Package(
                 "MartletVersions", "MartletWire",
             ]),
         tests(
+            "MartletClientTests",
+            ["MartletBase", "MartletClient", "MartletLoop", "MartletRESP", "MartletRing"]),
+        tests(
             "MartletRuntimeTests",
             [
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",

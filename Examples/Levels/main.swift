@@ -20,8 +20,8 @@ func outcome(_ body: () async throws(MartletError) -> String) async -> String {
     do {
         return try await body()
     } catch .unavailable(let facts) {
-        return
-            "unavailable: \(facts.alive) of \(facts.required) alive, down: \(facts.down.joined(separator: ","))"
+        let down = facts.down.joined(separator: ",")
+        return "unavailable: \(facts.alive) of \(facts.required) alive, down: \(down)"
     } catch .timeout(let facts) {
         return "timeout: \(facts.acknowledged) of \(facts.required) answered"
     } catch {

@@ -56,6 +56,17 @@ public enum MartletError: Error, Hashable, Sendable {
         public let up: [String]
         /// The names of those that aren't.
         public let down: [String]
+
+        package init(
+            operation: String, level: String, required: Int, alive: Int, up: [String], down: [String]
+        ) {
+            self.operation = operation
+            self.level = level
+            self.required = required
+            self.alive = alive
+            self.up = up
+            self.down = down
+        }
     }
 
     /// The facts of ``timeout(_:)``.
@@ -76,6 +87,20 @@ public enum MartletError: Error, Hashable, Sendable {
         public let version: WriteVersion?
         /// How long the node waited.
         public let after: Duration
+
+        package init(
+            operation: String, level: String, required: Int, acknowledged: Int, answered: [String],
+            unknown: [String], version: WriteVersion?, after: Duration
+        ) {
+            self.operation = operation
+            self.level = level
+            self.required = required
+            self.acknowledged = acknowledged
+            self.answered = answered
+            self.unknown = unknown
+            self.version = version
+            self.after = after
+        }
     }
 
     /// How far a call had come that ended without its answer.
@@ -86,6 +111,12 @@ public enum MartletError: Error, Hashable, Sendable {
         public let version: WriteVersion?
         /// The last node that was asked, as `address:port`.
         public let node: String?
+
+        package init(mayHaveHappened: Bool, version: WriteVersion?, node: String?) {
+            self.mayHaveHappened = mayHaveHappened
+            self.version = version
+            self.node = node
+        }
     }
 }
 

@@ -35,7 +35,7 @@ final class ClientCore {
     var starting: UnsafeContinuation<MartletError?, Never>?
     private var startTimer: LoopTimer?
 
-    var wakeQueue = WakeQueue()
+    var wakeQueue = WakeQueue<Operation>()
     private var wakeTimer: LoopTimer?
     var budget: RetryBudget
     var speculationBudget: RetryBudget

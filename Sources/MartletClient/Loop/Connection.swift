@@ -26,6 +26,8 @@ final class Connection {
     private(set) var isReady = false
     /// The last time that a byte came, or that the first request was sent after a pause.
     private var heardAt: Instant
+    /// What waited to be sent when the timer last looked: that it grows less is a sign of life, too.
+    private var pendingBefore = 0
     private var failure: MartletError?
 
     init(_ link: NodeLink, _ loop: EventLoop) {
@@ -88,6 +90,7 @@ final class Connection {
         let now = now
         let left = operation.deadline - now
         tcp.write { operation.command.write(to: &$0, left: left, version: operation.version) }
+        pendingBefore = max(pendingBefore, tcp.pendingOutputBytes)
         if tcp.pendingOutputBytes >= Limits.clientPendingOutputBytes {
             tcp.notifyWhenDrained(below: Limits.clientPendingOutputBytes / 2)
         }
@@ -150,6 +153,9 @@ final class Connection {
             if !isReady { fail(.noNode("\(link.address) didn't answer in time")) }
             return
         }
+        let pending = tcp.pendingOutputBytes
+        if pending < pendingBefore { heardAt = now }
+        pendingBefore = pending
         let due = heardAt + oldest.silenceMax
         if due > now { timer?.arm(at: due) } else { fail(.noNode("\(link.address) has fallen silent")) }
     }

@@ -32,7 +32,7 @@ struct CallBatch: Sendable {
 ///
 /// It is in the wake queue from its beginning to its end, under the next time at which something is to be
 /// done for it: send the next attempt, ask a second node, or give up.
-final class Operation {
+final class Operation: Wakeable {
     enum Sink {
         case call(UnsafeContinuation<Outcome, Never>)
         case batch(BatchInProgress, Int)
