@@ -70,9 +70,13 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
+        .target(name: "AllocationCounting", path: "Tests/AllocationCounting"),
         tests(
             "MartletClientTests",
-            ["MartletBase", "MartletClient", "MartletLoop", "MartletRESP", "MartletRing"]),
+            [
+                "AllocationCounting", "MartletBase", "MartletClient", "MartletLoop", "MartletRESP",
+                "MartletRing",
+            ]),
         tests(
             "MartletRuntimeTests",
             [

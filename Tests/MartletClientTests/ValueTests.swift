@@ -39,7 +39,9 @@ import Testing
         var timed = RetryBudget(share: 0, tokensPerSecond: 10, seconds: 1, now: .zero)
         // When, and whether one is granted then. A time that goes back gives nothing.
         let steps: [(Int64, Bool)] =
-            Array(repeating: (0, true), count: 10) + [(0, false), (99, false), (200, true), (150, true), (150, false)]
+            Array(repeating: (0, true), count: 10) + [
+                (0, false), (99, false), (200, true), (150, true), (150, false),
+            ]
         for (time, expected) in steps {
             let isGranted = timed.withdraw(now: at(time))
             #expect(isGranted == expected, "at \(time) ms")
