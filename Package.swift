@@ -70,6 +70,7 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
             ]),
+        program("client-exercise", at: "Tests/ClientExercise", ["MartletClient"]),
         .target(name: "AllocationCounting", path: "Tests/AllocationCounting"),
         tests(
             "MartletClientTests",

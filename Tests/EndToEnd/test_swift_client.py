@@ -9,6 +9,7 @@ import unittest
 
 from harness import cluster as clusters
 from harness.network import PORTS
+from harness.resp import Refused
 from harness.scenario import Scenario, run
 from harness.waiting import until
 
@@ -25,6 +26,12 @@ def seeds(cluster):
 
 def program(name):
     return os.path.join(clusters.programs, name)
+
+
+def everything(file):
+    """What a process has written so far."""
+    file.seek(0)
+    return file.read()
 
 
 class SwiftClient(Scenario):
@@ -48,21 +55,50 @@ class SwiftClient(Scenario):
         self.assertGreater(int(re.search(r"found it (\d+) times", second)[1]), 500)
         self.assertGreater(int(re.search(r"early (\d+) times", third)[1]), 0)
 
+    def spawn(self, said, *words):
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+            env=clusters.clean_environment(), preexec_fn=clusters.die_with_parent)
+
+    def test_counting_up_while_nodes_are_killed(self):
+        with self.n1.connect() as connection:
+            try:
+                connection.call("SCAN", "0")
+            except Refused:
+                self.skipTest("martletd has no SCAN")
+        self.cluster.wait_all_up()
+        with tempfile.TemporaryFile("w+") as said:
+            process = self.spawn(said, program("client-exercise"), "8", *seeds(self.cluster))
+            try:
+                until("it runs", lambda: "running" in everything(said), 60)
+                for node in (self.n3, self.n2):
+                    node.kill()
+                    until(f"{node.name} is seen down", lambda: self.n1.sees(node.name) == "down", 30)
+                    node.start()
+                    self.cluster.wait_all_up()
+                self.assertEqual(process.wait(120), 0, everything(said))
+            finally:
+                process.kill()
+                process.wait()
+            seen = everything(said)
+        figures = dict(re.findall(r"(\w+)=(\w+)", seen))
+        self.assertEqual(figures["wrong_reads"], "0", seen)
+        self.assertEqual(figures["failed_reads"], "0", seen)
+        self.assertEqual(figures["failed_writes"], "0", seen)
+        # Only what was under way with a node at its death is in doubt.
+        self.assertLess(int(figures["lost_writes"]), 2 * 32 + 1, seen)
+        self.assertGreater(int(figures["writes"]), 1_000, seen)
+        self.assertEqual((figures["batch_read"], figures["listed"]), ("1000", "1000"), seen)
+
     def test_levels_while_a_node_is_killed(self):
         self.cluster.wait_all_up()
         with tempfile.TemporaryFile("w+") as said:
-            process = subprocess.Popen(
-                [program("example-levels"), *seeds(self.cluster)], stdin=subprocess.DEVNULL, stdout=said,
-                stderr=subprocess.STDOUT, env=clusters.clean_environment(),
-                preexec_fn=clusters.die_with_parent)
+            process = self.spawn(said, program("example-levels"), *seeds(self.cluster))
             try:
-                def text():
-                    said.seek(0)
-                    return said.read()
-                until("it asks for a kill", lambda: "Kill a node now" in text(), 60)
+                until("it asks for a kill", lambda: "Kill a node now" in everything(said), 60)
                 self.n3.kill()
-                self.assertEqual(process.wait(120), 0, text())
-                before, after = text().split("Kill a node now")
+                self.assertEqual(process.wait(120), 0, everything(said))
+                before, after = everything(said).split("Kill a node now")
             finally:
                 process.kill()
                 process.wait()

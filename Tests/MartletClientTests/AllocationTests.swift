@@ -9,7 +9,7 @@ import Testing
         await #expect(processExitsWith: .success) {
             let count = try await allocations { client in _ = try await client.get("a-key-of-24-bytes-length")
             }
-            #expect(count <= 9, "\(count) a GET")
+            #expect(count <= (isOptimised ? 7 : 12), "\(count) a GET")
         }
     }
 
@@ -18,10 +18,17 @@ import Testing
             let count = try await allocations { client in
                 _ = try await client.get("a-key-of-24-bytes-length", level: .quorum)
             }
-            #expect(count <= 20, "\(count) a VGET")
+            #expect(count <= (isOptimised ? 14 : 45), "\(count) a VGET")
         }
     }
 }
+
+/// Without the optimiser every generic call and closure costs its own; the figures that count are its.
+#if DEBUG
+private let isOptimised = false
+#else
+private let isOptimised = true
+#endif
 
 /// The mean over calls of 32 tasks that share two connections.
 private func allocations(_ call: @escaping @Sendable (MartletClient) async throws -> Void) async throws

@@ -4,9 +4,13 @@ import MartletRESP
 enum Decode {
     static func value(_ reply: RESPValue, isVersioned: Bool) throws(MartletError) -> Bytes? {
         if isVersioned {
-            let values = try versioned(reply).values
+            // The context isn't asked for, so no text is made of it.
+            let values = try pair(reply, "context", "values", of: "VGET").1.elements
+            guard let values else { throw .unexpectedAnswer("no values to VGET") }
             if values.count > 1 { throw .siblings(count: values.count) }
-            return values.first
+            guard let value = values.first else { return nil }
+            guard let blob = value.blob else { throw .unexpectedAnswer("no values to VGET") }
+            return Bytes(blob.bytes)
         }
         switch reply {
         case .null: return nil
