@@ -88,7 +88,9 @@ print("running")
 fflush(nil)
 let tally = await withTaskGroup { group in
     for number in 0..<32 { group.addTask { await countUp(client, "count:\(number)", until: end) } }
-    return await group.reduce(into: Tally()) { $0.add($1) }
+    var all = Tally()
+    for await one in group { all.add(one) }
+    return all
 }
 let status = try await client.status()
 print("writes=\(tally.writes) reads=\(tally.reads) lost_writes=\(tally.lostWrites)")

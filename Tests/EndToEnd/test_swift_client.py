@@ -61,7 +61,8 @@ class SwiftClient(Scenario):
             env=clusters.clean_environment(), preexec_fn=clusters.die_with_parent)
 
     def test_counting_up_while_nodes_are_killed(self):
-        with self.n1.connect() as connection:
+        port = int(seeds(self.cluster)[0].rsplit(":", 1)[1])
+        with self.n1.connect(port=port) as connection:
             try:
                 connection.call("SCAN", "0")
             except Refused:
