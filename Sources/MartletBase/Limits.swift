@@ -163,6 +163,10 @@ package enum Limits {
     package static let clientPortDefault: UInt16 = 7_380
     /// Calls that a client may be allowed to have under way.
     package static let clientCallsMax = 1_000_000
+    /// Questions to a client about itself that wait for their answer.
+    package static let clientQuestionsMax = 1_024
+    /// How much earlier than at a call's deadline a node is told to give up.
+    package static let clientAnswerMargin = Interval.milliseconds(50)
     /// Bytes that wait to be sent to a node, above which its further requests wait.
     package static let clientPendingOutputBytes = 4 << 20
     /// A connection that owes an answer and is silent for so long is avoided.

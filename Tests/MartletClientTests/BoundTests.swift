@@ -76,6 +76,26 @@ import Testing
         await client.close()
     }
 
+    @Test func callsThatRaceWithTheEndAreAnswered() async throws {
+        let cluster = try await FakeCluster.start()
+        for _ in 0..<20 {
+            let client = try await connect(cluster) { $0.callsMax = 50 }
+            let tasks = (0..<100).map { number in
+                Task { await callUntilItEnds(client, "key:\(number)") }
+            }
+            tasks[0].cancel()
+            _ = try? await client.get("a")
+            await client.close()
+            for (number, task) in tasks.enumerated() {
+                switch await task.value {
+                case .closed: continue
+                case .cancelled where number == 0: continue
+                case let error: Issue.record("\(error)")
+                }
+            }
+        }
+    }
+
     @Test func aClientThatIsDroppedEnds() async throws {
         let cluster = try await FakeCluster.start()
         for _ in 0..<20 {
@@ -98,5 +118,19 @@ import Testing
             return
         }
         #expect(why.contains(cluster.addresses[0]))
+    }
+}
+
+/// Calls until one fails for another reason than that there are too many.
+private func callUntilItEnds(_ client: MartletClient, _ key: String) async -> MartletError {
+    while true {
+        do throws(MartletError) {
+            _ = try await client.get(key)
+            _ = try await client.status()
+        } catch .tooManyCalls {
+            await Task.yield()
+        } catch {
+            return error
+        }
     }
 }

@@ -59,7 +59,7 @@ public struct ClientStatus: Hashable, Sendable {
 extension ClientCore {
     var status: ClientStatus {
         ClientStatus(
-            nodes: links.map(node), isTokenAware: topology != nil, callsUnderWay: gate.underWay,
+            nodes: links.map(node), isTokenAware: topology != nil, callsUnderWay: gates.calls.underWay,
             calls: Int(counters.calls), retries: Int(counters.retries),
             speculations: Int(counters.speculations), speculationsLost: Int(counters.speculationsLost),
             connectionsMade: Int(counters.connections), refreshes: Int(counters.refreshes),

@@ -19,23 +19,10 @@ extension MartletClient {
     }
 
     func topology(isFresh: Bool) async throws(MartletError) -> Topology? {
-        let told: Topology?? = await withUnsafeContinuation { continuation in
-            // The loop answers with what it has; that it answers at all is what the caller may doubt.
-            let box = TopologyAnswer(continuation)
-            if !loop.inbox.send(.topology(box, isFresh: isFresh)) { continuation.resume(returning: .none) }
-        }
-        guard let told else { throw Self.closed }
-        return told
+        try loop.gates.questions.enter()
+        defer { loop.gates.questions.leave() }
+        return await withUnsafeContinuation { loop.send(.topology($0, isFresh: isFresh)) }
     }
-}
-
-/// Who waits for the topology.
-struct TopologyAnswer: Sendable {
-    private let continuation: UnsafeContinuation<Topology??, Never>
-
-    init(_ continuation: UnsafeContinuation<Topology??, Never>) { self.continuation = continuation }
-
-    func resume(returning topology: Topology?) { continuation.resume(returning: .some(topology)) }
 }
 
 /// The keys of a keyspace, see ``MartletClient/MartletClient/scan(matching:pageSize:)``.

@@ -41,13 +41,12 @@ extension MartletClient {
 
     /// What this client knows of the nodes, and what it has done.
     ///
-    /// - Throws: ``MartletError/closed(_:)``.
+    /// - Throws: ``MartletError/closed(_:)``, and ``MartletError/tooManyCalls(max:)`` when very many ask at
+    ///   once.
     public func status() async throws(MartletError) -> ClientStatus {
-        let status: ClientStatus? = await withUnsafeContinuation { continuation in
-            if !loop.inbox.send(.status(continuation)) { continuation.resume(returning: nil) }
-        }
-        guard let status else { throw Self.closed }
-        return status
+        try loop.gates.questions.enter()
+        defer { loop.gates.questions.leave() }
+        return await withUnsafeContinuation { loop.send(.status($0)) }
     }
 
     /// The cluster as one of its nodes sees it: the JSON of `MARTLET STATUS`.

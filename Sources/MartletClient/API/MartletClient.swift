@@ -18,14 +18,12 @@ import MartletRing
 /// sent.
 public final class MartletClient: Sendable {
     let loop: ClientLoop
-    let gate: CallGate
     let settings: ClientSettings
     let readLevel: ReadLevel?
     let writeLevel: WriteLevel?
 
-    private init(_ loop: ClientLoop, _ gate: CallGate, _ settings: ClientSettings, _ given: Configuration) {
+    private init(_ loop: ClientLoop, _ settings: ClientSettings, _ given: Configuration) {
         self.loop = loop
-        self.gate = gate
         self.settings = settings
         readLevel = given.readLevel
         writeLevel = given.writeLevel
@@ -39,13 +37,9 @@ public final class MartletClient: Sendable {
     ///   ``MartletError/noNode(_:)`` when no seed answers within ``Configuration/connectTime``.
     public static func connect(to configuration: Configuration) async throws(MartletError) -> MartletClient {
         let settings = try ClientSettings(configuration)
-        let gate = CallGate(countMax: settings.callsMax)
-        let loop = try await ClientLoop.launch(settings, gate)
-        let client = MartletClient(loop, gate, settings, configuration)
-        let failure: MartletError? = await withUnsafeContinuation { continuation in
-            let isSent = loop.inbox.send(.start(continuation))
-            invariant(isSent, "a new client's inbox takes its first message")
-        }
+        let loop = try await ClientLoop.launch(settings)
+        let client = MartletClient(loop, settings, configuration)
+        let failure: MartletError? = await withUnsafeContinuation { loop.send(.start($0)) }
         if let failure {
             await client.close()
             throw failure
@@ -62,14 +56,12 @@ public final class MartletClient: Sendable {
     /// Sends a command and waits for its answer, the end of its time or the task's cancellation.
     func call(_ command: Command, within: Duration?) async throws(MartletError) -> RESPValue {
         let within = try callTime(within)
-        guard gate.enter() else { throw .tooManyCalls(max: gate.countMax) }
+        try loop.gates.calls.enter()
         let ticket = Ticket()
         let outcome = await withTaskCancellationHandler {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Outcome, Never>) in
                 let call = Call(command: command, within: within, ticket: ticket, continuation: continuation)
-                if loop.inbox.send(.begin(call)) { return }
-                gate.leave()
-                continuation.resume(returning: .failure(Self.closed))
+                loop.send(.begin(call))
             }
         } onCancel: {
             cancel(ticket)
@@ -81,26 +73,22 @@ public final class MartletClient: Sendable {
     func call(_ commands: [Command], within: Duration?) async throws(MartletError) -> [Outcome] {
         if commands.isEmpty { return [] }
         let within = try callTime(within)
-        guard gate.enter(commands.count) else { throw .tooManyCalls(max: gate.countMax) }
+        try loop.gates.calls.enter(commands.count)
         let ticket = Ticket()
         return await withTaskCancellationHandler {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<[Outcome], Never>) in
                 let batch = CallBatch(
                     commands: commands, within: within, ticket: ticket, continuation: continuation)
-                if loop.inbox.send(.beginMany(batch)) { return }
-                for _ in commands { gate.leave() }
-                continuation.resume(returning: commands.map { _ in .failure(Self.closed) })
+                loop.send(.beginMany(batch))
             }
         } onCancel: {
             cancel(ticket)
         }
     }
 
-    static let closed = MartletError.closed(.init(mayHaveHappened: false, version: nil, node: nil))
-
     private func cancel(_ ticket: Ticket) {
         ticket.isCancelled.store(true, ordering: .releasing)
-        _ = loop.inbox.send(.sweepCancelled)
+        loop.sweepCancelled()
     }
 
     private func callTime(_ within: Duration?) throws(MartletError) -> Interval {

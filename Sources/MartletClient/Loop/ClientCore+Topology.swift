@@ -28,14 +28,14 @@ extension ClientCore {
     }
 
     /// Resumes with the topology that a refresh brings which begins from now on.
-    func freshTopology(_ answer: TopologyAnswer) {
-        if isClosing { return answer.resume(returning: topology) }
-        refreshWaiters.append((answer, after: refreshRound))
+    func freshTopology(_ continuation: UnsafeContinuation<Topology?, Never>) {
+        if isClosing { return continuation.resume(returning: topology) }
+        refreshWaiters.append((continuation, after: refreshRound))
         refresh()
     }
 
     func resumeRefreshWaiters() {
-        let isOver: ((TopologyAnswer, after: Int)) -> Bool = { [self] in
+        let isOver: ((UnsafeContinuation<Topology?, Never>, after: Int)) -> Bool = { [self] in
             $0.after < refreshRound || isClosing
         }
         for waiter in refreshWaiters where isOver(waiter) { waiter.0.resume(returning: topology) }

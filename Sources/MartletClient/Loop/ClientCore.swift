@@ -15,7 +15,7 @@ import MartletRing
 final class ClientCore {
     let loop: EventLoop
     let settings: ClientSettings
-    let gate: CallGate
+    let gates: ClientGates
     var random: Random
     private(set) var isClosing = false
 
@@ -29,7 +29,7 @@ final class ClientCore {
     var refreshTimer: LoopTimer?
     /// Refreshes that have begun; and those who wait for one that begins after the given one.
     var refreshRound = 0
-    var refreshWaiters: [(TopologyAnswer, after: Int)] = []
+    var refreshWaiters: [(UnsafeContinuation<Topology?, Never>, after: Int)] = []
     private var turn = 0
 
     var starting: UnsafeContinuation<MartletError?, Never>?
@@ -55,10 +55,10 @@ final class ClientCore {
         var topologyChanges: UInt64 = 0
     }
 
-    init(_ loop: EventLoop, _ settings: ClientSettings, _ gate: CallGate, seed: UInt64) {
+    init(_ loop: EventLoop, _ settings: ClientSettings, _ gates: ClientGates, seed: UInt64) {
         self.loop = loop
         self.settings = settings
-        self.gate = gate
+        self.gates = gates
         random = Random(seed: seed)
         let now = loop.now.monotonic
         budget = RetryBudget(
@@ -106,7 +106,12 @@ final class ClientCore {
         for link in links { link.close() }
         wakeTimer?.close()
         refreshTimer?.close()
-        loop.stop()
+    }
+
+    /// The loop ends when everyone who is still to be answered was: those are between the gate and the inbox,
+    /// or their answer is on its way.
+    private func stopWhenAnswered() {
+        if gates.calls.underWay + gates.questions.underWay == 0 { loop.stop() } else { loop.runAgain() }
     }
 
     // MARK: Calls
@@ -137,7 +142,11 @@ final class ClientCore {
     }
 
     /// At the turn's end the calls that were cancelled meanwhile are ended: one look at all, however many.
-    func sweepCancelled() { mustSweep = true }
+    func sweepCancelled() {
+        // Before the look: who is cancelled after it sends a message anew.
+        _ = gates.mustSweep.exchange(false, ordering: .acquiringAndReleasing)
+        mustSweep = true
+    }
 
     private func endTurn() {
         if mustSweep {
@@ -147,7 +156,7 @@ final class ClientCore {
                 finish(operation, .failure(.cancelled(operation.interrupted)))
             }
         }
-        if isClosing { return }
+        if isClosing { return stopWhenAnswered() }
         if let first = wakeQueue.first { wakeTimer?.arm(at: first.wakeAt) } else { wakeTimer?.disarm() }
     }
 
@@ -158,10 +167,10 @@ final class ClientCore {
         operation.node = nil
         switch operation.sink {
         case .call(let continuation):
-            gate.leave()
+            gates.calls.leave()
             continuation.resume(returning: outcome)
         case .batch(let progress, let index):
-            gate.leave()
+            gates.calls.leave()
             progress.set(index, outcome)
         case .own(let done): done(outcome)
         }
@@ -303,7 +312,7 @@ final class ClientCore {
         if RetryPolicy.isUncertain(error, isRead: isRead), operation.uncertain == nil {
             operation.uncertain = error
         }
-        if RetryPolicy.blamesNode(error) { noticeTrouble() }
+        if RetryPolicy.hintsAtTopology(error) { noticeTrouble() }
         switch RetryPolicy.decision(error, operation.traits) {
         case .fail:
             // Another attempt may still bring the answer.

@@ -1,5 +1,17 @@
 import MartletBase
 import MartletLoop
+import Synchronization
+
+/// What callers and the loop share beside the inbox.
+final class ClientGates: Sendable {
+    let calls: CallGate
+    /// Questions to the client about itself.
+    let questions = CallGate(countMax: Limits.clientQuestionsMax)
+    /// A call was cancelled since the loop last looked.
+    let mustSweep = Atomic(false)
+
+    init(callsMax: Int) { calls = CallGate(countMax: callsMax) }
+}
 
 /// The loop's thread, from outside: what callers may hold of it.
 struct ClientLoop: Sendable {
@@ -7,19 +19,21 @@ struct ClientLoop: Sendable {
         case start(UnsafeContinuation<MartletError?, Never>)
         case begin(Call)
         case beginMany(CallBatch)
-        /// A ticket was cancelled.
         case sweepCancelled
-        case topology(TopologyAnswer, isFresh: Bool)
-        case status(UnsafeContinuation<ClientStatus?, Never>)
+        case topology(UnsafeContinuation<Topology?, Never>, isFresh: Bool)
+        case status(UnsafeContinuation<ClientStatus, Never>)
         case close
     }
 
-    let inbox: Inbox<Message>
+    let gates: ClientGates
+    private let inbox: Inbox<Message>
     private let pool: WorkerPool
 
+    private typealias Launched = Result<Inbox<Message>, MartletError>
+
     /// Starts the thread; returns when its loop runs.
-    static func launch(_ settings: ClientSettings, _ gate: CallGate) async throws(MartletError) -> ClientLoop
-    {
+    static func launch(_ settings: ClientSettings) async throws(MartletError) -> ClientLoop {
+        let gates = ClientGates(callsMax: settings.callsMax)
         let pool: WorkerPool
         do {
             pool = try WorkerPool(name: "martlet-client", threads: 1, queuedMax: 1)
@@ -27,35 +41,49 @@ struct ClientLoop: Sendable {
             throw .noNode("\(error)")
         }
         let seed = UInt64.random(in: 0...UInt64.max)
-        let inbox: Result<Inbox<Message>, MartletError> = await withUnsafeContinuation { continuation in
-            let isTaken = pool.submit { run(settings, gate, seed: seed, continuation) }
+        let inbox: Launched = await withUnsafeContinuation { continuation in
+            let isTaken = pool.submit { run(settings, gates, seed: seed, continuation) }
             invariant(isTaken, "the client's thread takes its only job")
         }
-        return ClientLoop(inbox: try inbox.get(), pool: pool)
+        return ClientLoop(gates: gates, inbox: try inbox.get(), pool: pool)
     }
 
     /// The thread's whole life.
     private static func run(
-        _ settings: ClientSettings, _ gate: CallGate, seed: UInt64,
-        _ continuation: UnsafeContinuation<Result<Inbox<Message>, MartletError>, Never>
+        _ settings: ClientSettings, _ gates: ClientGates, seed: UInt64,
+        _ continuation: UnsafeContinuation<Launched, Never>
     ) {
-        let loop: EventLoop
-        let core: ClientCore
         do {
-            loop = try EventLoop()
-            core = ClientCore(loop, settings, gate, seed: seed)
-            // Each call has one message to begin and one to be cancelled; a few more are the client's own.
-            let inbox = try Inbox<Message>(loop, countMax: 2 * gate.countMax + 64) { core.take($0) }
+            let loop = try EventLoop()
+            defer { loop.shutDown() }
+            let core = ClientCore(loop, settings, gates, seed: seed)
+            // A call and a question have one message each; three are the client's own: to start, to close,
+            // and to look for what was cancelled. So whoever came through a gate finds room.
+            let countMax = gates.calls.countMax + gates.questions.countMax + 3
+            let inbox = try Inbox<Message>(loop, countMax: countMax) { core.take($0) }
             continuation.resume(returning: .success(inbox))
+            loop.run()
         } catch {
-            return continuation.resume(returning: .failure(.noNode("\(error)")))
+            continuation.resume(returning: .failure(.noNode("\(error)")))
         }
-        loop.run()
-        loop.shutDown()
+    }
+
+    /// For whoever came through a gate.
+    func send(_ message: Message) {
+        let isTaken = inbox.send(message)
+        invariant(isTaken, "whoever came through a gate finds room in the inbox")
+    }
+
+    /// A ticket was cancelled. Its call may have ended meanwhile, and the loop with it.
+    func sweepCancelled() {
+        if gates.mustSweep.exchange(true, ordering: .acquiringAndReleasing) { return }
+        _ = inbox.send(.sweepCancelled)
     }
 
     /// Ends every call with `closed`, and returns when the thread has ended.
     func close() {
+        gates.calls.close()
+        gates.questions.close()
         _ = inbox.send(.close)
         pool.shutDown()
     }
@@ -68,8 +96,8 @@ extension ClientCore {
         case .begin(let call): begin(call)
         case .beginMany(let batch): begin(batch)
         case .sweepCancelled: sweepCancelled()
-        case .topology(let answer, let isFresh):
-            if isFresh { freshTopology(answer) } else { answer.resume(returning: topology) }
+        case .topology(let continuation, let isFresh):
+            if isFresh { freshTopology(continuation) } else { continuation.resume(returning: topology) }
         case .status(let continuation): continuation.resume(returning: status)
         case .close: close()
         }

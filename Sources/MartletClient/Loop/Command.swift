@@ -48,10 +48,12 @@ struct Command: Sendable {
         }
     }
 
-    /// What the node is told to take at most; nil when nothing is said.
+    /// What the node is told to take at most; nil when nothing is said. A little less than what is left, so
+    /// that its answer, which says more than our own timer can (the version of a write), comes first.
     func toldTimeout(_ left: Interval) -> Interval? {
         guard tellsTimeout else { return nil }
-        return min(max(left, .milliseconds(1)), Limits.clientTimeoutMax)
+        let told = left - min(left / 8, Limits.clientAnswerMargin)
+        return min(max(told, .milliseconds(1)), Limits.clientTimeoutMax)
     }
 
     /// - Parameters:

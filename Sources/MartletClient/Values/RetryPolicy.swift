@@ -62,6 +62,14 @@ package struct RetryPolicy: Hashable, Sendable {
         }
     }
 
+    /// Whether another topology may explain the error.
+    package static func hintsAtTopology(_ error: MartletError) -> Bool {
+        switch error {
+        case .loading, .stopping, .connectionLost, .noNode: true
+        default: false
+        }
+    }
+
     /// Whether another node may well do better right now.
     package static func turnsElsewhereAtOnce(_ error: MartletError) -> Bool {
         if case .noNode = error { return true }
