@@ -21,7 +21,9 @@ extension MartletClient {
     func topology(isFresh: Bool) async throws(MartletError) -> Topology? {
         try loop.gates.questions.enter()
         defer { loop.gates.questions.leave() }
-        return await withUnsafeContinuation { loop.send(.topology($0, isFresh: isFresh)) }
+        let topology = await withUnsafeContinuation { loop.send(.topology($0, isFresh: isFresh)) }
+        loop.gates.takeOver()
+        return topology
     }
 }
 

@@ -46,7 +46,9 @@ extension MartletClient {
     public func status() async throws(MartletError) -> ClientStatus {
         try loop.gates.questions.enter()
         defer { loop.gates.questions.leave() }
-        return await withUnsafeContinuation { loop.send(.status($0)) }
+        let status = await withUnsafeContinuation { loop.send(.status($0)) }
+        loop.gates.takeOver()
+        return status
     }
 
     /// The cluster as one of its nodes sees it: the JSON of `MARTLET STATUS`.

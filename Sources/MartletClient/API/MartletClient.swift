@@ -40,6 +40,7 @@ public final class MartletClient: Sendable {
         let loop = try await ClientLoop.launch(settings)
         let client = MartletClient(loop, settings, configuration)
         let failure: MartletError? = await withUnsafeContinuation { loop.send(.start($0)) }
+        loop.gates.takeOver()
         if let failure {
             await client.close()
             throw failure
@@ -66,6 +67,7 @@ public final class MartletClient: Sendable {
         } onCancel: {
             cancel(ticket)
         }
+        loop.gates.takeOver()
         return try outcome.get()
     }
 
@@ -75,7 +77,7 @@ public final class MartletClient: Sendable {
         let within = try callTime(within)
         try loop.gates.calls.enter(commands.count)
         let ticket = Ticket()
-        return await withTaskCancellationHandler {
+        let outcomes = await withTaskCancellationHandler {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<[Outcome], Never>) in
                 let batch = CallBatch(
                     commands: commands, within: within, ticket: ticket, continuation: continuation)
@@ -84,6 +86,8 @@ public final class MartletClient: Sendable {
         } onCancel: {
             cancel(ticket)
         }
+        loop.gates.takeOver()
+        return outcomes
     }
 
     private func cancel(_ ticket: Ticket) {

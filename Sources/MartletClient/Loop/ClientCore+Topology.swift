@@ -29,7 +29,10 @@ extension ClientCore {
 
     /// Resumes with the topology that a refresh brings which begins from now on.
     func freshTopology(_ continuation: UnsafeContinuation<Topology?, Never>) {
-        if isClosing { return continuation.resume(returning: topology) }
+        if isClosing {
+            gates.handOver()
+            return continuation.resume(returning: topology)
+        }
         refreshWaiters.append((continuation, after: refreshRound))
         refresh()
     }
@@ -38,6 +41,7 @@ extension ClientCore {
         let isOver: ((UnsafeContinuation<Topology?, Never>, after: Int)) -> Bool = { [self] in
             $0.after < refreshRound || isClosing
         }
+        gates.handOver()
         for waiter in refreshWaiters where isOver(waiter) { waiter.0.resume(returning: topology) }
         refreshWaiters.removeAll(where: isOver)
         if !refreshWaiters.isEmpty { noticeTrouble() }

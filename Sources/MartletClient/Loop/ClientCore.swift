@@ -90,6 +90,7 @@ final class ClientCore {
     }
 
     func started(_ failure: MartletError?) {
+        gates.handOver()
         starting?.resume(returning: failure)
         starting = nil
         startTimer?.close()
@@ -165,6 +166,7 @@ final class ClientCore {
         operation.isDone = true
         wakeQueue.remove(operation)
         operation.node = nil
+        gates.handOver()
         switch operation.sink {
         case .call(let continuation):
             gates.calls.leave()

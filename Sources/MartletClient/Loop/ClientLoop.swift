@@ -10,7 +10,16 @@ final class ClientGates: Sendable {
     /// A call was cancelled since the loop last looked.
     let mustSweep = Atomic(false)
 
+    private let handovers = Atomic(0)
+
     init(callsMax: Int) { calls = CallGate(countMax: callsMax) }
+
+    /// Before a continuation is resumed, and after: what the loop wrote is there for the task that goes on.
+    ///
+    /// The runtime sees to that itself, but where a continuation is resumed before its task has begun to wait
+    /// the thread sanitizer doesn't notice, and would report every such answer as a race.
+    func handOver() { handovers.wrappingAdd(1, ordering: .releasing) }
+    func takeOver() { _ = handovers.load(ordering: .acquiring) }
 }
 
 /// The loop's thread, from outside: what callers may hold of it.
@@ -45,6 +54,7 @@ struct ClientLoop: Sendable {
             let isTaken = pool.submit { run(settings, gates, seed: seed, continuation) }
             invariant(isTaken, "the client's thread takes its only job")
         }
+        gates.takeOver()
         return ClientLoop(gates: gates, inbox: try inbox.get(), pool: pool)
     }
 
@@ -61,6 +71,7 @@ struct ClientLoop: Sendable {
             // and to look for what was cancelled. So whoever came through a gate finds room.
             let countMax = gates.calls.countMax + gates.questions.countMax + 3
             let inbox = try Inbox<Message>(loop, countMax: countMax) { core.take($0) }
+            gates.handOver()
             continuation.resume(returning: .success(inbox))
             loop.run()
         } catch {
@@ -97,8 +108,13 @@ extension ClientCore {
         case .beginMany(let batch): begin(batch)
         case .sweepCancelled: sweepCancelled()
         case .topology(let continuation, let isFresh):
-            if isFresh { freshTopology(continuation) } else { continuation.resume(returning: topology) }
-        case .status(let continuation): continuation.resume(returning: status)
+            if isFresh { return freshTopology(continuation) }
+            gates.handOver()
+            continuation.resume(returning: topology)
+        case .status(let continuation):
+            let status = status
+            gates.handOver()
+            continuation.resume(returning: status)
         case .close: close()
         }
     }
