@@ -194,6 +194,31 @@ package enum Limits {
     /// IDENTITY, EPOCH and LOCK: a few lines of text.
     package static let folderFileBytesMax = 4 << 10
 
+    // MARK: The Swift client
+    /// The port of a seed that names none: the cluster face.
+    package static let clientPortDefault: UInt16 = 7_380
+    /// Calls that a client may be allowed to have under way.
+    package static let clientCallsMax = 1_000_000
+    /// Questions to a client about itself that wait for their answer.
+    package static let clientQuestionsMax = 1_024
+    /// How much earlier than at a call's deadline a node is told to give up.
+    package static let clientAnswerMargin = Interval.milliseconds(50)
+    /// Bytes that wait to be sent to a node, above which its further requests wait.
+    package static let clientPendingOutputBytes = 4 << 20
+    /// A connection that owes an answer and is silent for so long is avoided.
+    package static let clientSuspicionAfter = Interval.milliseconds(500)
+    /// How much longer than it was told a node may take.
+    package static let clientSilenceSlack = Interval.seconds(1)
+    package static let clientReconnectPauseMin = Interval.milliseconds(50)
+    package static let clientReconnectPauseMax = Interval.seconds(5)
+    /// Second nodes that may be asked, as a share of all reads and on top of that.
+    package static let clientSpeculationShare = 0.1
+    package static let clientSpeculationsPerSecond = 100
+    /// When a second node is asked while too few reads were measured, and at the soonest.
+    package static let clientSpeculationSamplesMin = 100
+    package static let clientSpeculationPauseDefault = Interval.milliseconds(50)
+    package static let clientSpeculationPauseMin = Interval.milliseconds(1)
+
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")
         invariant(nodesMax * 1 <= slots, "every node needs a slot boundary of its own")
