@@ -78,6 +78,6 @@ extension ClientCore {
             isConnected: link.isReady, connections: link.connections.count, inFlight: link.requestCount,
             waiting: link.waitingCount, breaker: breaker,
             latency99: link.latency.quantile(0.99).map { Duration($0) },
-            lastFailure: link.lastFailure.map { "\($0)" })
+            lastFailure: link.lastFailure?.reason)
     }
 }

@@ -185,6 +185,13 @@ extension MartletError: CustomStringConvertible {
     }
 }
 
+extension MartletError {
+    /// Why no node can be asked, when this is why a connection ended.
+    var reason: String {
+        if case .noNode(let why) = self { why } else { description }
+    }
+}
+
 extension MartletError.Interrupted {
     fileprivate var ending: String {
         let place = node.map { " (\($0))" } ?? ""

@@ -82,7 +82,7 @@ final class ClientCore {
         for seed in settings.seeds { _ = link(to: seed) }
         for link in links { link.connectIfNone() }
         let timer = LoopTimer(loop) { [unowned self] in
-            let why = links.compactMap(\.lastFailure).first.map { "\($0)" }
+            let why = links.compactMap(\.lastFailure).first?.reason
             started(.noNode(why ?? "no seed answered within \(settings.connectTimeout.milliseconds) ms"))
         }
         timer.arm(at: now + settings.connectTimeout)
@@ -212,7 +212,7 @@ final class ClientCore {
         if links.contains(where: { $0.isReady && !$0.isRetired }) {
             return attemptFailed(operation, .tooManyCalls(max: settings.waitingPerNodeMax), at: nil)
         }
-        let why = links.compactMap(\.lastFailure).first.map { "\($0)" } ?? "all are being connected to"
+        let why = links.compactMap(\.lastFailure).first?.reason ?? "all are being connected to"
         attemptFailed(operation, .noNode(why), at: nil)
     }
 

@@ -98,7 +98,7 @@ final class NodeLink {
         for _ in 0..<waiting.count {
             guard let operation = waiting.popFirst() else { return }
             operation.isWaiting = false
-            if !operation.isDone { core.attemptFailed(operation, .noNode("\(why)"), at: self) }
+            if !operation.isDone { core.attemptFailed(operation, .noNode(why.reason), at: self) }
         }
     }
 
