@@ -1,6 +1,6 @@
 // What each level answers, first with all nodes up, and then with one killed.
 //
-//     swift run example-levels 127.0.0.1 127.0.0.2 127.0.0.3
+//     .build/release/example-levels 127.0.0.1 127.0.0.2 127.0.0.3
 //
 // It says when to kill a node (`kill -9`, any one), waits until the cluster sees that, and shows the same
 // table again. Three nodes with three copies: QUORUM and ONE go on, ALL is refused before anything is sent.

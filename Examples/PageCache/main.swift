@@ -1,6 +1,6 @@
 // A page cache in front of a slow source: many readers, few questions to the source.
 //
-//     swift run example-page-cache 127.0.0.1 127.0.0.2
+//     .build/release/example-page-cache 127.0.0.1 127.0.0.2
 //
 // What keeps a crowd of readers from all asking the source at once when a page is missing or ends:
 // 1. within a process, one reader asks and the others wait for the same answer;

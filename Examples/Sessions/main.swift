@@ -2,7 +2,7 @@
 //
 // Run it beside `make run`; any nodes will do, as address or address:port:
 //
-//     swift run example-sessions 127.0.0.1 127.0.0.2
+//     .build/release/example-sessions 127.0.0.1 127.0.0.2
 
 import MartletClient
 

@@ -43,6 +43,22 @@ package struct LoadedConfiguration: Sendable {
         }
     }
 
+    /// What the file may say, but this version can't do: a node refuses it, better than to do half of it.
+    package var unsupported: ConfigurationError? {
+        var issues: [ConfigurationIssue] = []
+        for keyspace in configuration.keyspaces {
+            func refuse(_ key: String, found: String, allowed: String) {
+                issues.append(
+                    ConfigurationIssue(
+                        .default, "keyspaces.\(keyspace.name).\(key)", found: found, allowed: allowed,
+                        hint: "this version has nothing else"))
+            }
+            if keyspace.conflict == .siblings { refuse("conflict", found: "siblings", allowed: "lww") }
+            if keyspace.sloppyQuorum { refuse("sloppy_quorum", found: "true", allowed: "false") }
+        }
+        return issues.isEmpty ? nil : ConfigurationError(path: path, issues)
+    }
+
     /// Which node this process is: by name, else by address; the only one of the file when neither was given.
     package func ownNode() throws(ConfigurationError) -> OwnNode {
         let nodes = configuration.nodes
@@ -103,5 +119,6 @@ package func folder(ofPath path: String) -> String {
 /// `name` within `folder`, unless it is a path from the root itself.
 package func joinPath(_ folder: String, _ name: String) -> String {
     if name.hasPrefix("/") || folder == "." { return name }
+    if name == "." { return folder }
     return folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
 }

@@ -53,20 +53,6 @@ extension ClusterConfiguration {
             RedisSettings.ConfigurationValue("\($0.section).\($0.key)", $0.text(in: self))
         }
     }
-
-    /// What the file may say, but this version can't do: better refused than half done.
-    var unsupported: String? {
-        if let keyspace = keyspaces.first(where: { $0.conflict == .siblings }) {
-            return
-                "keyspace \(keyspace.name) has conflict: siblings, which comes with a later version; use lww"
-        }
-        if let keyspace = keyspaces.first(where: \.sloppyQuorum) {
-            return
-                "keyspace \(keyspace.name) has sloppy_quorum: true, which comes with hinted handoff in a "
-                + "later version; use false"
-        }
-        return nil
-    }
 }
 
 extension PortSettings {

@@ -21,6 +21,7 @@ extension Command {
         inputs.config = invocation.line.arguments.first ?? invocation.line.value("--config")
         do throws(ConfigurationError) {
             let loaded = try ConfigurationLoader.load(inputs)
+            if let error = loaded.unsupported { throw error }
             Output.write(
                 invocation.isJSON ? ConfigReport.json(loaded).description + "\n" : ConfigReport.text(loaded))
             return .done
@@ -40,10 +41,12 @@ package enum ConfigReport {
     package static func text(_ loaded: LoadedConfiguration) -> String {
         let configuration = loaded.configuration
         let keyspaces = configuration.keyspaces.map { keyspace in
-            "\(keyspace.name) (\(keyspace.replicationFactor.sum) copies, \(keyspace.conflict.rawValue))"
+            "\(keyspace.name) (\(Quantities.counted(keyspace.replicationFactor.sum, "copy", "copies")), "
+                + "\(keyspace.conflict.rawValue))"
         }
         var out = "\(loaded.path): good: cluster \(configuration.cluster.name), "
-        out += "\(configuration.nodes.count) nodes, keyspaces \(keyspaces.joined(separator: ", "))\n"
+        out += "\(Quantities.counted(configuration.nodes.count, "node", "nodes")), "
+        out += "keyspace\(keyspaces.count == 1 ? "" : "s") \(keyspaces.joined(separator: ", "))\n"
         for warning in loaded.warnings { out += "warning: \(warning)\n" }
         return out
     }

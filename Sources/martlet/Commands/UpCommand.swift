@@ -167,8 +167,10 @@ private struct UpCommand {
         let config = isDefault ? "" : " --config \(plan.dataFolder)/cluster.yaml"
         let isForeground =
             !invocation.line.has("--detach") && runner.nodes.contains { $0.startedProcess != nil }
-        out += "logs: \(plan.dataFolder)/<node>/martletd.log; status: martlet status\(config)\n"
-        out += "stop: \(isForeground ? "Ctrl-C" : "martlet down\(config)")\n"
+        // As it was called: after a build it is seldom on PATH.
+        let martlet = printable(CommandLine.arguments.first ?? "martlet")
+        out += "logs: \(plan.dataFolder)/<node>/martletd.log; status: \(martlet) status\(config)\n"
+        out += "stop: \(isForeground ? "Ctrl-C" : "\(martlet) down\(config)")\n"
         Output.write(out)
     }
 
@@ -198,7 +200,7 @@ private struct UpCommand {
     private func stop(_ runner: inout ClusterRunner, _ signal: Int32) -> ExitCode {
         let count = runner.nodes.filter { $0.startedProcess != nil }.count
         if Terminal.errors.isTerminal { Output.complain("\n") }
-        Output.complain("martlet: stopping \(count) nodes\n")
+        Output.complain("martlet: stopping \(Quantities.counted(count, "node", "nodes"))\n")
         for name in runner.stop() {
             Output.complain("martlet: \(name) did not stop by itself and was killed\n")
         }

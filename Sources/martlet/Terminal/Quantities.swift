@@ -14,6 +14,11 @@ package enum Quantities {
         return "\(sign)\(scaled / scale).\(String(scale + scaled % scale).dropFirst())"
     }
 
+    /// `1 node`, `3 nodes`.
+    package static func counted(_ count: Int, _ one: String, _ many: String) -> String {
+        "\(count) \(count == 1 ? one : many)"
+    }
+
     /// `123 B`, `1.2 KiB`.
     package static func bytes(_ count: Double) -> String {
         let units = ["B", "KiB", "MiB", "GiB", "TiB"]
