@@ -53,6 +53,14 @@ class Result(unittest.TextTestResult):
         self.say(test, "FAILED")
         print(self.errors[-1][1], flush=True)
 
+    def addSubTest(self, test, subtest, error):
+        unittest.TestResult.addSubTest(self, test, subtest, error)
+        if error is not None:
+            # The test itself is told of neither as passed nor as failed.
+            self.say(test, "FAILED", f": {subtest._subDescription()}")
+            failed = issubclass(error[0], test.failureException)
+            print((self.failures if failed else self.errors)[-1][1], flush=True)
+
     def addSkip(self, test, reason):
         unittest.TestResult.addSkip(self, test, reason)
         self.say(test, "skipped", f": {reason}")
@@ -85,7 +93,8 @@ def main():
     result = unittest.TextTestRunner(
         stream=open(os.devnull, "w", encoding="utf-8"), resultclass=Result, verbosity=0).run(tests)
     # A test may fail and then fail to tidy up: one test all the same.
-    failed = len({test.id() for test, _ in result.failures + result.errors})
+    failures = [getattr(test, "test_case", test) for test, _ in result.failures + result.errors]
+    failed = len({test.id() for test in failures})
     print(f"\n{result.passed} passed, {failed} failed, {len(result.skipped)} skipped")
     if result.testsRun == 0 and failed == 0:
         print("no test has that name", file=sys.stderr)
