@@ -45,6 +45,8 @@ package enum LoadOptions {
         of 1 to --scan-max keys whose numbers follow each other, since Redis has none by key order; a
         read-modify-write is a GET and then a SET of the same key, timed together.
 
+        The keys stay when it is done: `k` and hexadecimal digits, with no time to live.
+
         A closed loop counts a request's time from when its predecessor was answered; with --rate from when
         it was due, sent or not, so that a stall shows in every request that it held up.
         """
