@@ -244,5 +244,6 @@ let threeNodes = """
         #expect(variable.dataFolder(of: variable.configuration.nodes[0]) == "/var/m/n1")
         #expect(folder(ofPath: "/cluster.yaml") == "/")
         #expect(joinPath(folder(ofPath: "cluster.yaml"), "data") == "data")
+        #expect(joinPath(folder(ofPath: "/srv/cluster.yaml"), ".") == "/srv")
     }
 }
