@@ -68,6 +68,16 @@ package final class SimulatedDisk {
         batchTickets.append(ticket)
     }
 
+    func putHint(_ ticket: WriteTicket, _ key: Blob, _ value: Blob) {
+        batch.putHint(key, value)
+        batchTickets.append(ticket)
+    }
+
+    func deleteHints(_ ticket: WriteTicket, _ keys: [Blob]) {
+        for key in keys { batch.deleteHint(key) }
+        batchTickets.append(ticket)
+    }
+
     package enum Written {
         case nothing
         /// The batch is visible, and not durable.
@@ -156,6 +166,10 @@ package final class SimulatedDisk {
     func scan(_ scan: DiskScan) -> ScanPage {
         let limit = ScanLimit(
             recordsMax: min(scan.limit.recordsMax, Self.pageRecordsMax), bytesMax: scan.limit.bytesMax)
+        if scan.isOfHints {
+            return (try? engine.scanHints(from: scan.lower, until: scan.upper, limit: limit))
+                ?? ScanPage(records: [], next: nil)
+        }
         return (try? engine.scan(from: scan.lower, until: scan.upper, limit: limit))
             ?? ScanPage(records: [], next: nil)
     }

@@ -160,6 +160,12 @@ extension Simulation {
         case .scan(let ticket, let lower, let upper, let limit):
             writeBatch(process)
             scan(process, DiskScan(ticket: ticket, lower: lower, upper: upper, limit: limit))
+        case .scanHints(let ticket, let lower, let upper, let limit):
+            writeBatch(process)
+            scan(
+                process, DiskScan(ticket: ticket, lower: lower, upper: upper, limit: limit, isOfHints: true))
+        case .putHint(let ticket, let key, let value): disk.putHint(ticket, key, value)
+        case .deleteHints(let ticket, let keys): disk.deleteHints(ticket, keys)
         case .reserveStamps(let ceiling):
             disk.pendingCeiling = HybridTime(bits: ceiling)
             schedule(
