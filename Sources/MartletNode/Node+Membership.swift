@@ -132,6 +132,7 @@ extension Node {
             if peers[index].link == .down { peers[index].link = .untried }
             effects.append(.report(.peerUp(name: name)))
             hastenJudgement(by: index)
+            hastenReplay(to: index)
         case .suspect: effects.append(.report(.peerSuspect(name: name)))
         case .down:
             peers[index].downSince = now.monotonic

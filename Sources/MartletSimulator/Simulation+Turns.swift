@@ -58,7 +58,11 @@ extension Simulation {
         case .reply(let ticket, let reply): try clientAnswered(process, ticket.number, reply)
         case .introduce(let peer, let id, let address): introduce(process, peer, id, address)
         case .send(let peer, let message):
-            if case .merge(let request) = message { try noteSent(request.record) }
+            switch message {
+            case .merge(let request): try noteSent(request.record)
+            case .hint(let request): try noteSent(request.record)
+            default: break
+            }
             send(process, peer, message)
         case .respond(let link, let message): respond(process, link, message)
         case .accept(let link, let id): accept(process, link, id)

@@ -267,8 +267,14 @@ final class ScriptedCluster {
             invariant(member.replies[ticket.number] == nil, "ticket \(ticket.number) was answered twice")
             member.replies[ticket.number] = reply
         case .introduce(let peer, _, let address):
-            guard let j = index(of: address) else { return }
+            guard let j = members.firstIndex(where: { $0.configuration.peersAddress == address }) else {
+                return
+            }
             member.peers[peer] = j
+            guard members[j].isUp else {
+                queue.append((i, .linkDown(peer)))
+                return
+            }
             queue.append((j, .hello(link(from: i, to: j), hello(i))))
             queue.append((i, .hello(link(from: i, to: j), hello(j))))
             queue.append((i, .linkUp(peer)))
