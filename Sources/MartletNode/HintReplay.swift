@@ -149,6 +149,8 @@ struct Hints {
     var refusedDeletions: [Deletion] = []
     /// Of targets that have hints, or had them in this run.
     var replays: [NodeID: HintReplay] = [:]
+    /// Targets that aren't idle, at most: counted with each tick.
+    var busyTargets = 0
     var pace = ReplayPace()
     var dirty = DirtyLeaves()
     /// When the targets are looked at next.

@@ -94,6 +94,7 @@ extension Node {
         }
         loseLateSends()
         for id in hints.ledger.sorted where hints.replays[id] == nil { hints.replays[id] = HintReplay() }
+        hints.busyTargets = hints.replays.values.count { $0.step != .idle }
         for id in hints.replays.keys.sorted() { pump(id) }
         forgetIdle()
         let isActive = hints.replays.values.contains {
@@ -144,8 +145,10 @@ extension Node {
         switch replay.step {
         case .reading: break
         case .idle:
-            guard replay.isAtRest, hints.ledger[target] != nil, hints.scans.count < Limits.hintScansMax
+            guard replay.isAtRest, hints.ledger[target] != nil, hints.scans.count < Limits.hintScansMax,
+                hints.busyTargets < Limits.hintTargetsMax
             else { return }
+            hints.busyTargets += 1
             let end = HintKey.position(.end, of: target)
             if canDeliver(to: target) {
                 replay.step = .reading(isExpiring: false)

@@ -10,11 +10,11 @@ import MartletBase
 ///
 /// The rate never falls below a floor, so that hints are delivered under any load; at the floor it costs what
 /// a few requests a second do.
-struct ReplayPace {
-    static let rateMin = 64 << 10
-    static let rateFirst = 4 << 20
-    static let rateStep = 1 << 20
-    static let rateMax = 512 << 20
+package struct ReplayPace {
+    package static let rateMin = 64 << 10
+    package static let rateFirst = 4 << 20
+    package static let rateStep = 1 << 20
+    package static let rateMax = 512 << 20
     /// A decision is made after this time, once there are requests enough to tell, or after so long.
     static let periodMin = Interval.milliseconds(100)
     static let periodMax = Interval.seconds(1)
@@ -26,10 +26,10 @@ struct ReplayPace {
     static let limitMin = Interval.milliseconds(2)
     static let limitUnknown = Interval.milliseconds(20)
 
-    private(set) var isActive = false
-    private(set) var bytesPerSecond = Double(Self.rateFirst)
+    package private(set) var isActive = false
+    package private(set) var bytesPerSecond = Double(Self.rateFirst)
     /// Whether requests were slow when the rate was last decided.
-    private(set) var isYielding = false
+    package private(set) var isYielding = false
     private var hasYielded = false
     private var quiet = LatencyWindow()
     private var limit = Self.limitUnknown
@@ -40,8 +40,10 @@ struct ReplayPace {
     private var credit = 0.0
     private var creditAt = Instant.zero
 
+    package init() {}
+
     /// Something is replayed from now on, or nothing any more.
-    mutating func setActive(_ active: Bool, now: Instant) {
+    package mutating func setActive(_ active: Bool, now: Instant) {
         guard active != isActive else { return }
         isActive = active
         guard active else { return }
@@ -61,7 +63,7 @@ struct ReplayPace {
     }
 
     /// A request of a client was answered after this time. While nothing is replayed, one of many is enough.
-    mutating func note(_ latency: Interval) {
+    package mutating func note(_ latency: Interval) {
         guard isActive else {
             quiet.add(latency)
             return
@@ -71,7 +73,7 @@ struct ReplayPace {
     }
 
     /// Whether so many bytes may be sent now; takes them off if they may.
-    mutating func take(_ bytes: Int, now: Instant) -> Bool {
+    package mutating func take(_ bytes: Int, now: Instant) -> Bool {
         decide(now)
         let elapsed = now - creditAt
         creditAt = now

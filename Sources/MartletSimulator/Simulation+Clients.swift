@@ -194,6 +194,11 @@ extension Simulation {
             version = HeldVersion(based.stamp, expiryStamp: stamp)
         }
         guard plan.durability == .batch else { return }
+        guard !isWeak(operation) else {
+            try durable.acknowledged(operation, version, holders: holdersOrHints(operation.key, version))
+            hinted.acknowledged(operation, version)
+            return
+        }
         try durable.acknowledged(operation, version, holders: holders(operation.key, version))
         try monotone.wrote(operation, version)
     }
@@ -238,6 +243,7 @@ extension Simulation {
         for name in names {
             guard let holder = processes.first(where: { $0.name == name }),
                 holder.disk.durableVersion(operation.key) >= version
+                    || isWeak(operation) && holder.disk.hasDurableHint(operation.key, atLeast: version)
             else {
                 throw Violation(
                     "Durable", key: operation.key,

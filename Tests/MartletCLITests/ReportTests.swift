@@ -150,6 +150,15 @@ import martlet
         #expect(text.contains("n1    n3       9  900 B    4.2s     -     -  target down\n"))
         #expect(text.hasSuffix("n1 left 2 hints to repair, for lack of room or age\n"))
         #expect(HintsReport.text(.null, columnsMax: nil, palette: plain).hasPrefix("no hints"))
+        func answer(_ node: String) -> JSONValue {
+            .object([
+                ("format", .integer(1)), ("nodes", .array([.object([("node", .string(node))])])),
+            ])
+        }
+        let joined = HintsReport.joined(answer("n2"), with: [answer("n3"), answer("n1")])
+        #expect(
+            joined.description
+                == #"{"format":1,"nodes":[{"node":"n1"},{"node":"n2"},{"node":"n3"}]}"#)
     }
 
     @Test func valuesAsJSON() {

@@ -109,6 +109,8 @@ final class FakeBackend: RedisBackend {
     func placement(keyspace: UInt32) -> Placement? { placementShown }
     func usage() -> NodeUsage { NodeUsage(storedBytes: 4_096, hintBytes: 0, uptime: .seconds(12)) }
     func nodeMetrics() -> NodeMetrics { NodeMetrics() }
+    var hintsShown = HintStatus(dropped: 0, targets: [])
+    func hintStatus() -> HintStatus { hintsShown }
     func runtimeMetrics() -> [MetricFamily] { [] }
 }
 

@@ -5,16 +5,27 @@ extension Command {
         CommandSpecification(
             "hints", "Shows the writes that nodes keep for replicas that missed them.",
             options: Session.options,
-            examples: [("martlet hints", "how many hints wait, for whom, and what they wait for")])
+            examples: [
+                ("martlet hints", "how many hints wait at all nodes, for whom, and what they wait for"),
+                ("martlet hints --node n2", "those that n2 keeps"),
+            ],
+            notes: """
+                `waits for`: target down, foreground (delivery yields to clients' requests) or none. Without
+                --node or --host all nodes that are up are asked.
+                """)
     ) { invocation throws(Failure) in
         let session = try Session(invocation)
-        let answer = try session.json(["MARTLET", "HINTS"])
+        var hints = try session.json(["MARTLET", "HINTS"]).value
+        if invocation.line.value("--node") == nil, invocation.line.value("--host") == nil {
+            let status = try session.json(["MARTLET", "STATUS"]).value
+            let others = session.answersOfOthers(status, to: ["MARTLET", "HINTS"])
+            hints = HintsReport.joined(hints, with: others.map(\.answer))
+        }
         if invocation.isJSON {
-            Output.write(answer.text.bytes + [UInt8(ascii: "\n")])
+            Output.write(hints.description + "\n")
         } else {
             let terminal = Terminal.output
-            let text = HintsReport.text(
-                answer.value, columnsMax: terminal.columns, palette: terminal.palette)
+            let text = HintsReport.text(hints, columnsMax: terminal.columns, palette: terminal.palette)
             Output.write(text)
         }
         return .done
@@ -23,6 +34,14 @@ extension Command {
 
 /// What `hints` says.
 package enum HintsReport {
+    /// One answer with the nodes of all of them, by name.
+    package static func joined(_ first: JSONValue, with others: [JSONValue]) -> JSONValue {
+        guard case .members(let members) = first else { return first }
+        let nodes = ([first] + others).flatMap { $0["nodes"]?.elements ?? [] }
+            .sorted { ($0["node"]?.text ?? "") < ($1["node"]?.text ?? "") }
+        return .object(members.map { ($0.name, $0.name == "nodes" ? .array(nodes) : $0.value) })
+    }
+
     package static func text(_ hints: JSONValue, columnsMax: Int?, palette: Palette) -> String {
         var table = Table([
             .init("node"), .init("for"), .init("hints", right: true), .init("bytes", right: true),

@@ -45,8 +45,15 @@ extension Session {
     /// What the other nodes that are up say of themselves. A missing figure isn't worth a wait, so only so
     /// many are asked, and only for so long.
     fileprivate func ownFigures(_ status: JSONValue) -> [JSONValue] {
+        answersOfOthers(status, to: ["MARTLET", "STATUS"]).flatMap { name, own in
+            (own["nodes"]?.elements ?? []).filter { $0["name"]?.text == name }
+        }
+    }
+
+    /// What the other nodes that are up answer, by name.
+    func answersOfOthers(_ status: JSONValue, to words: [String]) -> [(name: String, answer: JSONValue)] {
         let deadline = Clock.now + .seconds(2)
-        var figures: [JSONValue] = []
+        var answers: [(name: String, answer: JSONValue)] = []
         for node in (status["nodes"]?.elements ?? []).prefix(64) where Clock.now < deadline {
             guard let name = node["name"]?.text, name != status["asked"]?.text,
                 node["liveness"]?.text == "up", let host = node["address"]?.text,
@@ -55,12 +62,12 @@ extension Session {
             let within = Interval.milliseconds(300)
             let endpoint = Endpoint(node: name, host: host, port: port)
             guard let connection = try? Connection(to: endpoint, within: within),
-                let reply = try? connection.call([Blob("MARTLET"), Blob("STATUS")], within: within),
+                let reply = try? connection.call(words.map { Blob($0) }, within: within),
                 let text = reply.blob, let own = try? JSONReader.read(text.bytes).printableTexts
             else { continue }
-            figures += (own["nodes"]?.elements ?? []).filter { $0["name"]?.text == name }
+            answers.append((name, own))
         }
-        return figures
+        return answers
     }
 }
 
