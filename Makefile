@@ -8,11 +8,12 @@ DESTDIR ?=
 # Where the systemd unit goes; Debian's place for units that an administrator installs.
 UNITDIR ?= /etc/systemd/system
 SEEDS ?= 200
+TIME ?= 60
 
 RELEASE := .build/release
 # Installed programs carry Swift's runtime, so that they run where there is no toolchain.
 PORTABLE := swift build -c release --static-swift-stdlib --scratch-path .build/install
-PROGRAMS := martletd martlet
+PROGRAMS := martletd martlet martlet-bench
 
 .PHONY: help
 help: ## list the targets
@@ -35,12 +36,12 @@ build: ## release build of all programs into .build/release
 .PHONY: lint
 lint: ## format lint and the tidy check
 	@scripts/bootstrap --test
-	@swift format lint --strict --recursive Sources Tests Package.swift
+	@swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 	@scripts/tidy
 
 .PHONY: fmt
 fmt: ## format the Swift sources in place, fold long comments
-	@swift format --in-place --recursive Sources Tests Package.swift
+	@swift format --in-place --recursive Sources Tests Benchmarks Package.swift
 	@scripts/tidy --wrap
 
 .PHONY: docs
@@ -48,14 +49,19 @@ docs: ## write docs/CONFIGURATION.md anew from the table of settings
 	@scripts/bootstrap
 	@UPDATE_DOCS=1 swift test --filter MartletConfigTests.DocumentTests
 
+.PHONY: fuzz
+fuzz: ## look for bytes that break a property, TIME (60) seconds in all
+	@scripts/bootstrap --fuzz
+	@scripts/fuzz $(TIME)
+
 .PHONY: simulate
 simulate: build ## run the simulator over seeds 1 to SEEDS (200)
 	@$(RELEASE)/martlet-sim --seeds 1..$(SEEDS)
 
 .PHONY: bench
-bench: build ## the same load on three nodes and on a lone redis-server, in turns
+bench: build ## Martlet beside redis-server on this machine; the table goes into docs/PERFORMANCE.md
 	@scripts/bootstrap --test
-	@Benchmarks/compare
+	@$(RELEASE)/martlet-bench compare --output .build/bench --table docs/PERFORMANCE.md
 
 .PHONY: install
 install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR, UNITDIR)

@@ -3,14 +3,20 @@
 // one floor never import each other; scripts/tidy fails the build when an import breaks this.
 import PackageDescription
 
+/// Set by scripts/fuzz, which builds in a folder of its own: libFuzzer must see every branch of the modules,
+/// so they all are compiled with its counters, and there is one program more. Nothing of it is in another
+/// build.
+let isFuzzing = Context.environment["FUZZING"] != nil
+
 /// What every target of ours is compiled with: language mode 6, warnings are errors, lifetimes for the
 /// cursors that borrow a frame, and leaves inlined across modules in release.
-let settings: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableExperimentalFeature("Lifetimes"),
-    .treatAllWarnings(as: .error),
-    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
-]
+let settings: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableExperimentalFeature("Lifetimes"),
+        .treatAllWarnings(as: .error),
+        .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+    ] + (isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer,address"])] : [])
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -24,6 +30,14 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+/// What runs the properties of Tests/FuzzProperties under libFuzzer.
+let fuzzer: [Target] = [
+    .executableTarget(
+        name: "FuzzDriver", dependencies: ["FuzzProperties"], path: "Tests/FuzzDriver",
+        swiftSettings: settings,
+        linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])])
+]
+
 let package = Package(
     name: "martlet",
     targets: [
@@ -35,8 +49,12 @@ let package = Package(
                 "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
         program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
-        tests("MartletCLITests", ["MartletBase", "MartletConfig", "martlet"]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
+        program(
+            "martlet-bench", at: "Benchmarks/martlet-bench",
+            ["MartletBase", "MartletConfig", "MartletLoop", "MartletRESP", "MartletRing"]),
+        tests("MartletBenchTests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet-bench"]),
 
         // Floor 6: what clients talk to.
         module(
@@ -45,11 +63,23 @@ let package = Package(
                 "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
                 "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
+        .target(
+            name: "FakeServer",
+            dependencies: ["MartletBase", "MartletNode", "MartletRing", "MartletServer", "MartletVersions"],
+            path: "Tests/FakeServer", swiftSettings: settings),
+        .target(
+            name: "FuzzProperties",
+            dependencies: [
+                "FakeServer", "MartletBase", "MartletConfig", "MartletGossip", "MartletNode", "MartletRESP",
+                "MartletRing", "MartletServer", "MartletStorage", "MartletVersions", "MartletWire",
+            ],
+            path: "Tests/FuzzProperties", swiftSettings: settings),
+        tests("FuzzCorpusTests", ["FuzzProperties"]),
         tests(
             "MartletServerTests",
             [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing", "MartletServer",
-                "MartletVersions", "RealRedis",
+                "FakeServer", "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "MartletServer", "MartletVersions", "RealRedis",
             ]),
 
         // Floor 5: the real world, and the simulated one.
@@ -134,5 +164,5 @@ let package = Package(
         .systemLibrary(name: "CUV"),
         .systemLibrary(name: "CXXHash"),
         .systemLibrary(name: "CYAML"),
-    ]
+    ] + (isFuzzing ? fuzzer : [])
 )

@@ -135,8 +135,14 @@ package struct ByteWriter {
     @inlinable package var count: Int { bytes.count }
 
     @inlinable @inline(__always)
-    mutating func store<T: FixedWidthInteger>(_ value: T) {
-        withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
+    mutating func store<T: FixedWidthInteger & BitwiseCopyable>(_ value: T) {
+        bytes.append(addingCapacity: MemoryLayout<T>.size) { out in
+            out.withUnsafeMutableBufferPointer { buffer, count in
+                UnsafeMutableRawBufferPointer(buffer).storeBytes(
+                    of: value.bigEndian, toByteOffset: count, as: T.self)
+                count += MemoryLayout<T>.size
+            }
+        }
     }
 
     @inlinable package mutating func u8(_ value: UInt8) { bytes.append(value) }

@@ -48,6 +48,8 @@ package enum Limits {
     package static let frameBytesMax = valueBytesMax + keyBytesMax + 4_096
     /// UDP packets, whatever `packet_bytes_max` says.
     package static let packetBytesMax = 65_507
+    /// Nodes that a node counts while it runs: as many of the ring as there may be, the rest strangers.
+    package static let peersMax = 4 * nodesMax
     /// Connections with peers, in both directions.
     package static let peerLinksMax = 4 * nodesMax
     /// What may wait to be read by one peer; a connection over it is closed.
@@ -167,6 +169,16 @@ package enum Limits {
     /// How long a session goes by a keyspace's definition before it looks again.
     package static let keyspaceAgeMax = Interval.milliseconds(100)
 
+    /// Keys that one page of a walk over the keys asks the core for; SCAN's COUNT is cut to it.
+    package static let walkKeysMax = 1_000
+    /// SCAN answers with what it has, if only a cursor, once it has this many bytes of keys, has asked for
+    /// so many pages, or has taken so long.
+    package static let scanReplyBytesMax = 1 << 20
+    package static let scanPagesMax = 1_024
+    package static let scanTimeMax = Interval.milliseconds(200)
+    /// What a reply of keys has beside them: headers and the cursor.
+    package static let walkHeaderBytesMax = 64
+
     // MARK: Configuration
     /// cluster.yaml: 1,024 nodes with every key take a quarter of this.
     package static let configurationBytesMax = 1 << 20
@@ -214,6 +226,8 @@ package enum Limits {
         invariant(
             datagramBufferBytes / 8 >= packetBytesMax, "a datagram of the largest size must be received whole"
         )
+        invariant(peersMax > nodesMax, "a ring forms of nodes that were strangers")
+        invariant(peersMax <= Int(UInt16.max), "a peer's index has 16 bits")
         invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
         invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
         invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")

@@ -22,6 +22,7 @@ package struct Interval: Hashable, Comparable, Sendable {
     @inlinable package var microseconds: Int64 { nanoseconds / 1_000 }
     @inlinable package var seconds: Double { Double(nanoseconds) / 1e9 }
 
+    @inlinable package static func == (a: Interval, b: Interval) -> Bool { a.nanoseconds == b.nanoseconds }
     @inlinable package static func < (a: Interval, b: Interval) -> Bool { a.nanoseconds < b.nanoseconds }
     @inlinable package static func + (a: Interval, b: Interval) -> Interval {
         Interval(nanoseconds: a.nanoseconds + b.nanoseconds)
@@ -46,13 +47,14 @@ package struct Interval: Hashable, Comparable, Sendable {
 }
 
 /// A point on the monotonic clock of one process: nanoseconds since an arbitrary start. Never goes back.
-package struct Instant: Hashable, Comparable, Sendable {
+package struct Instant: Hashable, Comparable, BitwiseCopyable, Sendable {
     package var nanoseconds: Int64
 
     @inlinable package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
     package static let zero = Instant(nanoseconds: 0)
     package static let distantFuture = Instant(nanoseconds: .max)
 
+    @inlinable package static func == (a: Instant, b: Instant) -> Bool { a.nanoseconds == b.nanoseconds }
     @inlinable package static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
     @inlinable package static func + (a: Instant, b: Interval) -> Instant {
         Instant(nanoseconds: a.nanoseconds + b.nanoseconds)
@@ -73,6 +75,7 @@ package struct WallTime: Hashable, Comparable, Sendable {
     @inlinable package init(milliseconds: Int64) { self.microseconds = milliseconds * 1_000 }
     @inlinable package var milliseconds: Int64 { microseconds / 1_000 }
 
+    @inlinable package static func == (a: WallTime, b: WallTime) -> Bool { a.microseconds == b.microseconds }
     @inlinable package static func < (a: WallTime, b: WallTime) -> Bool { a.microseconds < b.microseconds }
     @inlinable package static func - (a: WallTime, b: WallTime) -> Interval {
         Interval.microseconds(a.microseconds - b.microseconds)

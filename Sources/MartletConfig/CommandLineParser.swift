@@ -72,6 +72,10 @@ private struct CommandLineParser {
                     text: "unknown option \(argument)" + (known.map { ": did you mean \($0)?" } ?? ""))
             } else if !command.commands.isEmpty {
                 try enter(argument)
+                if command.takesRest, !wantsHelp, rest.first != "--help" {
+                    words = Array(rest)
+                    rest = []
+                }
             } else {
                 words.append(argument)
             }
@@ -137,7 +141,7 @@ private struct CommandLineParser {
         if words.count < needed.count {
             throw UsageProblem(text: "missing \(needed[words.count].name): \(needed[words.count].help)")
         }
-        let takesMany = command.arguments.contains { $0.count == .many }
+        let takesMany = command.takesRest || command.arguments.contains { $0.count == .many }
         if !takesMany, words.count > command.arguments.count {
             throw UsageProblem(text: "one word too many: \(quotedForMessage(words[command.arguments.count]))")
         }

@@ -14,13 +14,15 @@ package struct CommandSpecification: Sendable {
     package let examples: [(line: String, does: String)]
     /// A program with commands takes no arguments of its own.
     package let commands: [CommandSpecification]
+    /// Whether all that follows the command's name is words, options too: another program's.
+    package let takesRest: Bool
     /// More paragraphs at the end of help.
     package let notes: String
 
     package init(
         _ name: String, _ summary: String, arguments: [ArgumentSpecification] = [],
         options: [OptionSpecification] = [], examples: [(line: String, does: String)] = [],
-        commands: [CommandSpecification] = [], notes: String = ""
+        commands: [CommandSpecification] = [], takesRest: Bool = false, notes: String = ""
     ) {
         self.name = name
         self.summary = summary
@@ -28,6 +30,7 @@ package struct CommandSpecification: Sendable {
         self.options = options
         self.examples = examples
         self.commands = commands
+        self.takesRest = takesRest
         self.notes = notes
     }
 }

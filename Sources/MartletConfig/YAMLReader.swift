@@ -7,7 +7,9 @@ import MartletBase
 /// documents, keys that aren't words, keys given twice, deep nesting, a huge file.
 struct YAMLReader {
     private var parser: UnsafeMutablePointer<yaml_parser_t>
-    private let lines: [Substring.UTF8View]
+    private let text: [UInt8]
+    /// Where each line of the text begins.
+    private let lineStarts: [Int]
     private var nodeCount = 0
 
     /// Nil when the text has no document: it is empty, or comments only.
@@ -26,8 +28,7 @@ struct YAMLReader {
         // Typed throws don't pass through the closure that lends the bytes, so the result does.
         let result: Result<YAMLNode?, ConfigurationIssue> = text.withUnsafeBufferPointer { bytes in
             yaml_parser_set_input_string(parser, bytes.baseAddress, bytes.count)
-            let whole = String(decoding: bytes, as: UTF8.self)
-            var reader = YAMLReader(parser: parser, lines: whole.linesOfUTF8())
+            var reader = YAMLReader(parser: parser, text: text)
             do throws(ConfigurationIssue) {
                 return .success(try reader.document())
             } catch {
@@ -37,10 +38,32 @@ struct YAMLReader {
         return try result.get()
     }
 
-    private init(parser: UnsafeMutablePointer<yaml_parser_t>, lines: [Substring.UTF8View]) {
+    private init(parser: UnsafeMutablePointer<yaml_parser_t>, text: [UInt8]) {
         self.parser = parser
-        self.lines = lines
+        self.text = text
+        lineStarts = Self.lineStarts(text)
     }
+
+    /// Lines as YAML 1.1 counts them: besides a line feed, a carriage return, NEL, LS and PS end one.
+    private static func lineStarts(_ text: [UInt8]) -> [Int] {
+        var starts = [0]
+        for (index, byte) in text.enumerated() {
+            let isEnd =
+                switch byte {
+                case UInt8(ascii: "\n"): true
+                case UInt8(ascii: "\r"): index + 1 == text.count || text[index + 1] != UInt8(ascii: "\n")
+                case 0x85: index > 0 && text[index - 1] == 0xC2
+                case 0xA8, 0xA9: index > 1 && text[index - 1] == 0x80 && text[index - 2] == 0xE2
+                default: false
+                }
+            if isEnd, index + 1 < text.count { starts.append(index + 1) }
+        }
+        return starts
+    }
+
+    /// The line of a place, from 1. libyaml puts the end of a text on a line of its own, which no editor
+    /// shows.
+    private func line(of mark: yaml_mark_t) -> Int { min(mark.line + 1, lineStarts.count) }
 
     private static func checkUTF8(_ text: [UInt8]) throws(ConfigurationIssue) {
         if text.starts(with: [0xFF, 0xFE]) || text.starts(with: [0xFE, 0xFF]) {
@@ -73,7 +96,7 @@ struct YAMLReader {
         }
 
         var type: yaml_event_type_t { raw.pointee.type }
-        var line: Int { raw.pointee.start_mark.line + 1 }
+        var start: yaml_mark_t { raw.pointee.start_mark }
 
         var scalar: (text: String, isPlain: Bool) {
             let scalar = raw.pointee.data.scalar
@@ -92,13 +115,12 @@ struct YAMLReader {
 
     private func syntaxError() -> ConfigurationIssue {
         let state = parser.pointee
-        let line = state.problem_mark.line + 1
+        let line = line(of: state.problem_mark)
         let context = state.context.map { String(cString: $0) + ", " } ?? ""
         let problem = state.problem.map { String(cString: $0) } ?? "unreadable"
-        let hasTab =
-            lines.indices.contains(line - 1)
-            && lines[line - 1].prefix { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
-                .contains(UInt8(ascii: "\t"))
+        let hasTab = text[lineStarts[line - 1]...]
+            .prefix { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+            .contains(UInt8(ascii: "\t"))
         return ConfigurationIssue(
             .file(line: line), "", found: hasTab ? "a tab that indents" : "no YAML: \(context)\(problem)",
             allowed: hasTab ? "spaces" : "YAML as in the cluster.yaml that comes with Martlet")
@@ -115,7 +137,8 @@ struct YAMLReader {
                 return root
             case YAML_DOCUMENT_START_EVENT where root != nil:
                 throw ConfigurationIssue(
-                    .file(line: event.line), "", found: "a second document", allowed: "one document")
+                    .file(line: line(of: event.start)), "", found: "a second document",
+                    allowed: "one document")
             case YAML_SCALAR_EVENT, YAML_SEQUENCE_START_EVENT, YAML_MAPPING_START_EVENT, YAML_ALIAS_EVENT:
                 root = try node(event, depth: 1)
             default:
@@ -127,7 +150,7 @@ struct YAMLReader {
     private mutating func node(
         _ event: borrowing Event, depth: Int
     ) throws(ConfigurationIssue) -> YAMLNode {
-        let line = event.line
+        let line = line(of: event.start)
         nodeCount += 1
         guard depth <= Limits.configurationDepthMax, nodeCount <= Limits.configurationNodesMax else {
             throw ConfigurationIssue(
@@ -159,7 +182,8 @@ struct YAMLReader {
             if event.type == YAML_MAPPING_END_EVENT { return entries }
             guard case .scalar(let key, _, let line) = try node(event, depth: depth + 1) else {
                 throw ConfigurationIssue(
-                    .file(line: event.line), "", found: "a list or a map as a key", allowed: "a word as a key"
+                    .file(line: line(of: event.start)), "", found: "a list or a map as a key",
+                    allowed: "a word as a key"
                 )
             }
             if let first = lineOfKey.updateValue(line, forKey: key) {
@@ -184,18 +208,14 @@ struct YAMLReader {
             }
         if isAlias || anchor != nil {
             throw ConfigurationIssue(
-                .file(line: event.line), "", found: isAlias ? "an alias (*name)" : "an anchor (&name)",
+                .file(line: line(of: event.start)), "",
+                found: isAlias ? "an alias (*name)" : "an anchor (&name)",
                 allowed: "values written out")
         }
         if tag != nil {
             throw ConfigurationIssue(
-                .file(line: event.line), "", found: "a tag (!type)", allowed: "values without tags")
+                .file(line: line(of: event.start)), "", found: "a tag (!type)", allowed: "values without tags"
+            )
         }
-    }
-}
-
-extension String {
-    fileprivate func linesOfUTF8() -> [Substring.UTF8View] {
-        split(separator: "\n", omittingEmptySubsequences: false).map(\.utf8)
     }
 }

@@ -18,6 +18,8 @@ extension Gossip {
         guard let index = table.index(of: id) else { return }
         let held = table[index]
         switch held.liveness {
+        // It could not refute, so everybody would refuse the claim, and with it the packet that carries it.
+        case .up where held.incarnation == Limits.incarnationMax: break
         case .up:
             var member = held
             member.liveness = .suspect

@@ -151,8 +151,9 @@ extension ByteReader {
     mutating func claim(_ liveness: Liveness) throws(WireError) -> Claim {
         let id = try NodeID(from: &self)
         let incarnation = try incarnation()
-        // At the limit an accusation could not be refuted.
-        if liveness != .up, incarnation == Limits.incarnationMax { throw .invalid("incarnation") }
+        // At the limit an accusation could not be refuted. A goodbye is none.
+        let isAccusation = liveness == .suspect || liveness == .down
+        if isAccusation, incarnation == Limits.incarnationMax { throw .invalid("incarnation") }
         let address = try compactAddress()
         let member = Member(id: id, address: address, incarnation: incarnation, liveness: liveness)
         guard liveness == .suspect else { return Claim(member: member) }

@@ -122,9 +122,18 @@ package final class EventLoop {
     private func endTurn() {
         counters.turns += 1
         for hook in hooks { hook() }
-        for connection in dirty { connection.flush() }
-        dirty.removeAll(keepingCapacity: true)
+        flushDirty()
         isClockStale = true
+    }
+
+    private func flushDirty() {
+        // Taken out in one: each look at a class's array costs a check for exclusive access.
+        var taken: ContiguousArray<TCPConnection> = []
+        swap(&taken, &dirty)
+        for connection in taken { connection.flush() }
+        guard dirty.isEmpty else { return runAgain() }
+        taken.removeAll(keepingCapacity: true)
+        swap(&taken, &dirty)
     }
 
     // MARK: Clocks
@@ -147,7 +156,13 @@ package final class EventLoop {
 
     // MARK: For the handles
 
-    func markDirty(_ connection: TCPConnection) { dirty.append(connection) }
+    package func markDirty(_ connection: TCPConnection) { dirty.append(connection) }
+
+    /// A call wrote so many bytes to a TCP connection.
+    func countWrite(_ byteCount: Int) {
+        counters.writeCalls += 1
+        counters.bytesWritten += UInt64(byteCount)
+    }
 
     func markDrained(_ connection: TCPConnection) {
         drained.append(connection)

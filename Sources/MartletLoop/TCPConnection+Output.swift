@@ -8,8 +8,6 @@ import MartletBase
 struct OutputChunk: ~Copyable {
     let request = UnsafeMutablePointer<uv_write_t>.allocate(capacity: 1)
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Limits.outputChunkBytes, alignment: 16)
-    /// Bytes in flight; 0 when none are.
-    var count = 0
 
     deinit {
         request.deallocate()
@@ -17,25 +15,72 @@ struct OutputChunk: ~Copyable {
     }
 }
 
+/// What a connection has to send. In one value, because each look at a field of a class's costs a check for
+/// exclusive access, and this is on the way of every reply.
+package struct ConnectionOutput {
+    package enum State { case open, ending, ended }
+
+    package var writer = ByteWriter()
+    /// The bytes of `writer` that were let go of: sent, or put into the chunk.
+    var offset = 0
+    /// Those in the chunk.
+    var chunkBytes = 0
+    package var state = State.open
+    /// Whether the loop's list of connections to flush has this one.
+    package var isDirty = false
+
+    var pendingBytes: Int { writer.count - offset + chunkBytes }
+
+    /// Appends what the body writes. Returns whether the connection has become dirty by that.
+    @inlinable package mutating func append(_ body: (inout ByteWriter) -> Void) -> Bool {
+        guard state == .open else { return false }
+        body(&writer)
+        if isDirty { return false }
+        isDirty = true
+        return true
+    }
+
+    /// Lets go of some bytes, and gives back the memory of what was large.
+    mutating func take(_ count: Int) {
+        offset += count
+        if offset == writer.count {
+            offset = 0
+            if writer.bytes.capacity > Limits.outputRetainedBytesMax {
+                writer = ByteWriter()
+            } else {
+                writer.bytes.removeAll(keepingCapacity: true)
+            }
+        } else if offset > Limits.outputChunkBytes && offset > writer.count / 2 {
+            writer.bytes.removeSubrange(..<offset)
+            offset = 0
+        }
+    }
+
+    mutating func removeAll() {
+        writer = ByteWriter()
+        offset = 0
+        chunkBytes = 0
+    }
+}
+
 extension TCPConnection {
     /// Bytes that were written and that the system hasn't taken yet.
-    package var pendingOutputBytes: Int { output.count - outputOffset + (chunk?.count ?? 0) }
+    package var pendingOutputBytes: Int { output.pendingBytes }
 
     /// Appends what `body` writes; it goes out at the turn's end. `body` must only append, and may not write
     /// to this connection in another way.
     @inlinable
     package func write(_ body: (inout ByteWriter) -> Void) {
-        guard outputState == .open, !isClosing else { return }
-        body(&output)
-        markDirty()
+        guard !isClosing else { return }
+        if output.append(body) { loop.markDirty(self) }
     }
 
     @inlinable package func write(_ bytes: RawSpan) { write { $0.raw(bytes) } }
     @inlinable package func write(_ bytes: [UInt8]) { write { $0.raw(bytes) } }
 
-    @usableFromInline func markDirty() {
-        if isDirty { return }
-        isDirty = true
+    func markDirty() {
+        if output.isDirty { return }
+        output.isDirty = true
         loop.markDirty(self)
     }
 
@@ -47,8 +92,8 @@ extension TCPConnection {
 
     /// Sends what is pending, then tells the peer that no more follows; reading goes on.
     package func endOutput() {
-        guard outputState == .open, !isClosing else { return }
-        outputState = .ending
+        guard output.state == .open, !isClosing else { return }
+        output.state = .ending
         markDirty()
     }
 
@@ -57,7 +102,7 @@ extension TCPConnection {
         guard !isFinishing, !isClosing else { return }
         isFinishing = true
         finishDeadline = loop.now.monotonic + limit
-        outputState = .ended
+        output.state = .ended
         resumeReading()
         if isConnected && pendingOutputBytes == 0 { close() } else { markDirty() }
     }
@@ -65,67 +110,57 @@ extension TCPConnection {
     // MARK: At the turn's end
 
     func flush() {
-        isDirty = false
+        output.isDirty = false
         if isClosing { return }
-        if isConnected, (chunk?.count ?? 0) == 0 { send() }
+        if isConnected, output.chunkBytes == 0 { send() }
         settle()
     }
 
     /// Tries to send all; what the system doesn't take goes on by a chunk.
     private func send() {
-        let count = output.count - outputOffset
+        let (count, sent) = trySend(output)
         if count == 0 { return }
-        loop.counters.writeCalls += 1
-        let sent = output.bytes.withUnsafeBytes { bytes in
-            var buffer = Self.buffer(UnsafeRawBufferPointer(rebasing: bytes[outputOffset...]))
-            return Int(uv_try_write(stream, &buffer, 1))
-        }
         if sent < 0 && sent != Int(UV_EAGAIN.rawValue) {
             return fail(.write, Int32(truncatingIfNeeded: sent))
         }
-        take(max(0, sent))
+        loop.countWrite(max(0, sent))
+        output.take(max(0, sent))
         if sent < count { sendChunk() }
     }
 
-    /// Counts `count` bytes of the output as sent, and gives back the memory of what was large.
-    private func take(_ count: Int) {
-        loop.counters.bytesWritten += UInt64(count)
-        outputOffset += count
-        if outputOffset == output.count {
-            outputOffset = 0
-            if output.bytes.capacity > Limits.outputRetainedBytesMax {
-                output = ByteWriter()
-            } else {
-                output.bytes.removeAll(keepingCapacity: true)
-            }
-        } else if outputOffset > Limits.outputChunkBytes && outputOffset > output.count / 2 {
-            output.bytes.removeSubrange(..<outputOffset)
-            outputOffset = 0
+    private func trySend(_ output: borrowing ConnectionOutput) -> (count: Int, sent: Int) {
+        let count = output.writer.count - output.offset
+        if count == 0 { return (0, 0) }
+        let sent = output.writer.bytes.withUnsafeBytes { bytes in
+            var buffer = Self.buffer(UnsafeRawBufferPointer(rebasing: bytes[output.offset...]))
+            return Int(uv_try_write(stream, &buffer, 1))
         }
+        return (count, sent)
     }
 
     private func sendChunk() {
         if chunk == nil { chunk = OutputChunk() }
-        let count = min(output.count - outputOffset, Limits.outputChunkBytes)
-        output.bytes.withUnsafeBytes { bytes in
-            let part = UnsafeRawBufferPointer(rebasing: bytes[outputOffset..<(outputOffset + count)])
+        let offset = output.offset
+        let count = min(output.writer.count - offset, Limits.outputChunkBytes)
+        output.writer.bytes.withUnsafeBytes { bytes in
+            let part = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + count)])
             chunk?.bytes.copyMemory(from: part)
         }
-        chunk?.count = count
+        output.chunkBytes = count
         guard let request = chunk?.request, let memory = chunk?.bytes else { return }
         var buffer = Self.buffer(UnsafeRawBufferPointer(rebasing: memory[..<count]))
-        loop.counters.writeCalls += 1
         let code = uv_write(request, stream, &buffer, 1) { request, status in
             owner(request?.pointee.handle?.pointee.data, TCPConnection.self).wrote(status)
         }
         if code < 0 { return fail(.write, code) }
-        take(count)
+        loop.countWrite(count)
+        output.take(count)
     }
 
     private func wrote(_ status: Int32) {
         if isClosing { return }
         if status < 0 { return fail(.write, status) }
-        chunk?.count = 0
+        output.chunkBytes = 0
         send()
         if isClosing { return }
         if pendingOutputBytes == 0 { chunk = nil }
@@ -141,11 +176,11 @@ extension TCPConnection {
             loop.markDrained(self)
         }
         if isFinishing { return pending == 0 && isConnected ? close() : limitFlush() }
-        if pending == 0, isConnected, outputState == .ending { shutDownOutput() }
+        if pending == 0, isConnected, output.state == .ending { shutDownOutput() }
     }
 
     private func shutDownOutput() {
-        outputState = .ended
+        output.state = .ended
         // All output has been handed to the system, so there is nothing that libuv's own request would wait
         // for.
         if shutdown(Self.descriptor(tcp), Int32(SHUT_WR)) < 0 { fail(.write, -errno) }

@@ -28,8 +28,6 @@ package final class TCPConnection: LoopHandle {
         case failed(LoopError)
     }
 
-    @usableFromInline enum OutputState { case open, ending, ended }
-
     /// An outgoing connection is made.
     package var onConnect: (() -> Void)?
     /// The bytes are valid during the call.
@@ -51,11 +49,7 @@ package final class TCPConnection: LoopHandle {
     private var connectRequest: UnsafeMutablePointer<uv_connect_t>?
 
     // The fields of TCPConnection+Output.swift.
-    @usableFromInline var output = ByteWriter()
-    /// The bytes of `output` that were sent.
-    var outputOffset = 0
-    @usableFromInline var outputState = OutputState.open
-    @usableFromInline var isDirty = false
+    package var output = ConnectionOutput()
     var chunk: OutputChunk?
     var drainedBytes: Int?
     var isFinishing = false
@@ -215,8 +209,7 @@ package final class TCPConnection: LoopHandle {
         onEndOfInput = nil
         onDrained = nil
         self.onClose = nil
-        output = ByteWriter()
-        outputOffset = 0
+        output.removeAll()
         chunk = nil
         isConnected = false
         onClose?(failure.map { .failed($0) } ?? (hasInputEnded ? .endOfInput : .local))

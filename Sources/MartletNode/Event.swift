@@ -18,7 +18,7 @@ package struct LinkID: Hashable, Sendable {
 
 /// A peer as this node counts them: dense, given once, never reused while the process runs. The shell keeps
 /// one outgoing connection for each.
-package struct PeerIndex: Hashable, Comparable, Sendable {
+package struct PeerIndex: Hashable, Comparable, BitwiseCopyable, Sendable {
     package let number: UInt16
     @inlinable package init(_ number: UInt16) { self.number = number }
     @inlinable package static func < (a: PeerIndex, b: PeerIndex) -> Bool { a.number < b.number }

@@ -10,6 +10,10 @@ struct LatencyWindow: Sendable {
     private var counts = [UInt32](repeating: 0, count: Self.bucketCount)
     private var total: UInt32 = 0
     private var sinceHalving: UInt32 = 0
+    /// The last answer, and how many observations it is old: it is asked for with each read.
+    private var answer: (share: Double, latency: Interval?)?
+    private var answerAge: UInt32 = 0
+    private static let answerAgeMax: UInt32 = 64
 
     private static func bucket(of interval: Interval) -> Int {
         let microseconds = UInt64(max(1, interval.microseconds))
@@ -30,6 +34,7 @@ struct LatencyWindow: Sendable {
         counts[Self.bucket(of: interval)] += 1
         total += 1
         sinceHalving += 1
+        answerAge += 1
         if sinceHalving >= Self.halveEvery {
             sinceHalving = 0
             total = 0
@@ -40,8 +45,17 @@ struct LatencyWindow: Sendable {
         }
     }
 
-    /// What this share of the recent observations was at or below; nil before there are enough to say.
-    func percentile(_ share: Double) -> Interval? {
+    /// What this share of the recent observations was at or below, but for the last few; nil before there
+    /// are enough to say.
+    mutating func percentile(_ share: Double) -> Interval? {
+        if let answer, answer.share == share, answerAge < Self.answerAgeMax { return answer.latency }
+        let latency = currentPercentile(share)
+        answer = (share, latency)
+        answerAge = 0
+        return latency
+    }
+
+    private func currentPercentile(_ share: Double) -> Interval? {
         guard total >= 100 else { return nil }
         let rank = UInt32(Double(total) * share)
         var seen: UInt32 = 0

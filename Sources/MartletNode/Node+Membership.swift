@@ -114,7 +114,7 @@ extension Node {
         } else {
             let name = ring[member.id]?.name ?? founderName(at: member.address) ?? member.id.description
             guard
-                let added = peers.add(
+                let added = peers.addStranger(
                     member.id, name: name, address: member.address, liveness: member.liveness)
             else {
                 effects.append(.report(.identityConflict("no room or a like id for \(member.id)")))
@@ -176,6 +176,10 @@ extension Node {
     mutating func entryCame(_ entry: RingEntry) {
         if entry.id == configuration.id {
             ownEntryCame(entry)
+            return
+        }
+        guard entry.id.short != configuration.id.short else {
+            effects.append(.report(.identityConflict("\(entry.id) begins like this node's own id")))
             return
         }
         if let peer = peers.index(of: entry.id) { peers[peer].name = entry.name }
@@ -470,9 +474,7 @@ extension Node {
     private mutating func known(_ entry: RingEntry) -> PeerIndex {
         if let peer = peers.index(of: entry.id) { return peer }
         let address = Address(ip: entry.address, port: entry.ports.peers)
-        guard let peer = peers.add(entry.id, name: entry.name, address: address, liveness: .down) else {
-            invariantBroken("the ring took \(entry.id), but there is no room for it among the peers")
-        }
+        let peer = peers.addMember(entry.id, name: entry.name, address: address)
         effects.append(.introduce(peer, entry.id, address))
         return peer
     }

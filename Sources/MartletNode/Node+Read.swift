@@ -42,7 +42,7 @@ extension Node {
         gather(place)
     }
 
-    private func speculationDelay(_ keyspace: Int) -> Interval? {
+    private mutating func speculationDelay(_ keyspace: Int) -> Interval? {
         switch configuration.speculation {
         case .off: nil
         case .after(let delay): delay

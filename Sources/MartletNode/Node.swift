@@ -87,6 +87,12 @@ package struct Node: ~Copyable {
         case stopped
     }
 
+    /// Never set. A weak reference makes the node *address-only*: the compiler passes it by its address even
+    /// where a function only reads it. Without one it copies all of a `~Copyable` value, 3 KB, into each call
+    /// of a function that isn't `mutating` (Swift 6.3), a dozen times a request.
+    private weak var addressOnly: Anchor?
+    private final class Anchor {}
+
     /// What a deadline is for.
     struct Deadline {
         enum Purpose { case expire, speculate, hint }

@@ -29,13 +29,13 @@ struct PeerTable {
     static let own = PeerIndex(0)
 
     private var all: [Peer]
-    private var indexOfShort: [UInt64: PeerIndex]
+    private var indexOfShort = HashTable<PeerIndex>()
     /// The highest storage epoch that each node has shown.
     var epochs: [NodeID: UInt64] = [:]
 
     init(own id: NodeID, name: String, address: Address) {
         all = [Peer(id: id, name: name, address: address, liveness: .up, link: .up)]
-        indexOfShort = [id.short: Self.own]
+        indexOfShort[id.short] = Self.own
     }
 
     var indices: Range<Int> { all.indices }
@@ -51,9 +51,30 @@ struct PeerTable {
         return index
     }
 
-    /// Adds a node; nil when the table is full or another id has the same short form.
-    mutating func add(_ id: NodeID, name: String, address: Address, liveness: Liveness) -> PeerIndex? {
-        guard all.count < 4 * Limits.nodesMax, indexOfShort[id.short] == nil else { return nil }
+    /// Adds a node that only gossip speaks of; nil when there are too many or another id has the same short
+    /// form.
+    mutating func addStranger(
+        _ id: NodeID, name: String, address: Address, liveness: Liveness
+    ) -> PeerIndex? {
+        guard all.count < Limits.peersMax - Limits.nodesMax, indexOfShort[id.short] == nil else { return nil }
+        return add(id, name: name, address: address, liveness: liveness)
+    }
+
+    /// Adds a node of the ring, as down. There is always room: strangers leave it, and one of the same short
+    /// form gives way, or whoever can send a packet could keep a node out of the ring.
+    mutating func addMember(_ id: NodeID, name: String, address: Address) -> PeerIndex {
+        if let stranger = indexOfShort[id.short] {
+            invariant(stranger != Self.own, "\(id) begins like this node's own id, and is in its ring")
+            all[Int(stranger.number)].liveness = .down
+            all[Int(stranger.number)].link = .down
+        }
+        return add(id, name: name, address: address, liveness: .down)
+    }
+
+    private mutating func add(
+        _ id: NodeID, name: String, address: Address, liveness: Liveness
+    ) -> PeerIndex {
+        invariant(all.count < Limits.peersMax, "more nodes than the ring and its strangers may be")
         let index = PeerIndex(UInt16(all.count))
         all.append(Peer(id: id, name: name, address: address, liveness: liveness))
         indexOfShort[id.short] = index

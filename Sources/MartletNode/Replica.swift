@@ -63,7 +63,7 @@ struct Replica {
     var pending = Queue<PendingWrite>()
     var firstTicket: UInt64 = 1
     /// For each key with merges that aren't durable yet, the last one's ticket.
-    var unsynced: [UInt64: UInt64] = [:]
+    var unsynced = HashTable<UInt64>()
     var reads = OperationTable(
         vacant: PendingRead(origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, key: 0))
     var scans = OperationTable(vacant: PendingScan.vacant)

@@ -54,16 +54,17 @@ package final class ReplicaSet: Sendable {
     package let all: Places
     /// The place of this node, when it is an owner.
     package let own: Int?
-    private let factors: DataCenterFactors
-    /// Each place's data centre as a number; this node's is zero.
-    private let dataCenters: [Int]
+    /// By level.
+    private let requirements: [Requirement]
 
+    /// - Parameter dataCenters: each place's data centre as a number; this node's is zero.
     init(peers: [PeerIndex], digest: UInt64, factors: DataCenterFactors, dataCenters: [Int]) {
         invariant(peers.count <= Limits.ownersMax, "\(peers.count) places are over the limit")
         self.peers = peers
         self.digest = digest
-        self.factors = factors
-        self.dataCenters = dataCenters
+        requirements = ConsistencyLevel.allCases.map { level in
+            Requirement(level, factors: factors, coordinator: 0, places: peers.count) { dataCenters[$0] }
+        }
         own = peers.firstIndex(of: PeerTable.own)
         all = .first(peers.count)
     }
@@ -76,6 +77,6 @@ package final class ReplicaSet: Sendable {
 
     /// What a request at this level needs of the places.
     package func requirement(_ level: ConsistencyLevel) -> Requirement {
-        Requirement(level, factors: factors, coordinator: 0, places: peers.count) { dataCenters[$0] }
+        requirements[Int(level.rawValue)]
     }
 }

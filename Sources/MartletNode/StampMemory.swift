@@ -30,7 +30,7 @@ struct StampMemory {
         var until: Instant
     }
 
-    private var table: [UInt64: Remembered] = [:]
+    private var table = HashTable<Remembered>()
     private var order: Queue<Place> = Queue()
     private let keepFor: Interval
     private let capacity: Int

@@ -17,8 +17,10 @@ package final class NodeRuntime {
     private let identity: NodeID
     private var node: Node
     private var buffer = EffectBuffer()
-    private var events: [Event] = []
-    private var handled = 0
+    /// Came while another one was handled.
+    private var events: ContiguousArray<Event> = []
+    /// An empty array with room, for the effects of the next event.
+    private var spareEffects: ContiguousArray<Effect> = []
     private var isPumping = false
     private var storage: StorageDriver!
     private var transport: PeerTransport!
@@ -95,37 +97,43 @@ package final class NodeRuntime {
 
     // MARK: Events and effects
 
-    private func deliver(_ event: Event) {
+    private func deliver(_ event: consuming Event) {
         guard stopped == nil else {
             if case .client(let ticket, _) = event { onReply(ticket, .failed(.stopping)) }
             return
         }
-        events.append(event)
-        if !isPumping { pump() }
-    }
-
-    private func pump() {
-        isPumping = true
-        while handled < events.count, stopped == nil {
-            let event = events[handled]
-            handled += 1
-            node.handle(event, now: loop.now, into: &buffer)
-            carryOutEffects()
-            if handled == events.count {
-                events.removeAll(keepingCapacity: true)
-                handled = 0
-            }
+        guard !isPumping else {
+            events.append(event)
+            return
         }
+        isPumping = true
+        handle(event)
+        if !events.isEmpty { handleRest() }
         isPumping = false
     }
 
-    private func carryOutEffects() {
-        var done = 0
-        while done < buffer.effects.count {
-            carryOut(buffer.effects[done])
-            done += 1
+    /// The events that the first one's effects gave rise to, and what these give rise to.
+    private func handleRest() {
+        while !events.isEmpty {
+            // Taken out in one: each look at a class's array costs a check for exclusive access.
+            var taken: ContiguousArray<Event> = []
+            swap(&taken, &events)
+            for event in taken where stopped == nil { handle(event) }
+            if events.isEmpty {
+                taken.removeAll(keepingCapacity: true)
+                swap(&taken, &events)
+            }
         }
-        buffer.effects.removeAll(keepingCapacity: true)
+    }
+
+    private func handle(_ event: consuming Event) {
+        node.handle(event, now: loop.now, into: &buffer)
+        var effects = spareEffects
+        spareEffects = []
+        swap(&effects, &buffer.effects)
+        for effect in effects { carryOut(effect) }
+        effects.removeAll(keepingCapacity: true)
+        spareEffects = effects
     }
 
     private func carryOut(_ effect: Effect) {

@@ -67,6 +67,8 @@ package struct RedisSettings: Sendable {
     package var syncsBeforeReply: Bool
     /// The node's settings as cluster.yaml names them, for CONFIG GET.
     package var configuration: [ConfigurationValue]
+    /// Of RANDOMKEY's choices.
+    package var randomSeed: UInt64
 
     package struct ConfigurationValue: Hashable, Sendable {
         package var name: String
@@ -82,7 +84,7 @@ package struct RedisSettings: Sendable {
         nodeID: NodeID, nodeName: String, version: String, address: Address,
         keyBytesMax: Int = 64 << 10, valueBytesMax: Int = 16 << 20, clientsMax: Int = 10_000,
         clientOutputMax: Int = 64 << 20, clockSkewMax: Interval = .milliseconds(500),
-        syncsBeforeReply: Bool = true, configuration: [ConfigurationValue] = []
+        syncsBeforeReply: Bool = true, configuration: [ConfigurationValue] = [], randomSeed: UInt64 = 0
     ) {
         self.nodeID = nodeID
         self.nodeName = nodeName
@@ -95,5 +97,6 @@ package struct RedisSettings: Sendable {
         self.clockSkewMax = clockSkewMax
         self.syncsBeforeReply = syncsBeforeReply
         self.configuration = configuration
+        self.randomSeed = randomSeed
     }
 }

@@ -19,6 +19,8 @@ package final class RedisServer {
     /// The counters when INFO's were last reset.
     private(set) var baseline = CommandCounters()
     let began: Instant
+    /// Where RANDOMKEY begins to look.
+    var random: Random
 
     private struct Place {
         var session: RedisSession?
@@ -43,6 +45,7 @@ package final class RedisServer {
         self.backend = backend
         self.settings = settings
         began = backend.now.monotonic
+        random = Random(seed: settings.randomSeed)
         keyspaces = backend.keyspaces
         keyspacesRead = began
         invariant(!keyspaces.isEmpty, "a node has at least one keyspace")

@@ -24,7 +24,7 @@ package struct RecordCache {
     private let bytesMax: Int
     private var slots: ContiguousArray<Slot> = []
     /// Slot by the hash of the key. Of two keys with one hash the later is held.
-    private var index: [UInt64: Int] = [:]
+    private var index = HashTable<Int>()
     private var hand = 0
     private var blindMerges: BlindMergeCounter
     package private(set) var byteCount = 0

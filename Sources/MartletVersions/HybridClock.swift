@@ -40,7 +40,8 @@ package struct HybridClock: Sendable {
     /// A time above `floor` too.
     @inlinable package mutating func issue(above floor: HybridTime, _ wall: WallTime) -> Stamp? {
         let time = max(HybridTime(wall), max(last, floor).next)
-        guard time <= ceiling else { return nil }
+        // A stamp beyond the latest would be refused by every reader.
+        guard time <= ceiling, time <= .latest else { return nil }
         advance(to: time)
         return Stamp(time: time, writer: writer)
     }

@@ -134,7 +134,7 @@ package struct RegisterView: Hashable, Sendable {
         case .tombstone: try reader.expectEnd()
         case .dropped:
             _ = try reader.u64()
-            _ = try reader.varint()
+            _ = try reader.count(max: Limits.valueBytesMax, "dropped value")
             try reader.expectEnd()
         }
     }
@@ -178,14 +178,14 @@ package struct RegisterView: Hashable, Sendable {
 
     /// Covers the stamps, the expiry and the value's hash, and so outlives the dropping of the value.
     func digest(_ bytes: RawSpan) -> UInt64 {
-        var writer = ByteWriter(reservingCapacity: 2 + 2 * Stamp.encodedBytesMax + 16)
         // A dropped value was present: both must give one digest.
-        writer.u8(state == .tombstone ? 1 : 2)
-        stamp.write(to: &writer)
-        expiryStamp.write(to: &writer)
-        writer.u64(UInt64(expiry ?? 0))
-        writer.u64(valueHash(bytes))
-        return XXH3.hash(writer.bytes.span.bytes)
+        let words: InlineArray<9, UInt64> = [
+            state == .tombstone ? 1 : 2,
+            stamp.time.bits, stamp.writer.node, stamp.writer.run,
+            expiryStamp.time.bits, expiryStamp.writer.node, expiryStamp.writer.run,
+            UInt64(expiry ?? 0), valueHash(bytes),
+        ]
+        return XXH3.hash(words.span.bytes)
     }
 
     /// The join of two encoded registers: one of them, or what is appended to `writer`.
@@ -231,10 +231,12 @@ extension Register {
         case .tombstone: value = .tombstone
         case .dropped:
             var reader = ByteReader(part)
-            guard let hash = try? reader.u64(), let length = try? reader.varint() else {
+            guard let hash = try? reader.u64(),
+                let length = try? reader.count(max: Limits.valueBytesMax, "dropped value")
+            else {
                 invariantBroken("a dropped value that was validated does not decode: \(record)")
             }
-            value = .dropped(hash: hash, length: Int(clamping: length))
+            value = .dropped(hash: hash, length: length)
         }
         stamp = view.stamp
         expiryStamp = view.expiryStamp

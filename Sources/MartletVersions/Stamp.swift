@@ -2,7 +2,7 @@ import MartletBase
 
 /// Who writes: one run of one shard of one node. A writer issues each hybrid timestamp at most once, so no
 /// two writes share a stamp.
-package struct Writer: Hashable, Comparable, Sendable, CustomStringConvertible {
+package struct Writer: Hashable, Comparable, BitwiseCopyable, Sendable, CustomStringConvertible {
     /// `NodeID.short`.
     package let node: UInt64
     /// Counts the starts of the node's process.
@@ -15,6 +15,9 @@ package struct Writer: Hashable, Comparable, Sendable, CustomStringConvertible {
         self.shard = shard
     }
 
+    /// Boot and shard in one word, for digests.
+    var run: UInt64 { UInt64(boot) << 16 | UInt64(shard) }
+
     @inlinable package static func < (a: Writer, b: Writer) -> Bool {
         if a.node != b.node { return a.node < b.node }
         if a.boot != b.boot { return a.boot < b.boot }
@@ -26,7 +29,7 @@ package struct Writer: Hashable, Comparable, Sendable, CustomStringConvertible {
 
 /// A hybrid logical clock's reading: 48 bits of milliseconds since 1970, 16 bits of logical count (Kulkarni,
 /// Demirbas and others: "Logical Physical Clocks", 2014).
-package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertible {
+package struct HybridTime: Hashable, Comparable, BitwiseCopyable, Sendable, CustomStringConvertible {
     package let bits: UInt64
 
     @inlinable package init(bits: UInt64) { self.bits = bits }
@@ -54,7 +57,7 @@ package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertib
 }
 
 /// What orders versions: hybrid time, then writer. Unique to a write, so that the last writer is one writer.
-package struct Stamp: Hashable, Comparable, Sendable, CustomStringConvertible {
+package struct Stamp: Hashable, Comparable, BitwiseCopyable, Sendable, CustomStringConvertible {
     package let time: HybridTime
     package let writer: Writer
 

@@ -20,6 +20,12 @@ package indirect enum JSONValue: Hashable, Sendable, CustomStringConvertible {
 
     package static func integer(_ value: Int) -> JSONValue { .number(String(value)) }
     package static func strings(_ values: [String]) -> JSONValue { .array(values.map(JSONValue.string)) }
+    /// Null for what JSON has no number for, and for nothing.
+    package static func finite(_ value: Double?) -> JSONValue {
+        guard let value, value.isFinite else { return .null }
+        return .number(
+            value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : value.description)
+    }
     package static func optional(_ value: String?) -> JSONValue { value.map(JSONValue.string) ?? .null }
 
     /// A member's value; nil when there is none, or when this is no object.

@@ -10,7 +10,9 @@ import MartletConfig
 @main
 package enum Program {
     static let commands: [Command] = [
-        .up, .down, .status, .ring, .hints, .get, .put, .delete, .config,
+        .up, .down, .status, .ring, .hints, .top, .info, .metrics, .get, .put, .delete, .scan, .bench,
+        .config,
+        .completion,
     ]
 
     package static let specification = CommandSpecification(
@@ -40,7 +42,24 @@ package enum Program {
 
     static func main() {
         Limits.checkRelations()
-        exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)
+        let words = Array(CommandLine.arguments.dropFirst())
+        if let place = firstWordThatIsNoText() {
+            Output.fail(
+                .usage(
+                    "word \(place) is no UTF-8: give such a key with --base64-key, and such a value by "
+                        + "--file or stdin"), isJSON: words.contains("--json"))
+            exit(ExitCode.usage.rawValue)
+        }
+        exit(run(words).rawValue)
+    }
+
+    /// Swift mends a word that is no UTF-8, which would make another key of it.
+    private static func firstWordThatIsNoText() -> Int? {
+        for place in 1..<max(1, Int(CommandLine.argc)) {
+            guard let word = CommandLine.unsafeArgv[place] else { return nil }
+            if String(validatingCString: word) == nil { return place }
+        }
+        return nil
     }
 
     private static func run(_ given: [String]) -> ExitCode {

@@ -128,7 +128,7 @@ final class Daemon {
                 onReply: { [unowned self] in server.complete($0, $1) },
                 onReport: { [log] in log.write($0) },
                 onStop: { [unowned self] in stopped($0) }))
-        server = RedisServer(RuntimeBackend(runtime), redisSettings())
+        server = RedisServer(RuntimeBackend(runtime), redisSettings(seed: seed ^ 0x6B65_7973))
         let ports = configuration.ports(of: own)
         if ports.redis != 0 {
             redis = try RedisListener(loop, Address(ip: own.address, port: ports.redis), server: server)
@@ -141,7 +141,7 @@ final class Daemon {
         }
     }
 
-    private func redisSettings() -> RedisSettings {
+    private func redisSettings(seed: UInt64) -> RedisSettings {
         let ports = configuration.ports(of: own)
         return RedisSettings(
             nodeID: folder.identity.node, nodeName: own.name, version: Version.text,
@@ -152,7 +152,7 @@ final class Daemon {
             clientOutputMax: configuration.requests.clientOutputMax,
             clockSkewMax: configuration.requests.clockSkewMax,
             syncsBeforeReply: configuration.storage.durability == .batch,
-            configuration: configuration.settingTexts)
+            configuration: configuration.settingTexts, randomSeed: seed)
     }
 
     /// Runs until the node has stopped; returns the exit status.

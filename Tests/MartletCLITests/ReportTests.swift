@@ -1,4 +1,5 @@
 import MartletBase
+import MartletRESP
 import Testing
 import martlet
 
@@ -149,36 +150,80 @@ import martlet
         let text = HintsReport.text(hints, columnsMax: nil, palette: plain)
         #expect(text.contains("n1    n3       9  900 B    4.2s     -     -  target down\n"))
         #expect(text.hasSuffix("n1 left 2 hints to repair, for lack of room or age\n"))
-        #expect(HintsReport.text(.null, columnsMax: nil, palette: plain).hasPrefix("no hints"))
-        func answer(_ node: String) -> JSONValue {
-            .object([
-                ("format", .integer(1)), ("nodes", .array([.object([("node", .string(node))])])),
-            ])
-        }
-        let joined = HintsReport.joined(answer("n2"), with: [answer("n3"), answer("n1")])
-        #expect(
-            joined.description
-                == #"{"format":1,"nodes":[{"node":"n1"},{"node":"n2"},{"node":"n3"}]}"#)
+        #expect(HintsReport.text(.null, columnsMax: nil, palette: plain).hasPrefix("no hints wait\n"))
     }
 
     @Test func valuesAsJSON() {
-        let text = ValueReport.json(key: "a", values: [Blob("1"), Blob("ü")], context: "xy")
+        let text = ValueReport(values: [Blob("1"), Blob("ü")], context: "xy").json(key: Blob("a"))
         #expect(
             text.description
                 == #"{"format":1,"key":"a","found":true,"encoding":"utf8","values":["1","ü"],"context":"xy"}"#
         )
         // One value that isn't text makes all of them base64, so that a reader needs one rule.
         #expect(
-            ValueReport.json(key: "a", values: [Blob("1"), Blob([0xFB, 0xFF])], context: nil).description
+            ValueReport(values: [Blob("1"), Blob([0xFB, 0xFF])], context: nil).json(key: Blob("a"))
+                .description
                 == #"{"format":1,"key":"a","found":true,"encoding":"base64","#
                 + #""values":["MQ==","+/8="],"context":null}"#
         )
-        #expect(ValueReport.json(key: "a", values: [], context: "x")["found"] == .boolean(false))
+        #expect(ValueReport(values: [], context: "x").json(key: Blob("a"))["found"] == .boolean(false))
     }
 
     @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")])
     func base64(text: String, encoded: String) {
         #expect(ValueReport.base64(Array(text.utf8)) == encoded)
+    }
+
+    @Test(arguments: ["", "Zg==", "Zg", "Zm8=", "Zm9v", "+/8=", "-_8"])
+    func base64IsReadPaddedOrNot(encoded: String) {
+        let bytes = ValueReport.bytes(fromBase64: encoded)
+        #expect(
+            bytes.map { ValueReport.base64($0).prefix { $0 != "=" } }
+                == encoded.prefix { $0 != "=" }.replacing("-", with: "+").replacing("_", with: "/")[...])
+    }
+
+    @Test(arguments: ["=", "Zg=", "Z", "Zm9v=", "Zm9v====", "Zm 9v", "é"])
+    func whatIsNoBase64(text: String) {
+        #expect(ValueReport.bytes(fromBase64: text) == nil)
+    }
+
+    @Test func versionsAsATableAndAsJSON() throws {
+        let reply = RESPValue.array([
+            .bulkString(Blob("ctx")),
+            .array([
+                .array([
+                    .bulkString(Blob("1")), .bulkString(Blob("v1")), .bulkString(Blob("w.1")),
+                    .integer(1_000), .integer(0),
+                ]),
+                .array([.null, .bulkString(Blob("v2")), .bulkString(Blob("w.2")), .integer(-1), .integer(1)]),
+            ]),
+        ])
+        let report = try #require(ValueReport(reply, hasMeta: true))
+        #expect(report.values == [Blob("1")])
+        #expect(
+            ValueReport.table(try #require(report.versions), columnsMax: nil, palette: plain) == """
+                value      version  writer  expires at
+                1          v1       w.1     1970-01-01T00:00:01.000Z
+                (deleted)  v2       w.2     never
+
+                """)
+        #expect(
+            report.json(key: Blob([0xFF])).description
+                == #"{"format":1,"key":"/w==","found":true,"encoding":"utf8","values":["1"],"context":"ctx","#
+                + #""versions":[{"value":"1","version":"v1","writer":"w.1","expires_at_ms":1000,"#
+                + #""tombstone":false},{"value":null,"version":"v2","writer":"w.2","expires_at_ms":null,"#
+                + #""tombstone":true}],"key_encoding":"base64"}"#)
+        #expect(ValueReport(.array([]), hasMeta: false) == nil)
+        #expect(ValueReport(.array([.null, .array([.bulkString(Blob("1"))])]), hasMeta: true) == nil)
+    }
+
+    @Test(arguments: [
+        ("plain:1/ü", "plain:1/ü"), ("a b", "\"a b\""), ("", "\"\""), ("\"", "\"\\\"\""),
+        ("a\\", "\"a\\\\\""),
+        ("\u{1B}[2J\n", "\"\\x1b[2J\\n\""), ("\u{202E}x", "\"\\xe2\\x80\\xaex\""),
+    ])
+    func keysOnATerminal(key: String, shown: String) {
+        #expect(keyText(Blob(key)) == shown)
     }
 
     @Test func valuesOnATerminal() {

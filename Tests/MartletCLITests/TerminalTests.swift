@@ -36,6 +36,63 @@ import martlet
         #expect(table().text(columnsMax: 3, palette: plain).hasPrefix("name    state\n"))
     }
 
+    @Test func whatIsImportantIsCutWhenNothingElseIsLeft() {
+        var table = Table([.init("key"), .init("bytes", right: true)])
+        table.add(["a-rather-long-name", "12345"])
+        #expect(
+            table.text(columnsMax: 16, palette: plain) == """
+                key        bytes
+                a-rather…  12345
+
+                """)
+        // A number is never cut.
+        #expect(table.text(columnsMax: 3, palette: plain).contains("a-rat…  12345"))
+        #expect(truncated("abc", to: 3) == "abc")
+        #expect(truncated("abcd", to: 3) == "ab…")
+        #expect(truncated("abcd", to: 0) == "")
+    }
+
+    @Test func progressBars() {
+        func line(_ point: ProgressBar.Point, _ seconds: Int64, columns: Int = 79) -> String {
+            ProgressBar.line("scanning", "keys", point, elapsed: .seconds(seconds), columnsMax: columns)
+        }
+        #expect(
+            line(.init(done: 1_000, fraction: 0.25), 10)
+                == "scanning [=======>                      ] 25% 1000 keys, 100/s, 30s left")
+        #expect(
+            line(.init(done: 3, of: 3), 1, columns: 60)
+                == "scanning [==============================] 100% 3 keys, 3/s")
+        #expect(line(.init(done: 0), 2) == "scanning 0 keys, 2s")
+        #expect(line(.init(done: 1, of: 3, note: "n2:\u{1B}[2J"), 0).hasSuffix("33% 1 keys, n2:\\x1b[2J"))
+        for columns in [1, 10, 30, 50] {
+            let text = line(.init(done: 5, fraction: 0.5, note: "a note of some length"), 9, columns: columns)
+            #expect(text.count <= columns, "\(text)")
+        }
+    }
+
+    @Test func scansKnowHowFarTheyAre() {
+        #expect(ScanReport.fraction(cursor: Blob("0")) == nil)
+        #expect(ScanReport.fraction(cursor: Blob("9223372036854775808")) == 0.5)
+        #expect(ScanReport.fraction(cursor: Blob("x")) == nil)
+    }
+
+    @Test(arguments: [
+        (0.0, "0"), (0.44, "0.4"), (12.3, "12"), (8_200, "8200"), (1_230_000, "1.23M"), (2.5e9, "2.50G"),
+    ])
+    func counts(value: Double, text: String) {
+        #expect(Quantities.count(value) == text)
+    }
+
+    @Test(arguments: [(0.853, "0.85 ms"), (12.04, "12.0 ms"), (430.2, "430 ms"), (1_200, "1.20 s")])
+    func latencies(milliseconds: Double, text: String) {
+        #expect(Quantities.latency(milliseconds: milliseconds) == text)
+    }
+
+    @Test func instants() {
+        #expect(Quantities.utc(milliseconds: 0) == "1970-01-01T00:00:00.000Z")
+        #expect(Quantities.utc(milliseconds: 4_102_444_800_500) == "2100-01-01T00:00:00.500Z")
+    }
+
     @Test func coloursTakeNoRoom() {
         let text = table().text(columnsMax: nil, palette: Palette(isColoured: true))
         #expect(text.contains("  \u{1B}[31mleft\u{1B}[0m\n"))

@@ -75,11 +75,20 @@ import Testing
             #expect(peer.gossip.liveness(of: Name.c) == .up)
         }
         // Accusing at the limit would leave no way to refute.
-        for accusation in [Liveness.suspect, .down, .left] {
+        for accusation in [Liveness.suspect, .down] {
             peer.handle(
                 Forged.news(from: Name.b, of: Name.c, Limits.incarnationMax, accusation, accusers: [1]))
             #expect(peer.refusals == ["incarnation"])
         }
+    }
+
+    /// Nobody would take the claim, nor anything else in the packets that carry it.
+    @Test func aMemberAtTheLimitIsNeverAccused() {
+        var peer = Self.acquainted()
+        peer.handle(Forged.news(from: Name.b, of: Name.c, Limits.incarnationMax, .up))
+        _ = peer.wait(.minutes(2))
+        #expect(peer.gossip.liveness(of: Name.b) != .up)
+        #expect(peer.gossip.liveness(of: Name.c) == .up)
     }
 
     @Test func anAccusedMemberIsToldWithAnyPacketToIt() {

@@ -1,3 +1,4 @@
+import FakeServer
 import Glibc
 import MartletBase
 import MartletServer

@@ -1,3 +1,4 @@
+import FakeServer
 import MartletBase
 import MartletNode
 import MartletRing
@@ -123,7 +124,7 @@ import Testing
         CommandTests.check(
             [
                 ("SET a \(big.dropLast())", "+OK|"),
-                ("STRLEN", "-ERR unknown command 'STRLEN', with args beginning with: |"),
+                ("LLEN", "-ERR unknown command 'STRLEN', with args beginning with: |"),
                 ("EXISTS a", ":1|"),
             ], harness)
         #expect(

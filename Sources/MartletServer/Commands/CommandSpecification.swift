@@ -11,13 +11,18 @@ enum CommandCode: UInt8 {
     case configGet, configSet, configResetStat, configHelp
     case info
     case get, set, mget, mset
+    case setEx, psetEx, getSet, getDel, getEx, append, getRange, setRange, strlen
     case del, exists
     case ttl, pttl, expireTime, pexpireTime
     case expire, pexpire, expireAt, pexpireAt, persist
+    case type, objectEncoding, objectFreq, objectIdleTime, objectRefCount, objectHelp
+    case memoryUsage, memoryHelp
+    case scan, keys, databaseSize, randomKey
+    case time, wait
     case consistency, vget, vset, vdel
     case martletStatus, martletRing, martletHints, martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
-    case transaction
+    case refused
 }
 
 /// A row of the command table: all that is known of a command without carrying it out.
@@ -33,6 +38,8 @@ struct CommandSpecification: Sendable {
 
         static let none = Keys(first: 0, last: 0, step: 0)
         static let one = Keys(first: 1, last: 1, step: 1)
+        /// Behind a subcommand.
+        static let second = Keys(first: 2, last: 2, step: 1)
         static let all = Keys(first: 1, last: -1, step: 1)
         static let pairs = Keys(first: 1, last: -1, step: 2)
 
@@ -62,12 +69,17 @@ struct CommandSpecification: Sendable {
     /// The arguments as help shows them.
     let usage: String
     let summary: String
+    /// Where it differs from Redis's, for docs/REDIS.md; of a refused command: the sentence that it answers.
+    let note: String
+    /// What COMMAND INFO says of the keys in words.
+    let keysNote: String
     let subcommands: [CommandSpecification]
 
     init(
         _ code: CommandCode, _ name: String, _ arity: Int, _ flags: String = "", keys: Keys = .none,
         access: String = "", group: String, categories: String = "", tips: String = "", since: String,
-        _ usage: String, _ summary: String, subcommands: [CommandSpecification] = []
+        _ usage: String, _ summary: String, note: String = "", keysNote: String = "",
+        subcommands: [CommandSpecification] = []
     ) {
         self.code = code
         self.name = name
@@ -81,6 +93,8 @@ struct CommandSpecification: Sendable {
         self.since = since
         self.usage = usage
         self.summary = summary
+        self.note = note
+        self.keysNote = keysNote
         self.subcommands = subcommands
     }
 

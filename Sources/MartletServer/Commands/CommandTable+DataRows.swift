@@ -1,30 +1,20 @@
-// The rows of the command table for keys and values, and for what is Martlet's own.
+// The rows of the command table for keys and their expiry, and for what is Martlet's own.
 
 extension CommandSpecification {
+    private static let expiryNote =
+        "Reads and then writes, not in one step. The expiry belongs to the value that was read: it does "
+        + "nothing to one that is written meanwhile."
+
     static let data = [
-        CommandSpecification(
-            .get, "get", 2, "readonly fast", keys: .one, access: "RO access", group: "string",
-            categories: "string", since: "1.0.0", "key", "Get the value of a key"),
-        CommandSpecification(
-            .set, "set", -3, "write denyoom", keys: .one, access: "RW access update variable_flags",
-            group: "string", categories: "string", since: "1.0.0",
-            "key value [GET] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL]", "Set the string value of a key"),
-        CommandSpecification(
-            .mget, "mget", -2, "readonly fast", keys: .all, access: "RO access", group: "string",
-            categories: "string", tips: "request_policy:multi_shard", since: "1.0.0", "key [key ...]",
-            "Get the values of all the given keys"),
-        CommandSpecification(
-            .mset, "mset", -3, "write denyoom", keys: .pairs, access: "OW update", group: "string",
-            categories: "string", tips: "request_policy:multi_shard response_policy:all_succeeded",
-            since: "1.0.1", "key value [key value ...]", "Set multiple keys to multiple values"),
         CommandSpecification(
             .del, "del", -2, "write", keys: .all, access: "RM delete", group: "generic",
             categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
-            since: "1.0.0", "key [key ...]", "Delete keys; the count is a read, the deletion unconditional"),
+            since: "1.0.0", "key [key ...]", "Delete keys; the count is a read, the deletion unconditional",
+            note: "The count comes from a read before it; each key is deleted whatever that found."),
         CommandSpecification(
             .del, "unlink", -2, "write fast", keys: .all, access: "RM delete", group: "generic",
             categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
-            since: "4.0.0", "key [key ...]", "Delete a key, as DEL does"),
+            since: "4.0.0", "key [key ...]", "Delete a key, as DEL does", note: "The same as DEL."),
         CommandSpecification(
             .exists, "exists", -2, "readonly fast", keys: .all, access: "RO", group: "generic",
             categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
@@ -32,7 +22,8 @@ extension CommandSpecification {
         CommandSpecification(
             .exists, "touch", -2, "readonly fast", keys: .all, access: "RO", group: "generic",
             categories: "keyspace", tips: "request_policy:multi_shard response_policy:agg_sum",
-            since: "3.2.1", "key [key ...]", "Count the keys that exist"),
+            since: "3.2.1", "key [key ...]", "Count the keys that exist",
+            note: "Counts, and changes nothing: no key is evicted, so none is kept from it."),
         CommandSpecification(
             .ttl, "ttl", 2, "readonly fast", keys: .one, access: "RO access", group: "generic",
             categories: "keyspace", tips: "nondeterministic_output", since: "1.0.0", "key",
@@ -51,22 +42,23 @@ extension CommandSpecification {
         CommandSpecification(
             .expire, "expire", -3, "write fast", keys: .one, access: "RW update", group: "generic",
             categories: "keyspace", since: "1.0.0", "key seconds [NX|XX|GT|LT]",
-            "Set a key's time to live in seconds"),
+            "Set a key's time to live in seconds", note: expiryNote),
         CommandSpecification(
             .pexpire, "pexpire", -3, "write fast", keys: .one, access: "RW update", group: "generic",
             categories: "keyspace", since: "2.6.0", "key milliseconds [NX|XX|GT|LT]",
-            "Set a key's time to live in milliseconds"),
+            "Set a key's time to live in milliseconds", note: expiryNote),
         CommandSpecification(
             .expireAt, "expireat", -3, "write fast", keys: .one, access: "RW update", group: "generic",
             categories: "keyspace", since: "1.2.0", "key unix-time-seconds [NX|XX|GT|LT]",
-            "Set the expiration for a key as a UNIX timestamp"),
+            "Set the expiration for a key as a UNIX timestamp", note: expiryNote),
         CommandSpecification(
             .pexpireAt, "pexpireat", -3, "write fast", keys: .one, access: "RW update", group: "generic",
             categories: "keyspace", since: "2.6.0", "key unix-time-milliseconds [NX|XX|GT|LT]",
-            "Set the expiration for a key as a UNIX timestamp specified in milliseconds"),
+            "Set the expiration for a key as a UNIX timestamp specified in milliseconds", note: expiryNote),
         CommandSpecification(
             .persist, "persist", 2, "write fast", keys: .one, access: "RW update", group: "generic",
-            categories: "keyspace", since: "2.2.0", "key", "Remove the expiration from a key"),
+            categories: "keyspace", since: "2.2.0", "key", "Remove the expiration from a key",
+            note: expiryNote),
     ]
 
     /// What Redis lacks.

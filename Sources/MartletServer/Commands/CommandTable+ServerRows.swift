@@ -3,21 +3,7 @@
 
 extension CommandSpecification {
     /// Every command, in the order in which COMMAND and MARTLET HELP list them.
-    static let all = connection + server + data + own
-    /// Known only to be refused with a sentence of their own; COMMAND doesn't list them.
-    static let refused = [
-        transaction("multi", 1, "noscript loading stale fast allow_busy"),
-        transaction("exec", 1, "noscript loading stale skip_slowlog"),
-        transaction("discard", 1, "noscript loading stale fast allow_busy"),
-        transaction("watch", -2, "noscript loading stale fast allow_busy"),
-    ]
-
-    private static func transaction(_ name: String, _ arity: Int, _ flags: String) -> CommandSpecification {
-        CommandSpecification(
-            .transaction, name, arity, flags, group: "transactions", categories: "transaction",
-            since: "1.2.0", "", "Refused: there are no transactions")
-    }
-
+    static let all = connection + server + strings + data + keyspace + own
     private static let connection = [
         CommandSpecification(
             .ping, "ping", -1, "fast", group: "connection", categories: "connection",
@@ -41,7 +27,8 @@ extension CommandSpecification {
             categories: "connection", since: "6.2.0", "", "Reset the connection"),
         CommandSpecification(
             .select, "select", 2, "loading stale fast", group: "connection", categories: "connection",
-            since: "1.0.0", "index|keyspace", "Change the selected database for the current connection"),
+            since: "1.0.0", "index|keyspace", "Change the selected database for the current connection",
+            note: "A database is a keyspace, chosen by its index or its name."),
         CommandSpecification(
             .container, "client", -2, group: "connection", since: "2.4.0", "",
             "A container for client connection commands",
@@ -153,5 +140,17 @@ extension CommandSpecification {
             .info, "info", -1, "loading stale", group: "server", categories: "dangerous",
             tips: "nondeterministic_output request_policy:all_shards response_policy:special", since: "1.0.0",
             "[section ...]", "Get information and statistics about the server"),
+        CommandSpecification(
+            .time, "time", 1, "loading stale fast", group: "server", tips: "nondeterministic_output",
+            since: "2.6.0", "", "Return the current server time",
+            note: "The clock of the node that is asked."),
+        CommandSpecification(
+            .wait, "wait", 3, "noscript", group: "generic", categories: "connection",
+            tips: "request_policy:all_shards response_policy:agg_min", since: "3.0.0",
+            "numreplicas timeout",
+            "Get the number of copies beside the first that acknowledged writes of this connection have",
+            note: "Never blocks: a write is acknowledged when it has met its level. The answer is the number "
+                + "of further copies that the connection's write level stands for, whatever `numreplicas` "
+                + "says: QUORUM of 3 gives 1, ALL of 3 gives 2, ONE and ANY give 0."),
     ]
 }

@@ -21,6 +21,8 @@ struct CommandTable: Sendable {
     let entries: ContiguousArray<Entry>
     /// The rows that aren't subcommands.
     let commands: [Int]
+    /// Rows from this on are of commands that are only refused.
+    let firstRefused: Int
     private let rowOfName: [CommandName: Int]
     /// By row, for rows that have subcommands.
     private let rowOfSubcommand: [Int: [CommandName: Int]]
@@ -51,6 +53,7 @@ struct CommandTable: Sendable {
             return row
         }
         let commands = specifications.map(add)
+        firstRefused = rows.count
         for specification in refused { _ = add(specification) }
         self.rows = rows
         self.commands = commands
@@ -87,5 +90,10 @@ struct CommandTable: Sendable {
         guard let bar = bytes.firstIndex(of: UInt8(ascii: "|")) else { return row(fullName) }
         guard let command = row(fullName.extracting(0..<bar)) else { return nil }
         return row(ofSubcommand: fullName.extracting(droppingFirst: bar + 1), of: command)
+    }
+
+    /// The same, but nil for what is only refused: a client that asks shall see that it isn't there.
+    func listedRow(fullName: RawSpan) -> Int? {
+        row(fullName: fullName).flatMap { $0 < firstRefused ? $0 : nil }
     }
 }

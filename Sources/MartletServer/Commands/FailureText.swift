@@ -7,6 +7,13 @@ import MartletVersions
 /// read the fields; their names and order are a contract, the sentences are for people.
 enum FailureText {
     /// What a command answers that failed, in part or as a whole.
+    static func text(_ failure: OperationFailure, _ parts: CommandParts, named node: String) -> String {
+        switch failure {
+        case .request(let failure): text(failure, parts, named: node)
+        case .refused(let text): text
+        }
+    }
+
     static func text(_ failure: RequestFailure, _ parts: CommandParts, named node: String) -> String {
         let key = parts.failedElement < parts.keys.count ? parts.keys[parts.failedElement] : nil
         let isOfMany = parts.template != nil && parts.keys.count > 1
@@ -58,6 +65,11 @@ enum FailureText {
         let key = key.map { " key=\(field($0))" } ?? ""
         return "TOOLARGE what=\(what) bytes=\(bytes) max=\(max)\(key): nothing was done; "
             + "requests.\(what == "key" ? "key" : "value")_bytes_max in cluster.yaml sets the limit"
+    }
+
+    static func tooManyKeys(_ command: String, bytes: Int, max: Int) -> String {
+        "TOOLARGE what=reply bytes=\(bytes) max=\(max): \(command) found more keys than a client may leave "
+            + "unread; page through them with SCAN (requests.client_output_max in cluster.yaml sets the limit)"
     }
 
     static func badContext(_ reason: VersionToken.Refusal) -> String {

@@ -14,7 +14,7 @@ extension RedisSession {
     func commandInfo(_ request: Request) {
         guard request.count > 2 else { return commandAll() }
         let table = table
-        let rows = (2..<request.count).map { table.row(fullName: request[$0]) }
+        let rows = (2..<request.count).map { table.listedRow(fullName: request[$0]) }
         answer { writer in
             writer.array(count: rows.count)
             for row in rows {
@@ -26,7 +26,9 @@ extension RedisSession {
     func commandDocs(_ request: Request) {
         let table = table
         var rows = table.commands
-        if request.count > 2 { rows = (2..<request.count).compactMap { table.row(fullName: request[$0]) } }
+        if request.count > 2 {
+            rows = (2..<request.count).compactMap { table.listedRow(fullName: request[$0]) }
+        }
         answer { writer in
             writer.map(count: rows.count)
             for row in rows { writer.document(table.rows[row]) }
@@ -58,7 +60,9 @@ extension RedisSession {
     }
 
     func commandGetKeys(_ code: CommandCode, _ request: Request) {
-        guard var row = table.row(request[2]) else { return refuse("ERR Invalid command specified") }
+        guard var row = table.row(request[2]), row < table.firstRefused else {
+            return refuse("ERR Invalid command specified")
+        }
         if table.entries[row].hasSubcommands, request.count > 3 {
             guard let subcommand = table.row(ofSubcommand: request[3], of: row) else {
                 return refuse("ERR Invalid command specified")
@@ -133,12 +137,11 @@ extension ReplyWriter {
 
     private mutating func keySpecifications(of row: CommandSpecification) {
         guard row.keys.first > 0 else { return set(count: 0) }
-        let note = row.access.contains("variable_flags")
         set(count: 1)
-        map(count: note ? 4 : 3)
-        if note {
+        map(count: row.keysNote.isEmpty ? 3 : 4)
+        if !row.keysNote.isEmpty {
             bulk("notes")
-            bulk("RW and ACCESS due to the optional `GET` argument")
+            bulk(row.keysNote)
         }
         bulk("flags")
         statusSet(row.access)

@@ -14,12 +14,12 @@ extension RedisSession {
 
     func set(_ request: Request) {
         guard request.count > 3 else { return setPlain(request) }
-        guard let options = setOptions(request, from: 3), let key = key(request[1]),
+        guard let options = expiryOptions(request, from: 3, of: .set), let key = key(request[1]),
             let value = value(request[2])
         else { return }
         var expiry = defaultExpiry
         if let given = options.expiry {
-            guard let milliseconds = absoluteExpiry(given, of: "set") else { return }
+            guard let milliseconds = absoluteExpiry(given) else { return }
             expiry = milliseconds
         }
         if let condition = options.condition {
@@ -29,7 +29,7 @@ extension RedisSession {
         if options.keepsExpiry || options.getsPrevious {
             enqueue(options.getsPrevious ? .value : .ok)
             let replacement = Replacement(
-                value: value, expiry: expiry, keepsExpiry: options.keepsExpiry)
+                content: .value(value), expiry: expiry, keepsExpiry: options.keepsExpiry)
             return start(
                 .replace(replacement), self.request(key, .get, level: readLevel), writeLevel: writeLevel)
         }
@@ -88,31 +88,14 @@ extension RedisSession {
         return backend.now.wall.milliseconds + max(1, ttl.milliseconds)
     }
 
-    /// An expiry as a client gave it.
-    struct GivenExpiry {
-        var number: Int64
-        var isInSeconds: Bool
-        var isAbsolute: Bool
-    }
-
     /// In milliseconds since 1970, by the rules of SET; nil when it can't be, which is then answered.
-    func absoluteExpiry(_ given: GivenExpiry, of command: StaticString) -> Int64? {
-        let now = backend.now.wall.milliseconds
-        var milliseconds = given.number
-        var isPossible = milliseconds > 0
-        if given.isInSeconds {
-            isPossible = isPossible && milliseconds <= Int64.max / 1_000
-            milliseconds = milliseconds &* 1_000
-        }
-        if !given.isAbsolute {
-            isPossible = isPossible && milliseconds <= Int64.max - now
-            milliseconds = milliseconds &+ now
-        }
-        guard isPossible else {
-            refuse("ERR invalid expire time in '\(command)' command")
+    func absoluteExpiry(_ given: GivenExpiry) -> Int64? {
+        switch given.expiry(now: backend.now.wall, of: table.rows[row].name) {
+        case .at(let milliseconds): return milliseconds
+        case .refused(let text):
+            refuse(text)
             return nil
         }
-        return milliseconds
     }
 
     // MARK: Options
@@ -125,21 +108,25 @@ extension RedisSession {
         var condition: String?
     }
 
-    /// The options of SET; nil when they make no sense, which is then answered.
-    private func setOptions(_ request: Request, from start: Int) -> SetOptions? {
+    /// The options of SET and of GETEX; nil when they make no sense, which is then answered.
+    func expiryOptions(_ request: Request, from start: Int, of code: CommandCode) -> SetOptions? {
         var options = SetOptions()
         var expiryWord: String?
+        var persists = false
         var expiryIndex = 0
         var index = start
         while index < request.count {
             let word = text(request[index]).uppercased()
             switch word {
-            case "NX" where options.condition != "XX", "XX" where options.condition != "NX":
+            case "NX" where code == .set && options.condition != "XX",
+                "XX" where code == .set && options.condition != "NX":
                 options.condition = word
-            case "GET": options.getsPrevious = true
-            case "KEEPTTL" where expiryWord == nil: options.keepsExpiry = true
+            case "GET" where code == .set: options.getsPrevious = true
+            case "KEEPTTL" where code == .set && expiryWord == nil: options.keepsExpiry = true
+            case "PERSIST" where code == .getEx && expiryWord == nil: persists = true
             case "EX", "PX", "EXAT", "PXAT":
-                guard !options.keepsExpiry, expiryWord == nil || expiryWord == word, index + 1 < request.count
+                guard !options.keepsExpiry, !persists, expiryWord == nil || expiryWord == word,
+                    index + 1 < request.count
                 else {
                     refuseSyntax()
                     return nil
@@ -154,10 +141,9 @@ extension RedisSession {
             index += 1
         }
         if let expiryWord {
-            guard let number = integer(request[expiryIndex]) else { return nil }
             options.expiry = GivenExpiry(
-                number: number, isInSeconds: expiryWord.hasPrefix("E"), isAbsolute: expiryWord.hasSuffix("AT")
-            )
+                number: parseInteger(request[expiryIndex]), isInSeconds: expiryWord.hasPrefix("E"),
+                isAbsolute: expiryWord.hasSuffix("AT"))
         }
         return options
     }

@@ -68,14 +68,14 @@ extension RedisSession {
         else { return }
         var expiry = defaultExpiry
         if let given = options.expiry {
-            guard let milliseconds = absoluteExpiry(given, of: "vset") else { return }
+            guard let milliseconds = absoluteExpiry(given) else { return }
             expiry = milliseconds
         }
         enqueue(.version, parts: CommandParts(keys: [key]))
         let level = options.level ?? writeLevel
         if options.isGiven(.keepTTL) {
             let replacement = Replacement(
-                value: value, expiry: expiry, keepsExpiry: true, above: above, version: version)
+                content: .value(value), expiry: expiry, keepsExpiry: true, above: above, version: version)
             start(
                 .replace(replacement),
                 self.request(key, .get, level: readLevel, timeout: options.timeout), writeLevel: level)
@@ -152,7 +152,7 @@ struct VersionOptions {
     private(set) var timeout: Interval?
     private(set) var context: Blob?
     private(set) var version: Blob?
-    private(set) var expiry: RedisSession.GivenExpiry?
+    private(set) var expiry: GivenExpiry?
     private var given: Set<Option> = []
 
     func isGiven(_ option: Option) -> Bool { given.contains(option) }
@@ -199,7 +199,7 @@ struct VersionOptions {
         case .version: version = Blob(copying: argument)
         case .ex, .px, .exAt, .pxAt:
             guard let number = session.integer(argument) else { return false }
-            expiry = RedisSession.GivenExpiry(
+            expiry = GivenExpiry(
                 number: number, isInSeconds: option == .ex || option == .exAt,
                 isAbsolute: option == .exAt || option == .pxAt)
         case .local, .meta, .keepTTL: break

@@ -12,12 +12,25 @@ struct Operation {
     enum Program {
         /// A read or a write; its reply is the operation's.
         case single
+        /// GETRANGE: a read, of whose value a part is kept.
+        case part(ValuePart)
+        /// A page of a walk over the keys; the session has only this one under way then.
+        case walk
         /// DEL: a read for the count, then a tombstone, whatever was read.
         case delete
         /// EXPIRE and its like: the record that was read, with another expiry.
         case expire(ExpiryChange)
-        /// SET with KEEPTTL or GET: what was read gives the reply or the expiry.
+        /// SET with KEEPTTL or GET, GETSET, GETDEL, APPEND, SETRANGE: what was read gives the reply, the
+        /// expiry or a part of the value.
         case replace(Replacement)
+
+        /// Whether a write follows the read: only then is the request needed again.
+        var hasSecondStep: Bool {
+            switch self {
+            case .single, .part, .walk: false
+            case .delete, .expire, .replace: true
+            }
+        }
     }
 
     let program: Program
@@ -35,14 +48,16 @@ struct Operation {
     var isWriting = false
     /// What the command counts: 1 when the key was there, when the expiry was changed.
     var number: Int64 = 0
-    /// The value that SET GET replies.
+    /// The record that SET GET, GETSET, GETDEL and GETEX reply with.
     var previous: Blob?
 }
 
-/// What EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT and PERSIST do to a live record.
+/// What EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST and GETEX do to a live record.
 struct ExpiryChange {
     /// Milliseconds since 1970; nil for never.
     var expiry: Int64?
+    /// GETEX looks for the key before it looks at the time: what it answers when there is a key.
+    var refusal: String?
     var isOnlyIfNone = false
     var isOnlyIfSome = false
     var isOnlyIfGreater = false
@@ -59,15 +74,6 @@ struct ExpiryChange {
         if isOnlyIfLess, let present, expiry >= present { return false }
         return true
     }
-}
-
-/// What a SET that reads first writes.
-struct Replacement {
-    var value: Blob
-    var expiry: Int64?
-    var keepsExpiry = false
-    var above: Stamp?
-    var version: Stamp?
 }
 
 /// The operations of one session, at most `Limits.clientOperationsMax`, and which waits for which.

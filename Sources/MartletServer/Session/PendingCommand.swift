@@ -9,8 +9,14 @@ struct PendingCommand {
     enum Shape: UInt8 {
         /// The bytes are there.
         case ready
-        /// GET; SET with GET.
+        /// GET, GETDEL, GETEX, GETSET; SET with GET.
         case value
+        /// GETRANGE.
+        case part
+        /// TYPE, OBJECT, MEMORY USAGE: a number or a word that says something of the value.
+        case fact
+        /// SCAN, KEYS, DBSIZE, RANDOMKEY: the bytes that the walk made.
+        case walk
         case ok
         /// The sum over its keys.
         case number
@@ -31,9 +37,16 @@ struct PendingCommand {
     /// Operations that are not done.
     var outstanding: Int32
     var number: Int64 = 0
-    /// GET: the record. Ready: the bytes.
+    /// GET: the record. GETRANGE: the part. Ready, and walks: the bytes.
     var bytes: Blob?
     var parts: CommandParts?
+}
+
+/// Why an operation came to nothing.
+enum OperationFailure {
+    case request(RequestFailure)
+    /// What was read showed that it can't be done: the error, prefix and all.
+    case refused(String)
 }
 
 /// What only some commands have: those with more than one key, those about versions, and those that fail.
@@ -50,7 +63,7 @@ final class CommandParts {
     var stamp: Stamp?
     var showsMeta = false
 
-    private(set) var failure: RequestFailure?
+    private(set) var failure: OperationFailure?
     /// The first key, in the command's order, that failed.
     private(set) var failedElement = 0
     private(set) var failedCount = 0
@@ -60,7 +73,7 @@ final class CommandParts {
         self.values = values
     }
 
-    func fail(_ element: Int, _ failure: RequestFailure) {
+    func fail(_ element: Int, _ failure: OperationFailure) {
         if self.failure == nil || element < failedElement {
             self.failure = failure
             failedElement = element

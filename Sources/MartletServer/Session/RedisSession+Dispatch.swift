@@ -44,11 +44,28 @@ extension RedisSession {
         case .vget: vget(request)
         case .vset: vset(request)
         case .vdel: vdel(request)
-        case .transaction:
-            // EXEC too: it is whose reply clients show.
-            refuse(
-                "ERR MULTI is not supported: Martlet has no transactions "
-                    + "(redis-py: pipeline(transaction=False))")
+        case .refused: refuse("ERR \(table.rows[row].note)")
+        default: executeOnStrings(code, request)
+        }
+    }
+
+    private func executeOnStrings(_ code: CommandCode, _ request: Request) {
+        switch code {
+        case .setEx, .psetEx: setWithExpiry(code, request)
+        case .getSet: getSet(request)
+        case .getDel: getDel(request)
+        case .getEx: getEx(request)
+        case .append: append(request)
+        case .getRange: getRange(request)
+        case .setRange: setRange(request)
+        case .strlen: strlen(request)
+        case .type: type(request)
+        case .objectEncoding, .objectFreq, .objectIdleTime, .objectRefCount: object(request)
+        case .memoryUsage: memoryUsage(request)
+        case .scan: scan(request)
+        case .keys: keys(request)
+        case .databaseSize: databaseSize()
+        case .randomKey: randomKey()
         default: executeAboutConnection(code, request)
         }
     }
@@ -83,7 +100,9 @@ extension RedisSession {
         case .commandDocs: commandDocs(request)
         case .commandList: commandList(request)
         case .commandGetKeys, .commandGetKeysAndFlags: commandGetKeys(code, request)
-        case .clientHelp, .commandHelp, .configHelp: help(of: row)
+        case .clientHelp, .commandHelp, .configHelp, .objectHelp, .memoryHelp: help(of: row)
+        case .time: time()
+        case .wait: wait(request)
         case .configGet: configGet(request)
         case .configSet: configSet(request)
         case .configResetStat: configResetStat()
@@ -120,7 +139,7 @@ extension RedisSession {
             + Array("'. Try \(table.rows[row].name.uppercased()) HELP.".utf8)
     }
 
-    private func cString(_ bytes: RawSpan, max: Int) -> [UInt8] {
+    func cString(_ bytes: RawSpan, max: Int) -> [UInt8] {
         bytes.withUnsafeBytes { Array($0.prefix(max).prefix { $0 != 0 }) }
     }
 

@@ -68,7 +68,7 @@ extension RedisSession {
             invariantBroken("an operation was submitted without a request")
         }
         // Only a program of two steps needs its key again.
-        if case .single = operations[index]?.program { operations[index]?.request = nil }
+        if operations[index]?.program.hasSecondStep == false { operations[index]?.request = nil }
         backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
     }
 
@@ -77,35 +77,72 @@ extension RedisSession {
     /// The core's reply to an operation's request.
     func complete(_ index: Int, _ reply: ClientReply) {
         guard state != .closed, let operation = operations[index] else { return }
-        if case .single = operation.program { return finish(index, reply) }
-        guard !operation.isWriting, case .read(let record) = reply else { return finish(index, reply) }
-        guard let put = secondStep(index, record) else { return finish(index, reply) }
-        operations[index]?.isWriting = true
-        operations[index]?.request?.operation = .put(put)
-        operations[index]?.request?.level = operation.writeLevel
-        submit(index)
+        if case .walk = operation.program {
+            operations.remove(index)
+            return walked(reply)
+        }
+        guard operation.program.hasSecondStep, !operation.isWriting, case .read(let record) = reply else {
+            return finish(index, reply)
+        }
+        switch secondStep(index, record) {
+        case .done: finish(index, reply)
+        case .refuse(let text): finish(index, reply, refusal: text)
+        case .write(let put):
+            operations[index]?.isWriting = true
+            operations[index]?.request?.operation = .put(put)
+            operations[index]?.request?.level = operation.writeLevel
+            submit(index)
+        }
     }
 
-    /// What an operation of two steps writes after its read; nil when there is nothing to write.
-    private func secondStep(_ index: Int, _ record: Blob?) -> Put? {
-        guard let program = operations[index]?.program else { return nil }
+    /// What an operation of two steps does after its read.
+    private func secondStep(_ index: Int, _ record: Blob?) -> SecondStep {
+        guard let program = operations[index]?.program else { return .done }
         let live = live(record)
         switch program {
-        case .single: return nil
+        case .single, .part, .walk: return .done
         case .delete:
             operations[index]?.number = live == nil ? 0 : 1
-            return Put(.tombstone)
+            return .write(Put(.tombstone))
         case .expire(let change):
-            guard let record, let live, change.applies(to: live.expiry) else { return nil }
+            guard let record, let live else { return .done }
+            if let refusal = change.refusal { return .refuse(refusal) }
+            guard change.applies(to: live.expiry) else { return .done }
             operations[index]?.number = 1
-            return Put(.expiry(of: record, change.expiry))
-        case .replace(let replacement):
-            operations[index]?.previous = live == nil ? nil : record
-            let kept = replacement.keepsExpiry ? live.map(\.expiry) : nil
-            return Put(
-                .value(replacement.value, expiry: kept ?? replacement.expiry), above: replacement.above,
-                version: replacement.version)
+            operations[index]?.previous = record
+            return .write(Put(.expiry(of: record, change.expiry)))
+        case .replace(let replacement): return replace(index, replacement, record, live)
         }
+    }
+
+    private func replace(
+        _ index: Int, _ replacement: Replacement, _ record: Blob?, _ live: RegisterView?
+    ) -> SecondStep {
+        operations[index]?.previous = live == nil ? nil : record
+        let length = replacement.length(on: live?.valueLength ?? 0)
+        if let refusal = refusal(length: length, key: operations[index]?.key) { return .refuse(refusal) }
+        operations[index]?.number = Int64(length)
+        if case .appended(let nothing) = replacement.content, nothing.isEmpty, live != nil { return .done }
+        let present = live.flatMap { live in
+            record.map { $0.bytes[live.valueOffset..<(live.valueOffset + live.valueLength)] }
+        }
+        guard let value = replacement.value(on: present) else {
+            return live == nil ? .done : .write(Put(.tombstone))
+        }
+        let kept = replacement.keepsExpiry ? live.map(\.expiry) : nil
+        return .write(
+            Put(
+                .value(value, expiry: kept ?? replacement.expiry), above: replacement.above,
+                version: replacement.version))
+    }
+
+    /// What is said to a value that would be too long; nil when it wouldn't.
+    func refusal(length: Int, key: Blob?) -> String? {
+        if length > Limits.bulkBytesMax {
+            return "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+        }
+        let max = server.settings.valueBytesMax
+        return length > max ? FailureText.tooLarge("value", bytes: length, max: max, key: key) : nil
     }
 
     /// The record's fields if a reader sees its value now.
@@ -116,13 +153,19 @@ extension RedisSession {
         return view
     }
 
-    private func finish(_ index: Int, _ reply: ClientReply) {
+    private func finish(_ index: Int, _ reply: ClientReply, refusal: String? = nil) {
         guard let operation = operations[index] else { return }
         operations.remove(index)
-        deliver(operation, reply)
+        if let refusal {
+            commands[operation.sequence].outstanding -= 1
+            fail(operation, .refused(refusal))
+        } else {
+            deliver(operation, reply)
+        }
         if let successor = operation.successor { submit(successor) }
         writeReplies()
         if admitting != nil { admitMore() }
+        if walk != nil { walkOn() }
         resume()
     }
 
@@ -130,13 +173,25 @@ extension RedisSession {
     private func deliver(_ operation: Operation, _ reply: ClientReply) {
         let sequence = operation.sequence
         commands[sequence].outstanding -= 1
-        if case .failed(let failure) = reply { return fail(operation, failure) }
+        if case .failed(let failure) = reply { return fail(operation, .request(failure)) }
         switch commands[sequence].shape {
-        case .ready: invariantBroken("a finished command had an operation")
+        case .ready, .walk: invariantBroken("a command without operations of its own had one")
         case .ok: break
         case .value:
             guard case .read(let record) = reply else { return keep(sequence, operation.previous) }
             if live(record) != nil { keep(sequence, record) }
+        case .part:
+            guard case .part(let part) = operation.program, case .read(let record?) = reply,
+                let live = live(record)
+            else { return }
+            let range = part.range(in: live.valueLength)
+            keep(
+                sequence,
+                Blob(copying: record.span.extracting(live.valueOffset..<record.count).extracting(range)))
+        case .fact:
+            guard case .read(let record) = reply else { return }
+            commands[sequence].number = fact(
+                record, code: table.entries[Int(commands[sequence].row)].code, key: operation.key)
         case .versions:
             guard case .read(let record) = reply else { return }
             keep(sequence, record)
@@ -152,7 +207,7 @@ extension RedisSession {
         }
     }
 
-    private func fail(_ operation: Operation, _ failure: RequestFailure) {
+    private func fail(_ operation: Operation, _ failure: OperationFailure) {
         let parts = commands[operation.sequence].parts ?? CommandParts(keys: [operation.key])
         parts.fail(operation.element, failure)
         commands[operation.sequence].parts = parts
@@ -174,6 +229,7 @@ extension RedisSession {
         let live = live(record)
         let code = table.entries[row].code
         if code == .exists { return live == nil ? 0 : 1 }
+        if code == .strlen || code == .setRange { return Int64(live?.valueLength ?? 0) }
         guard let live else { return -2 }
         guard let expiry = live.expiry else { return -1 }
         let left = max(0, expiry - backend.now.wall.milliseconds)

@@ -47,6 +47,9 @@ extension RedisSession {
         case .ok: writer.ok()
         case .number: writer.integer(command.number)
         case .value: writer.value(of: command.bytes)
+        case .part: writer.bulk(command.bytes ?? .empty)
+        case .fact: writeFact(command)
+        case .walk: writer.bytes.append(contentsOf: (command.bytes ?? .empty).bytes)
         case .values:
             let records = command.parts?.records ?? []
             writer.array(count: records.count)

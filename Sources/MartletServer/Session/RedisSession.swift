@@ -18,7 +18,8 @@ import MartletVersions
 /// side, at most `Limits.clientOperationsMax` of them. An operation on a key that another one of this
 /// connection has under way waits for it: so a pipeline reads its own writes, its writes of one key happen in
 /// its order, and its reads of one key never go back. A command with more keys than there is room for becomes
-/// operations little by little, and the commands after it wait until all of it has.
+/// operations little by little, and the commands after it wait until all of it has. A command that goes over
+/// the keys (`KeyWalk`) waits for all that came before it, and all that comes after it waits for it.
 ///
 /// **Back-pressure.** When operations, commands or unsent output are at their limits the session stops
 /// parsing: what was received is kept, and the connection stops reading (`isBlocked`). A client that leaves
@@ -67,6 +68,9 @@ package final class RedisSession {
     /// The command with keys that haven't become operations: always the last one in the queue.
     var admitting: UInt64?
     var isAdmitting = false
+    /// The command that goes over the keys: always the last one in the queue.
+    var walk: KeyWalk?
+    var isWalking = false
     /// Values that wait in the queue for their reply to be written.
     var heldBytes = 0
 
@@ -153,7 +157,7 @@ package final class RedisSession {
     var wantsPause: Bool { isBlocked && input.count >= Limits.readBufferBytes }
 
     private var hasRoom: Bool {
-        admitting == nil && !operations.isFull && commands.count < Limits.clientCommandsMax
+        admitting == nil && walk == nil && !operations.isFull && commands.count < Limits.clientCommandsMax
             && unsentBytes < Limits.clientOutputPauseBytes
     }
 
@@ -199,6 +203,7 @@ package final class RedisSession {
         commands.removeAll()
         operations = OperationTable()
         admitting = nil
+        walk = nil
         heldBytes = 0
         writer = ReplyWriter()
         // A session can end while it parses, and then drops its input when it has parsed.

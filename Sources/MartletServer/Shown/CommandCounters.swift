@@ -25,6 +25,13 @@ enum CommandOutcome: Int, CaseIterable {
         }
     }
 
+    init(_ failure: OperationFailure) {
+        switch failure {
+        case .request(let failure): self.init(failure)
+        case .refused(let text): self.init(error: Array(text.utf8))
+        }
+    }
+
     init(_ failure: RequestFailure) {
         switch failure {
         case .unavailable: self = .unavailable

@@ -5,18 +5,21 @@ extension Command {
     static let delete = Command(
         CommandSpecification(
             "del", "Deletes a key.",
-            arguments: [ArgumentSpecification("KEY", "the key")],
+            arguments: [ValueOptions.keyArgument],
             options: [
                 ValueOptions.level, ValueOptions.timeout, ValueOptions.context, ValueOptions.retry,
-                Session.keyspaceOption,
+                ValueOptions.base64Key, Session.keyspaceOption,
             ] + Session.options,
-            examples: [("martlet del greeting", "whether or not the key was there")])
+            examples: [
+                ("martlet del greeting", "whether or not the key was there"),
+                ("martlet del greeting --level ALL --json", "with the delete's version, on all replicas"),
+            ])
     ) { invocation throws(Failure) in
-        let key = invocation.line.arguments[0]
+        let key = try ValueOptions.key(invocation)
         let words = try ValueOptions.words(invocation, isWrite: true)
-        let within = try ValueOptions.answerWithin(invocation)
         let session = try Session(invocation)
-        let reply = try session.call([Blob("VDEL"), Blob(key)] + words, within: within, isWrite: true)
+        let reply = try ValueOptions.call(
+            [Blob("VDEL"), key] + words, about: key, session, invocation, isWrite: true)
         try ValueOptions.finishWrite(reply, key: key, session, invocation)
         return .done
     }

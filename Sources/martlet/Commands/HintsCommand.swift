@@ -1,4 +1,6 @@
+import MartletBase
 import MartletConfig
+import MartletRESP
 
 extension Command {
     static let hints = Command(
@@ -6,27 +8,36 @@ extension Command {
             "hints", "Shows the writes that nodes keep for replicas that missed them.",
             options: Session.options,
             examples: [
-                ("martlet hints", "how many hints wait at all nodes, for whom, and what they wait for"),
-                ("martlet hints --node n2", "those that n2 keeps"),
+                ("martlet hints", "how many hints wait, for whom, and what they wait for"),
+                ("martlet hints --node n2 --json", "those of one node, for scripts"),
             ],
-            notes: """
-                `waits for`: target down, foreground (delivery yields to clients' requests) or none. Without
-                --node or --host all nodes that are up are asked.
-                """)
+            notes: "Each node that is up is asked, unless --node or --host names one.")
     ) { invocation throws(Failure) in
         let session = try Session(invocation)
-        var hints = try session.json(["MARTLET", "HINTS"]).value
-        if invocation.line.value("--node") == nil, invocation.line.value("--host") == nil {
-            let status = try session.json(["MARTLET", "STATUS"]).value
-            let others = session.answersOfOthers(status, to: ["MARTLET", "HINTS"])
-            hints = HintsReport.joined(hints, with: others.map(\.answer))
+        let (nodes, missing) = try session.nodesToAsk(invocation)
+        var answers: [JSONValue] = []
+        var silent = missing.map { "\($0.name) is \($0.liveness)" }
+        let within = Session.surveyWithin
+        for answer in NodeGroup().ask(nodes, [[Blob("MARTLET"), Blob("HINTS")]], within: within) {
+            if let text = answer.replies?.first?.blob, let json = try? JSONReader.read(text.bytes) {
+                answers.append(json)
+            } else {
+                let reason = answer.problem ?? answer.replies?.first?.errorText ?? "no answer"
+                silent.append("\(answer.node): \(reason)")
+            }
         }
+        guard !answers.isEmpty else { throw .refused("no node tells its hints: \(silent[0])") }
+        let hints = HintsReport.joined(answers)
         if invocation.isJSON {
-            Output.write(hints.description + "\n")
+            Output.write(hints)
         } else {
             let terminal = Terminal.output
-            let text = HintsReport.text(hints, columnsMax: terminal.columns, palette: terminal.palette)
-            Output.write(text)
+            Output.write(
+                HintsReport.text(
+                    hints.printableTexts, columnsMax: terminal.columns, palette: terminal.palette))
+        }
+        for reason in silent where !invocation.isJSON {
+            Output.complain("martlet: \(printable(reason)): what it keeps isn't known\n")
         }
         return .done
     }
@@ -34,12 +45,13 @@ extension Command {
 
 /// What `hints` says.
 package enum HintsReport {
-    /// One answer with the nodes of all of them, by name.
-    package static func joined(_ first: JSONValue, with others: [JSONValue]) -> JSONValue {
-        guard case .members(let members) = first else { return first }
-        let nodes = ([first] + others).flatMap { $0["nodes"]?.elements ?? [] }
-            .sorted { ($0["node"]?.text ?? "") < ($1["node"]?.text ?? "") }
-        return .object(members.map { ($0.name, $0.name == "nodes" ? .array(nodes) : $0.value) })
+    /// The answers of several nodes as one, the nodes by name.
+    package static func joined(_ answers: [JSONValue]) -> JSONValue {
+        let nodes = answers.flatMap { $0["nodes"]?.elements ?? [] }
+        return .object([
+            ("format", .integer(1)),
+            ("nodes", .array(nodes.sorted { ($0["node"]?.text ?? "") < ($1["node"]?.text ?? "") })),
+        ])
     }
 
     package static func text(_ hints: JSONValue, columnsMax: Int?, palette: Palette) -> String {
@@ -70,8 +82,14 @@ package enum HintsReport {
         }
         let list =
             count == 0
-            ? "no hints: every replica has what was written\n"
+            ? noHints(hints)
             : table.text(columnsMax: columnsMax, palette: palette)
         return list + dropped.joined()
+    }
+
+    private static func noHints(_ hints: JSONValue) -> String {
+        let names = (hints["nodes"]?.elements ?? []).compactMap { $0["node"]?.text }
+        let by = names.isEmpty ? "" : " on \(names.joined(separator: ", "))"
+        return "no hints wait\(by)\n"
     }
 }

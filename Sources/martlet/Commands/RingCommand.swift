@@ -1,3 +1,4 @@
+import MartletBase
 import MartletConfig
 
 extension Command {
@@ -5,14 +6,15 @@ extension Command {
         CommandSpecification(
             "ring", "Shows who holds which part of the key space, or where one key is.",
             arguments: [ArgumentSpecification("KEY", "a key: show only its place", .optional)],
-            options: Session.options + [Session.keyspaceOption],
+            options: [ValueOptions.base64Key, Session.keyspaceOption] + Session.options,
             examples: [
                 ("martlet ring", "nodes with their shares, and the ranges of slots with their replicas"),
                 ("martlet ring greeting", "slot, token and replicas of a key"),
             ])
     ) { invocation throws(Failure) in
+        let key = invocation.line.arguments.isEmpty ? [] : [try ValueOptions.key(invocation)]
         let session = try Session(invocation)
-        let answer = try session.json(["MARTLET", "RING"] + invocation.line.arguments)
+        let answer = try session.json([Blob("MARTLET"), Blob("RING")] + key)
         if invocation.isJSON {
             Output.write(answer.text.bytes + [UInt8(ascii: "\n")])
         } else {
@@ -37,7 +39,7 @@ package enum RingReport {
             ("replicas", replicas.isEmpty ? nil : replicas.joined(separator: ", ")),
         ]
         return rows.map { name, value in
-            name + String(repeating: " ", count: 10 - name.count) + (value ?? "-") + "\n"
+            name + String(repeating: " ", count: 10 - name.count) + (value.map(printableLine) ?? "-") + "\n"
         }.joined()
     }
 

@@ -18,20 +18,21 @@ extension Command {
             notes: """
                 Degraded: the ring is still forming, the nodes hold different rings, or a node is not up or
                 not in its normal state. `owns` is the share of slots that a node holds a copy of; `clock` is
-                its clock against that of the node asked. For the table each node is asked what only it knows
-                of itself; --json is the answer of one node.
+                its clock against that of the node asked. What only a node itself knows, such as its bytes
+                and uptime, each node that is up is asked for; what nobody tells is `-`, or null with --json.
                 """)
     ) { invocation throws(Failure) in
         let session = try Session(invocation)
-        let answer = try session.json(["MARTLET", "STATUS"])
-        let problems = StatusReport.problems(answer.value)
+        let answer = try session.json(["MARTLET", "STATUS"]).raw
+        let problems = StatusReport.problems(answer.printableTexts)
+        let whole = StatusReport.filled(answer, from: ownFigures(answer))
         if invocation.isJSON {
-            Output.write(answer.text.bytes + [UInt8(ascii: "\n")])
+            Output.write(whole)
         } else {
-            let whole = StatusReport.filled(answer.value, from: session.ownFigures(answer.value))
-            let report = StatusReport.text(
-                whole, columnsMax: Terminal.output.columns, palette: Terminal.output.palette)
-            Output.write(report)
+            let terminal = Terminal.output
+            Output.write(
+                StatusReport.text(
+                    whole.printableTexts, columnsMax: terminal.columns, palette: terminal.palette))
         }
         guard invocation.line.has("--check"), !problems.isEmpty else { return .done }
         if !invocation.isJSON {
@@ -41,33 +42,17 @@ extension Command {
     }
 }
 
-extension Session {
-    /// What the other nodes that are up say of themselves. A missing figure isn't worth a wait, so only so
-    /// many are asked, and only for so long.
-    fileprivate func ownFigures(_ status: JSONValue) -> [JSONValue] {
-        answersOfOthers(status, to: ["MARTLET", "STATUS"]).flatMap { name, own in
-            (own["nodes"]?.elements ?? []).filter { $0["name"]?.text == name }
+/// What the other nodes that are up say of themselves.
+private func ownFigures(_ status: JSONValue) -> [JSONValue] {
+    let others = KnownNode.all(in: status).filter { $0.isUp && $0.name != status["asked"]?.text }
+        .compactMap(\.endpoint)
+    let answers = NodeGroup().ask(
+        others, [[Blob("MARTLET"), Blob("STATUS")]], within: Session.surveyWithin)
+    return answers.flatMap { answer -> [JSONValue] in
+        guard let text = answer.replies?.first?.blob, let own = try? JSONReader.read(text.bytes) else {
+            return []
         }
-    }
-
-    /// What the other nodes that are up answer, by name.
-    func answersOfOthers(_ status: JSONValue, to words: [String]) -> [(name: String, answer: JSONValue)] {
-        let deadline = Clock.now + .seconds(2)
-        var answers: [(name: String, answer: JSONValue)] = []
-        for node in (status["nodes"]?.elements ?? []).prefix(64) where Clock.now < deadline {
-            guard let name = node["name"]?.text, name != status["asked"]?.text,
-                node["liveness"]?.text == "up", let host = node["address"]?.text,
-                let port = node["ports"]?["redis"]?.integer.flatMap(UInt16.init), port > 0
-            else { continue }
-            let within = Interval.milliseconds(300)
-            let endpoint = Endpoint(node: name, host: host, port: port)
-            guard let connection = try? Connection(to: endpoint, within: within),
-                let reply = try? connection.call(words.map { Blob($0) }, within: within),
-                let text = reply.blob, let own = try? JSONReader.read(text.bytes).printableTexts
-            else { continue }
-            answers.append((name, own))
-        }
-        return answers
+        return (own["nodes"]?.elements ?? []).filter { $0["name"]?.text == answer.node.node }
     }
 }
 

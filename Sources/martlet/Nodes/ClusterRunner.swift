@@ -62,7 +62,7 @@ struct ClusterRunner {
     /// Until every node serves, holds every other for up and has the same ring, or it is clear that some
     /// won't.
     mutating func awaitServing() -> Outcome {
-        let progress = Progress()
+        var progress = ProgressBar("starting", unit: "of \(nodes.count) nodes serve")
         defer { progress.clear() }
         var deadline = Clock.now + Self.serveWithin
         var hasFormed = false
@@ -90,16 +90,16 @@ struct ClusterRunner {
                 tellMissing(views)
                 return .failed
             }
-            progress.show(progressLine(views, progress))
+            progress.show(progressPoint(views))
             if let number = signals.nextStop(within: Self.lookEvery) { return .interrupted(number) }
         }
     }
 
-    private func progressLine(_ views: [NodeView?], _ progress: Progress) -> String {
-        let serving = views.filter { $0?.isServing ?? false }.count
+    private func progressPoint(_ views: [NodeView?]) -> ProgressBar.Point {
         let late = zip(nodes, views).first { !($0.1?.isServing ?? false) && $0.0.process != nil }
-        let detail = late.map { " (\($0.0.name): \($0.1?.text ?? ""))" } ?? ""
-        return "starting: \(serving) of \(nodes.count) nodes serve\(detail), \(progress.secondsText)"
+        return ProgressBar.Point(
+            done: Double(serving.count), of: Double(nodes.count),
+            note: late.map { "\($0.0.name): \($0.1?.text ?? "")" } ?? "")
     }
 
     private func tellMissing(_ views: [NodeView?]) {
@@ -156,22 +156,5 @@ struct ClusterRunner {
                 killed.append(node.name)
             }
         }
-    }
-}
-
-/// A line that is written over again, on terminals only.
-private struct Progress {
-    private let start = Clock.now
-    private let terminal = Terminal.errors
-
-    var secondsText: String { Quantities.decimal((Clock.now - start).seconds, digits: 1) + " s" }
-
-    func show(_ line: String) {
-        guard terminal.isTerminal else { return }
-        Output.complain("\r\u{1B}[K" + printable(String(line.prefix((terminal.columns ?? 80) - 1))))
-    }
-
-    func clear() {
-        if terminal.isTerminal { Output.complain("\r\u{1B}[K") }
     }
 }

@@ -33,7 +33,7 @@ final class Connection {
         let deadline = Clock.now + interval
         var last = Problem.unreachable("no address")
         for address in try endpoint.addresses() {
-            do {
+            do throws(Problem) {
                 file = try Self.connect(address, deadline, interval)
                 return
             } catch {
@@ -43,36 +43,69 @@ final class Connection {
         throw last
     }
 
+    /// A connection that is under way, so that several can be at once: `finish` before it is used.
+    init(beginning endpoint: Endpoint) throws(Problem) {
+        guard let address = try endpoint.addresses().first else { throw .unreachable("no address") }
+        file = try Self.begin(address)
+    }
+
     deinit { close(file) }
+
+    func finish(by deadline: Instant, within interval: Interval) throws(Problem) {
+        try Self.finish(file, deadline, interval)
+    }
 
     private static func connect(
         _ address: SocketAddress, _ deadline: Instant, _ interval: Interval
     ) throws(Problem) -> Int32 {
+        let file = try begin(address)
+        do throws(Problem) {
+            try finish(file, deadline, interval)
+            return file
+        } catch {
+            close(file)
+            throw error
+        }
+    }
+
+    private static func begin(_ address: SocketAddress) throws(Problem) -> Int32 {
         let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         let file = socket(address.family, type, 0)
         guard file >= 0 else { throw .unreachable(errorText(errno)) }
-        var isConnected = false
-        defer { if !isConnected { close(file) } }
-        if address.connect(file) != 0 {
-            guard errno == EINPROGRESS else { throw .unreachable(errorText(errno)) }
-            try wait(file, POLLOUT, deadline, interval)
-            var number: Int32 = 0
-            var size = socklen_t(MemoryLayout<Int32>.size)
-            getsockopt(file, SOL_SOCKET, SO_ERROR, &number, &size)
-            guard number == 0 else { throw .unreachable(errorText(number)) }
+        if address.connect(file) != 0, errno != EINPROGRESS {
+            let number = errno
+            close(file)
+            throw .unreachable(errorText(number))
         }
         var one: Int32 = 1
         setsockopt(file, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
-        isConnected = true
         return file
+    }
+
+    private static func finish(_ file: Int32, _ deadline: Instant, _ interval: Interval) throws(Problem) {
+        try wait(file, POLLOUT, deadline, interval)
+        var number: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(file, SOL_SOCKET, SO_ERROR, &number, &size)
+        guard number == 0 else { throw .unreachable(errorText(number)) }
     }
 
     /// Sends a request and waits for its answer, which may be an error reply.
     func call(_ arguments: [Blob], within interval: Interval) throws(Problem) -> RESPValue {
         let deadline = Clock.now + interval
+        try post([arguments], by: deadline, within: interval)
+        return try answer(by: deadline, within: interval)
+    }
+
+    /// Sends requests, whose answers are fetched one by one.
+    func post(_ requests: [[Blob]], by deadline: Instant, within interval: Interval) throws(Problem) {
         var writer = RequestWriter()
-        writer.request(arguments)
+        for arguments in requests { writer.request(arguments) }
         try send(writer.bytes, deadline, interval)
+    }
+
+    /// The next answer to what was posted.
+    func answer(by deadline: Instant, within interval: Interval) throws(Problem) -> RESPValue {
         while true {
             if let value = try parse() { return value }
             try receive(deadline, interval)
@@ -140,11 +173,12 @@ final class Connection {
     ) throws(Problem) {
         while true {
             let left = deadline - Clock.now
-            guard left > .zero else { throw .silent(interval) }
             var item = pollfd(fd: file, events: Int16(events), revents: 0)
-            let found = poll(&item, 1, Int32(clamping: left.milliseconds + 1))
+            // What is there already is taken after the deadline too: another node was waited for till then.
+            let found = poll(&item, 1, left > .zero ? Int32(clamping: left.milliseconds + 1) : 0)
             if found > 0 { return }
             if found < 0, errno != EINTR { throw .closed(errorText(errno)) }
+            guard left > .zero else { throw .silent(interval) }
         }
     }
 }

@@ -44,9 +44,10 @@ package struct Endpoint: Hashable, Sendable, CustomStringConvertible {
         self.init(host: String(parts[0]), port: port)
     }
 
+    package var place: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
     package var description: String {
-        let place = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        return node.map { "\($0) (\(place))" } ?? place
+        node.map { "\($0) (\(place))" } ?? place
     }
 
     func addresses() throws(Connection.Problem) -> [SocketAddress] {

@@ -15,14 +15,20 @@ struct Launcher {
     init(environment: [String: String]) throws(Failure) {
         self.environment = environment.filter { !$0.key.hasPrefix("MARTLET_") }
             .map { "\($0.key)=\($0.value)" }.sorted()
+        program = try Self.find("martletd", environment: environment, missing: "`make build` makes it")
+    }
+
+    /// A program from beside this one, else from PATH.
+    static func find(
+        _ name: String, environment: [String: String], missing: String
+    ) throws(Failure) -> String {
         let own = try Files.absolute("/proc/self/exe")
-        let beside = joinPath(folder(ofPath: own), "martletd")
         let path = (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":")
-        let candidates = [beside] + path.map { "\($0)/martletd" }
+        let candidates = [joinPath(folder(ofPath: own), name)] + path.map { "\($0)/\(name)" }
         guard let found = candidates.first(where: { isFile($0) && access($0, X_OK) == 0 }) else {
-            throw .refused("there is no martletd beside \(own) nor on PATH: `make build` makes it")
+            throw .refused("there is no \(name) beside \(own) nor on PATH: \(missing)")
         }
-        program = try Files.absolute(found)
+        return try Files.absolute(found)
     }
 
     /// A process in a session of its own, so that a terminal's Ctrl-C doesn't reach it, in the node's folder;

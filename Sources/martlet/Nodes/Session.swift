@@ -119,15 +119,20 @@ struct Session {
 
     func call(_ arguments: [String]) throws(Failure) -> RESPValue { try call(arguments.map { Blob($0) }) }
 
-    /// An answer that is one JSON text: as it came, and read to be shown.
-    func json(_ arguments: [String]) throws(Failure) -> (text: Blob, value: JSONValue) {
+    /// An answer that is one JSON text: its bytes, what they say, and the same fit to be shown.
+    func json(_ arguments: [Blob]) throws(Failure) -> (text: Blob, raw: JSONValue, value: JSONValue) {
         let reply = try call(arguments)
         guard let text = reply.blob else { throw notMartlet("it is no text") }
         do throws(WireError) {
-            return (text, try JSONReader.read(text.bytes).printableTexts)
+            let raw = try JSONReader.read(text.bytes)
+            return (text, raw, raw.printableTexts)
         } catch {
             throw notMartlet("it is no JSON: \(error)")
         }
+    }
+
+    func json(_ arguments: [String]) throws(Failure) -> (text: Blob, raw: JSONValue, value: JSONValue) {
+        try json(arguments.map { Blob($0) })
     }
 
     /// For answers that no node of a version that this one knows gives.

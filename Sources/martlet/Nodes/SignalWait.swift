@@ -7,12 +7,12 @@ import MartletBase
 struct SignalWait {
     private var signals: sigset_t
 
-    /// From here on SIGINT, SIGTERM, SIGHUP and SIGCHLD wait to be fetched, and writing to a pipe that nobody
-    /// reads ends nothing: the nodes must be stopped first.
-    init() {
+    /// From here on SIGINT, SIGTERM, SIGHUP, SIGCHLD and `more` wait to be fetched, and writing to a pipe
+    /// that nobody reads ends nothing: what must be put in order before the end still is.
+    init(_ more: [Int32] = []) {
         signals = sigset_t()
         sigemptyset(&signals)
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGCHLD] { sigaddset(&signals, number) }
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGCHLD] + more { sigaddset(&signals, number) }
         sigprocmask(SIG_BLOCK, &signals, nil)
         signal(SIGPIPE, SIG_IGN)
     }

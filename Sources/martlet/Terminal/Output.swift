@@ -2,28 +2,40 @@ import Glibc
 
 /// Writing to stdout and stderr.
 enum Output {
-    static func write(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
-    static func write(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
+    static func write(_ text: String) { _ = write(Array(text.utf8), to: STDOUT_FILENO) }
+    static func write(_ bytes: [UInt8]) { _ = write(bytes, to: STDOUT_FILENO) }
 
-    static func write(_ json: JSONValue) { write(json.description + "\n") }
+    static func write(_ json: JSONValue) { _ = stream(json) }
+
+    /// The same for what has no end of its own: false when nobody reads it any more.
+    static func stream(_ json: JSONValue) -> Bool {
+        write(Array((json.description + "\n").utf8), to: STDOUT_FILENO)
+    }
 
     /// To stderr.
-    static func complain(_ text: String) { write(Array(text.utf8), to: STDERR_FILENO) }
+    static func complain(_ text: String) { _ = write(Array(text.utf8), to: STDERR_FILENO) }
 
     static func fail(_ failure: Failure, isJSON: Bool) {
         complain((isJSON ? failure.json.description : printable(failure.line)) + "\n")
     }
 
-    private static func write(_ bytes: [UInt8], to file: Int32) {
+    /// False when whoever should read it is gone, and there is nobody left to tell.
+    private static func write(_ bytes: [UInt8], to file: Int32) -> Bool {
         var start = 0
-        bytes.withUnsafeBytes { buffer in
+        return bytes.withUnsafeBytes { buffer in
             while start < buffer.count {
                 let count = Glibc.write(file, buffer.baseAddress! + start, buffer.count - start)
                 if count < 0, errno == EINTR || errno == EAGAIN { continue }
-                // Whoever should read it is gone: there is nobody left to tell.
-                guard count > 0 else { return }
-                start += count
+                if count > 0 {
+                    start += count
+                    continue
+                }
+                guard file == STDOUT_FILENO, errno != EPIPE else { return false }
+                // A script must not take half an answer for a whole one.
+                complain("martlet: stdout can't be written: \(errorText(errno))\n")
+                exit(ExitCode.refused.rawValue)
             }
+            return true
         }
     }
 }
@@ -31,22 +43,28 @@ enum Output {
 /// What stdout or stderr is connected to.
 struct Terminal {
     let isTerminal: Bool
+    /// Whether a line can be written over.
+    let canMoveCursor: Bool
     /// Nil where lines need not fit anything.
     let columns: Int?
+    let rows: Int?
     let palette: Palette
 
-    static let output = Terminal(STDOUT_FILENO)
-    static let errors = Terminal(STDERR_FILENO)
+    /// As they are now: a window changes its size.
+    static var output: Terminal { Terminal(STDOUT_FILENO) }
+    static var errors: Terminal { Terminal(STDERR_FILENO) }
 
     private init(_ file: Int32) {
         isTerminal = isatty(file) == 1
         var size = winsize()
         let isKnown = isTerminal && ioctl(file, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
         columns = isKnown ? Int(size.ws_col) : nil
+        rows = isKnown && size.ws_row > 0 ? Int(size.ws_row) : nil
         let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? false
         // no-color.org: any value but an empty one counts.
         let isRefused = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
-        palette = Palette(isColoured: isTerminal && !isDumb && !isRefused)
+        canMoveCursor = isTerminal && !isDumb
+        palette = Palette(isColoured: canMoveCursor && !isRefused)
     }
 }
 
@@ -83,7 +101,17 @@ package func printable(_ text: String) -> String {
     return out
 }
 
+/// The same on one line.
+package func printableLine(_ text: String) -> String {
+    printable(text).replacing("\n", with: "\\n").replacing("\t", with: "\\t")
+}
+
+/// The text cut to so many columns, with a … where it was cut.
+package func truncated(_ text: String, to columns: Int) -> String {
+    text.count <= columns ? text : columns < 1 ? "" : text.prefix(columns - 1) + "…"
+}
+
 /// The text in quotes, on one line, for a message.
 package func quoted(_ text: String) -> String {
-    "\"\(printable(text).split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\\n"))\""
+    "\"\(printableLine(text))\""
 }

@@ -1,3 +1,4 @@
+import Glibc
 import MartletBase
 
 /// Numbers and times as people read and write them.
@@ -23,6 +24,37 @@ package enum Quantities {
             unit += 1
         }
         return "\(decimal(value, digits: unit == 0 ? 0 : 1)) \(units[unit])"
+    }
+
+    /// `0.4`, `12`, `8200`, `1.23M`: what a column of rates has room for.
+    package static func count(_ value: Double) -> String {
+        let size = abs(value)
+        if size >= 999_500_000 { return decimal(value / 1e9, digits: 2) + "G" }
+        if size >= 999_500 { return decimal(value / 1e6, digits: 2) + "M" }
+        return decimal(value, digits: size < 9.95 && value != value.rounded() ? 1 : 0)
+    }
+
+    /// `0.85 ms`, `12.0 ms`, `1.20 s`.
+    package static func latency(milliseconds: Double) -> String {
+        let size = abs(milliseconds)
+        if size >= 999.5 { return decimal(milliseconds / 1_000, digits: 2) + " s" }
+        return decimal(milliseconds, digits: size < 9.95 ? 2 : size < 99.5 ? 1 : 0) + " ms"
+    }
+
+    /// `2026-11-20T18:02:11.482Z`, from milliseconds since 1970.
+    package static func utc(milliseconds: Int64) -> String {
+        var seconds = time_t(milliseconds / 1_000)
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        func pad(_ value: Int, _ digits: Int) -> String {
+            let text = String(value)
+            return String(repeating: "0", count: max(0, digits - text.count)) + text
+        }
+        let day =
+            "\(pad(Int(parts.tm_year) + 1900, 4))-\(pad(Int(parts.tm_mon) + 1, 2))-"
+            + pad(Int(parts.tm_mday), 2)
+        return "\(day)T\(pad(Int(parts.tm_hour), 2)):\(pad(Int(parts.tm_min), 2)):"
+            + "\(pad(Int(parts.tm_sec), 2)).\(pad(Int(milliseconds % 1_000), 3))Z"
     }
 
     /// `4s`, `3min 4s`, `2h 5min`, `3d 4h`: the two largest units that count.

@@ -1,5 +1,5 @@
 /// Text in columns that fits a width: where it doesn't, the least important columns are left out, and said
-/// so.
+/// so; when all that is left is important, the widest texts are cut short with a `…`.
 package struct Table {
     package struct Column: Sendable {
         let title: String
@@ -29,6 +29,7 @@ package struct Table {
     package private(set) var columns: [Column]
     private var rows: [[Cell]] = []
     private let gap = "  "
+    private static let cutWidthMin = 6
 
     package init(_ columns: [Column]) { self.columns = columns }
 
@@ -40,7 +41,7 @@ package struct Table {
 
     /// Lines, each with its end.
     package func text(columnsMax: Int?, palette: Palette) -> String {
-        let widths = columns.indices.map { column in
+        var widths = columns.indices.map { column in
             rows.reduce(columns[column].title.count) { max($0, $1[column].text.count) }
         }
         var shown = Array(columns.indices)
@@ -50,12 +51,19 @@ package struct Table {
         {
             shown.removeAll { $0 == last }
         }
+        // Half a number is a wrong number, so only texts are cut.
+        while let columnsMax, total() > columnsMax,
+            let widest = shown.filter({ !columns[$0].isRight }).max(by: { widths[$0] < widths[$1] }),
+            widths[widest] > Self.cutWidthMin
+        {
+            widths[widest] = max(Self.cutWidthMin, widths[widest] - (total() - columnsMax))
+        }
         func line(_ cells: [Cell]) -> String {
             var out = ""
             for (place, column) in shown.enumerated() {
-                let cell = cells[column]
-                let space = String(repeating: " ", count: widths[column] - cell.text.count)
-                let painted = palette.paint(cell.text, cell.colour)
+                let text = truncated(cells[column].text, to: widths[column])
+                let space = String(repeating: " ", count: widths[column] - text.count)
+                let painted = palette.paint(text, cells[column].colour)
                 if place > 0 { out += gap }
                 if columns[column].isRight {
                     out += space + painted
@@ -69,7 +77,8 @@ package struct Table {
         for row in rows { out += line(row) }
         let hidden = columns.indices.filter { !shown.contains($0) }.map { columns[$0].title }
         if !hidden.isEmpty {
-            out += palette.paint("(too narrow for: \(hidden.joined(separator: ", ")))", .dim) + "\n"
+            let note = "(too narrow for: \(hidden.joined(separator: ", ")))"
+            out += palette.paint(columnsMax.map { truncated(note, to: $0) } ?? note, .dim) + "\n"
         }
         return out
     }

@@ -7,33 +7,33 @@ import MartletVersions
 /// A store of one node in memory, faithful to the core's contract: registers that are joined, stamps that
 /// rise, exactly one reply for each request. What it does with a request happens at some moment between its
 /// coming and its reply, and replies come in any order: drawn from a seed, or at once.
-final class FakeBackend: RedisBackend {
+package final class FakeBackend: RedisBackend {
     private struct Work {
         let ticket: ClientTicket
         let request: ClientRequest
         var reply: ClientReply?
     }
 
-    weak var server: RedisServer?
-    var now = Now(monotonic: .zero, wall: WallTime(milliseconds: 1_700_000_000_000))
-    var keyspaces: [KeyspaceDefinition]
+    package weak var server: RedisServer?
+    package var now = Now(monotonic: .zero, wall: WallTime(milliseconds: 1_700_000_000_000))
+    package var keyspaces: [KeyspaceDefinition]
     /// Whether requests are answered within `submit`.
-    var isImmediate = true
+    package var isImmediate = true
     /// Called for each request; what it returns is the reply.
-    var fails: ((ClientRequest) -> RequestFailure?)?
+    package var fails: ((ClientRequest) -> RequestFailure?)?
     private var records: [StorageName: Blob] = [:]
     private var work: [Work] = []
     private var clock: HybridClock
-    private(set) var submitted: [ClientRequest] = []
-    private(set) var workMax = 0
-    private(set) var replies = 0
+    package private(set) var submitted: [ClientRequest] = []
+    package private(set) var workMax = 0
+    package private(set) var replies = 0
 
     private struct StorageName: Hashable {
         let keyspace: UInt32
         let key: Blob
     }
 
-    init() {
+    package init() {
         keyspaces = [
             KeyspaceDefinition(id: 0, name: "default", stamp: 1, replication: .count(3)),
             KeyspaceDefinition(
@@ -45,7 +45,7 @@ final class FakeBackend: RedisBackend {
         clock.reserved(HybridTime(bits: .max))
     }
 
-    func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
+    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
         submitted.append(request)
         if isImmediate {
             replies += 1
@@ -56,11 +56,11 @@ final class FakeBackend: RedisBackend {
         }
     }
 
-    var hasWork: Bool { !work.isEmpty }
-    var workCount: Int { work.count }
+    package var hasWork: Bool { !work.isEmpty }
+    package var workCount: Int { work.count }
 
     /// Does one step of one request: carries it out, or delivers its reply.
-    func step(_ random: inout Random) {
+    package func step(_ random: inout Random) {
         guard !work.isEmpty else { return }
         let index = random.below(work.count)
         if let reply = work[index].reply {
@@ -72,12 +72,13 @@ final class FakeBackend: RedisBackend {
         }
     }
 
-    func finish(_ random: inout Random) {
+    package func finish(_ random: inout Random) {
         while hasWork { step(&random) }
     }
 
     private func carryOut(_ request: ClientRequest) -> ClientReply {
         if let failure = fails?(request) { return .failed(failure) }
+        if case .scan(let scan) = request.operation { return .scanned(page(scan, request.keyspace)) }
         let name = StorageName(keyspace: request.keyspace, key: request.key)
         guard case .put(let put) = request.operation else { return .read(records[name]) }
         let floor = max(clock.last, put.above?.time ?? .zero)
@@ -99,28 +100,52 @@ final class FakeBackend: RedisBackend {
         return .written(stamp)
     }
 
+    /// Where a page ends although the range goes on, as it does where the owners change.
+    var borders: [Token] = (1..<8).map { Token(value: UInt64($0) << 61) }
+    /// The tokens of keys; a test can have keys share one.
+    var token: (Blob) -> Token = { Token(key: $0) }
+
+    private func page(_ scan: Scan, _ keyspace: UInt32) -> KeyPage {
+        let border = borders.first { $0 > scan.range.lowerBound && $0 <= scan.range.upperBound }
+        let live = records.compactMap { name, record -> (token: Token, key: Blob)? in
+            guard name.keyspace == keyspace, scan.range.contains(token(name.key)),
+                let view = try? RegisterView(record.span), view.isLive(now.wall)
+            else { return nil }
+            return (token(name.key), name.key)
+        }
+        let found = live.sorted { ($0.token, $0.key) < ($1.token, $1.key) }
+            .filter { each in border.map { each.token < $0 } ?? true }
+        guard case .keys(let about) = scan.wanted else {
+            return KeyPage(keys: [], count: found.count, next: border)
+        }
+        var end = min(about, found.count)
+        while end > 0, end < found.count, found[end].token == found[end - 1].token { end += 1 }
+        let next = end < found.count ? found[end].token : border
+        return KeyPage(keys: found[..<end].map(\.key), count: end, next: next)
+    }
+
     // MARK: What is shown
 
-    var statusShown = NodeStatus(
+    package var statusShown = NodeStatus(
         cluster: "test", asked: "n1", isFormed: true, waits: [], ringDigest: 0x1234, isAgreed: true,
         members: [])
-    var placementShown: Placement?
-    func status() -> NodeStatus { statusShown }
-    func placement(keyspace: UInt32) -> Placement? { placementShown }
-    func usage() -> NodeUsage { NodeUsage(storedBytes: 4_096, hintBytes: 0, uptime: .seconds(12)) }
-    func nodeMetrics() -> NodeMetrics { NodeMetrics() }
-    var hintsShown = HintStatus(dropped: 0, targets: [])
-    func hintStatus() -> HintStatus { hintsShown }
-    func runtimeMetrics() -> [MetricFamily] { [] }
+    package var placementShown: Placement?
+    package func status() -> NodeStatus { statusShown }
+    package func placement(keyspace: UInt32) -> Placement? { placementShown }
+    package func usage() -> NodeUsage { NodeUsage(storedBytes: 4_096, hintBytes: 0, uptime: .seconds(12)) }
+    package func nodeMetrics() -> NodeMetrics { NodeMetrics() }
+    package var hintsShown = HintStatus(dropped: 0, targets: [])
+    package func hintStatus() -> HintStatus { hintsShown }
+    package func runtimeMetrics() -> [MetricFamily] { [] }
 }
 
 /// A server over a fake store, and one client of it.
-final class Harness {
-    let backend = FakeBackend()
-    let server: RedisServer
-    let client: RedisSession
+package final class Harness {
+    package let backend = FakeBackend()
+    package let server: RedisServer
+    package let client: RedisSession
 
-    init(_ change: (inout RedisSettings) -> Void = { _ in }) {
+    package init(_ change: (inout RedisSettings) -> Void = { _ in }) {
         var settings = RedisSettings(
             nodeID: NodeID(hex: String(repeating: "ab", count: 20))!, nodeName: "n1", version: "0.1.0",
             address: Address(ip: IPAddress(v4: 127, 0, 0, 1), port: 7_379))
@@ -131,38 +156,38 @@ final class Harness {
     }
 
     /// Sends a request of these words.
-    func send(_ words: [Blob], to session: RedisSession? = nil) {
+    package func send(_ words: [Blob], to session: RedisSession? = nil) {
         let bytes = Blob(Self.request(words))
         (session ?? client).receive(bytes.span)
     }
 
     /// What the client gets for a line of words that are apart by spaces.
     @discardableResult
-    func ask(_ line: String, on session: RedisSession? = nil) -> String {
+    package func ask(_ line: String, on session: RedisSession? = nil) -> String {
         send(
             line.split(separator: " ", omittingEmptySubsequences: false).map { Blob(String($0)) }, to: session
         )
         return output(session)
     }
 
-    func ask(_ words: [Blob]) -> String {
+    package func ask(_ words: [Blob]) -> String {
         send(words)
         return output()
     }
 
-    func output(_ session: RedisSession? = nil) -> String {
+    package func output(_ session: RedisSession? = nil) -> String {
         server.checkInvariants()
         return Self.shown((session ?? client).takeOutput())
     }
 
-    static func request(_ words: [Blob]) -> [UInt8] {
+    package static func request(_ words: [Blob]) -> [UInt8] {
         var out = Array("*\(words.count)\r\n".utf8)
         for word in words { out += Array("$\(word.count)\r\n".utf8) + word.bytes + Array("\r\n".utf8) }
         return out
     }
 
     /// Where two outputs begin to differ, with what is around; nil when they don't.
-    static func difference(_ got: [UInt8], _ expected: [UInt8]) -> String? {
+    package static func difference(_ got: [UInt8], _ expected: [UInt8]) -> String? {
         if got == expected { return nil }
         let common = zip(got, expected).prefix { $0 == $1 }.count
         let start = max(0, common - 100)
@@ -171,7 +196,7 @@ final class Harness {
     }
 
     /// Line ends as `|`, so that expectations are short.
-    static func shown(_ bytes: [UInt8]) -> String {
+    package static func shown(_ bytes: [UInt8]) -> String {
         String(decoding: bytes, as: UTF8.self).replacing("\r\n", with: "|")
     }
 }

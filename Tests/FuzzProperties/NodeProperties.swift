@@ -1,0 +1,299 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletStorage
+import MartletVersions
+import MartletWire
+
+/// A node that hears anything from peers, clients and its disk keeps its invariants, says nothing that can't
+/// be sent, and answers each client's request once and in time.
+func checkNode(_ input: [UInt8]) throws(PropertyFailure) {
+    var input = FuzzInput(input)
+    let world = NodeWorld(isFormed: input.below(4) != 0)
+    try world.tell(.start)
+    if input.below(8) != 7 { try world.greetPeers() }
+    while !input.isAtEnd, world.stopped == nil {
+        if let event = world.event(&input) { try world.tell(event) }
+        try world.settle()
+    }
+    try world.finish()
+}
+
+extension NodeWorld {
+    /// What happens next; nil when it needs what isn't there.
+    func event(_ input: inout FuzzInput) -> Event? {
+        switch input.below(24) {
+        case 0: return .datagram(from: ForgedPacket.address(input.below(8)), Blob(input.piece()))
+        case 1, 2, 3:
+            let from = ForgedPacket.address(input.below(8))
+            return .datagram(from: from, ForgedPacket.packet(&input, rumour: fact))
+        case 4, 5:
+            let packet = ForgedPacket.packet(&input, rumour: fact)
+            return said(&input, .gossip(packet))
+        case 6: return .hello(LinkID(UInt64(input.below(6))), hello(&input))
+        case 7, 8: return anyMessage(&input)
+        case 9, 10: return said(&input, mergeRequest(&input))
+        case 11: return said(&input, readRequest(&input))
+        case 12, 13, 14: return answer(&input)
+        case 15, 16, 17: return request(&input)
+        case 18, 19: return completion(&input)
+        case 20: return link(&input)
+        case 21:
+            let view = View(
+                entries: (0..<input.below(4)).map { _ in entry(&input) },
+                keyspaces: (0..<input.below(3)).map { _ in keyspace(&input) })
+            return said(&input, .view(view))
+        case 22: return input.below(2) == 0 ? rarity(&input) : ack(&input)
+        default:
+            pass(.milliseconds(Int64(input.u8()) * 4))
+            return .timer
+        }
+    }
+
+    private func ack(_ input: inout FuzzInput) -> Event? {
+        let ahead = Interval.milliseconds(Int64(input.u8()) * 10 - 1_280)
+        return answerToPing(at: input.below(16), ahead: input.below(2) == 0 ? .zero : ahead)
+    }
+
+    private func rarity(_ input: inout FuzzInput) -> Event? {
+        let address = ForgedPacket.address(input.below(8))
+        switch input.below(12) {
+        case 0: return .shutdown
+        case 1:
+            guard let reason = Farewell.Reason(rawValue: input.u8() % 8) else { return nil }
+            return .refusedByPeer(address, Farewell(reason, "x"))
+        case 2: return .storage(.failed("x"))
+        default: return .streamFailed(address)
+        }
+    }
+
+    /// From a peer whose hello was accepted.
+    private func said(_ input: inout FuzzInput, _ message: Message) -> Event? {
+        guard !links.isEmpty else { return nil }
+        let (link, id) = links[input.below(links.count)]
+        return .peer(link, id, time(&input), message)
+    }
+
+    private func time(_ input: inout FuzzInput) -> HybridTime {
+        let near = HybridTime(now.wall).bits &+ UInt64(input.u8()) << 14
+        return HybridTime(bits: input.below(16) == 15 ? input.u64() : near)
+    }
+
+    private func hello(_ input: inout FuzzInput) -> Hello {
+        let number = input.below(16)
+        let id = NodeID(short: UInt64(number % 8), middle: number < 8 ? 0 : 1, low: 0)
+        return Hello(
+            cluster: ForgedPacket.cluster, id: id, name: "n\(1 + input.below(5))",
+            epoch: UInt64(input.below(4)))
+    }
+
+    /// Whatever its bytes decode to.
+    private func anyMessage(_ input: inout FuzzInput) -> Event? {
+        guard let kind = Message.Kind(rawValue: 1 + UInt8(input.below(10))) else { return nil }
+        let body = Blob(input.piece())
+        guard let message = try? Message(kind: kind, from: body.span) else { return nil }
+        return said(&input, message)
+    }
+
+    private func key(_ input: inout FuzzInput) -> Blob { Blob([UInt8(ascii: "a") + UInt8(input.below(4))]) }
+
+    private func keyspaceID(_ input: inout FuzzInput) -> UInt32 {
+        let number = input.below(8)
+        return number < 6 ? 0 : UInt32(number - 5)
+    }
+
+    private func placement(_ input: inout FuzzInput, _ keyspace: UInt32, _ key: Blob) -> UInt64 {
+        if input.below(8) == 7 { return input.u64() }
+        return node.placement(keyspace: keyspace)?.placement.digest(of: Token(key: key).slot) ?? 0
+    }
+
+    private func stamp(_ input: inout FuzzInput) -> Stamp {
+        let writer = Writer(node: UInt64(input.below(4)), boot: UInt32(input.below(2)), shard: 0)
+        return Stamp(time: min(time(&input), .latest), writer: writer)
+    }
+
+    private func record(_ input: inout FuzzInput) -> Blob {
+        let stamp = stamp(&input)
+        let other = input.below(4) == 3 ? self.stamp(&input) : stamp
+        let expiry: Int64? = input.below(4) == 3 ? (1 + Int64(input.u16())) << Int64(input.below(47)) : nil
+        let value: Register.Value =
+            switch input.below(4) {
+            case 0: .tombstone
+            case 1: .dropped(hash: UInt64(input.u8()), length: Int(input.u8()))
+            default: .present(Blob(input.piece()))
+            }
+        return Register(stamp: stamp, value: value, expiryStamp: other, expiry: expiry).encoded()
+    }
+
+    private func mergeRequest(_ input: inout FuzzInput) -> Message {
+        let (keyspace, key) = (keyspaceID(&input), key(&input))
+        return .merge(
+            MergeRequest(
+                request: UInt64(input.u8()), placement: placement(&input, keyspace, key), keyspace: keyspace,
+                isFresh: input.below(2) == 0, key: key, record: record(&input)))
+    }
+
+    private func readRequest(_ input: inout FuzzInput) -> Message {
+        let (keyspace, key) = (keyspaceID(&input), key(&input))
+        return .read(
+            ReadRequest(
+                request: UInt64(input.u8()), placement: placement(&input, keyspace, key), keyspace: keyspace,
+                wantsDigest: input.below(2) == 0, key: key))
+    }
+
+    /// A peer's answer to a request that the node sent, right or wrong, once or more often.
+    private func answer(_ input: inout FuzzInput) -> Event? {
+        guard !asked.isEmpty else { return nil }
+        let index = asked.count - 1 - input.below(min(asked.count, 16))
+        let (id, request) = asked[index]
+        if input.below(4) != 3 { asked.remove(at: index) }
+        let number = input.below(16) == 15 ? input.u64() : request.number
+        let refusal = ReplicaRefusal(rawValue: 1 + UInt8(input.below(4))) ?? .invalid
+        let message: Message
+        if request.isMerge != (input.below(16) == 15) {
+            let outcome: MergeAnswer.Outcome =
+                switch input.below(5) {
+                case 0: .refused(refusal)
+                case 1: .dominated(stamp(&input))
+                default: .merged
+                }
+            message = .mergeAnswer(MergeAnswer(request: number, outcome: outcome))
+        } else {
+            let outcome: ReadAnswer.Outcome =
+                switch input.below(6) {
+                case 0: .refused(refusal)
+                case 1, 2: .record(record(&input))
+                case 3: .digest(input.u64())
+                case 4: .digest(0)
+                default: .record(nil)
+                }
+            message = .readAnswer(ReadAnswer(request: number, outcome: outcome))
+        }
+        return .peer(LinkID(100), id, time(&input), message)
+    }
+
+    private func request(_ input: inout FuzzInput) -> Event {
+        let operation: ClientRequest.Operation
+        switch input.below(8) {
+        case 0: operation = .getLocal
+        case 1, 2, 3: operation = .get
+        default:
+            let content: Put.Content =
+                switch input.below(4) {
+                case 0: .tombstone
+                case 1: .expiry(of: record(&input), input.below(2) == 0 ? nil : 1 + Int64(input.u8()))
+                default:
+                    .value(Blob(input.piece()), expiry: input.below(2) == 0 ? nil : 1 + Int64(input.u8()))
+                }
+            let way = input.below(8)
+            operation = .put(
+                Put(
+                    content, above: way == 6 ? stamp(&input) : nil, version: way == 7 ? stamp(&input) : nil))
+        }
+        tickets += 1
+        unanswered.insert(tickets)
+        let level = ConsistencyLevel(rawValue: UInt8(input.below(12)))
+        return .client(
+            ClientTicket(tickets),
+            ClientRequest(
+                keyspace: keyspaceID(&input), key: key(&input), operation: operation, level: level,
+                timeout: input.below(2) == 0 ? nil : .milliseconds(1 + Int64(input.u8()))))
+    }
+
+    /// The disk's answer to something that was asked of it.
+    private func completion(_ input: inout FuzzInput) -> Event? {
+        let refusal: StorageRefusal =
+            switch input.below(3) {
+            case 0: .stalled
+            case 1: .diskFull
+            default: .readQueueFull
+            }
+        switch input.below(8) {
+        case 0, 1, 2:
+            guard let ticket = writes.last else { return nil }
+            writes.removeAll()
+            return .storage(.durable(through: ticket))
+        case 3:
+            guard !writes.isEmpty else { return nil }
+            return .storage(.refused(writes.remove(at: input.below(min(writes.count, 256))), refusal))
+        case 4, 5:
+            guard !reads.isEmpty else { return nil }
+            let read = reads.remove(at: input.below(min(reads.count, 256)))
+            return .storage(.read(read.ticket, input.below(8) == 7 ? record(&input) : disk[read.key]))
+        case 6:
+            guard !reads.isEmpty else { return nil }
+            return .storage(
+                .readRefused(reads.remove(at: input.below(min(reads.count, 256))).ticket, refusal))
+        default:
+            guard let reserved = reservation else { return nil }
+            reservation = nil
+            return .storage(.stampsReserved(ceiling: reserved))
+        }
+    }
+
+    private func link(_ input: inout FuzzInput) -> Event? {
+        guard !introduced.isEmpty else { return nil }
+        let peer = PeerIndex(introduced[input.below(min(introduced.count, 256))].index)
+        return input.below(2) == 0 ? .linkUp(peer) : .linkDown(peer)
+    }
+
+    // MARK: Facts
+
+    /// A rumour's bytes: an entry, a definition, news of the founding, or anything.
+    private func fact(_ input: inout FuzzInput) -> Blob {
+        switch input.below(6) {
+        case 0, 1: return entry(&input)
+        case 2: return keyspace(&input)
+        case 3: return founding(&input)
+        case 4:
+            var writer = ByteWriter()
+            writer.u64(time(&input).bits)
+            writer.u64(input.u64())
+            return Blob(writer.bytes)
+        default: return Blob(input.piece())
+        }
+    }
+
+    private func founding(_ input: inout FuzzInput) -> Blob {
+        var ids = (1...3).map(ForgedPacket.id)
+        switch input.below(4) {
+        case 0: ids = []
+        case 1: ids[input.below(3)] = ForgedPacket.id(input.below(8))
+        default: break
+        }
+        return Self.founding(list: input.below(4) == 3 ? 7 : list, at: UInt64(input.u8()), ids)
+    }
+
+    private func entry(_ input: inout FuzzInput) -> Blob {
+        let number = input.below(16)
+        let id = NodeID(short: UInt64(number % 8), middle: number < 8 ? 0 : 1, low: 0)
+        let name = 1 + input.below(5)
+        let tokens = Set((0..<input.below(4)).map { _ in Int(input.u16()) % Limits.slots }).sorted()
+        var entry = RingEntry(
+            id: id, incarnation: UInt64(input.u8()), name: "n\(name)",
+            address: ForgedPacket.address(input.below(16) == 15 ? 9 : name).ip, ports: Self.ports,
+            zone: "z\(input.below(3))", dataCenter: input.below(8) == 7 ? "other" : "default",
+            tokens: tokens.map { Slot($0) }, state: NodeState(rawValue: UInt8(input.below(4))) ?? .normal,
+            version: "1")
+        if input.below(8) == 7, let kind = Verdict.Kind(rawValue: 1 + UInt8(input.below(3))) {
+            entry.verdict = Verdict(kind: kind, stamp: UInt64(input.u8()), by: ForgedPacket.id(2))
+        }
+        return entry.encoded()
+    }
+
+    private func keyspace(_ input: inout FuzzInput) -> Blob {
+        let replication: ReplicationFactor =
+            input.below(4) == 3
+            ? .perDataCenter([
+                .init(name: "default", count: 2), .init(name: "other", count: 1 + input.below(3)),
+            ])
+            : .count(1 + input.below(5))
+        return KeyspaceDefinition(
+            id: UInt32(input.below(4)), name: "k\(input.below(3))", stamp: UInt64(input.u8()),
+            replication: replication,
+            read: ConsistencyLevel(rawValue: 1 + UInt8(input.below(8))) ?? .one,
+            write: ConsistencyLevel(rawValue: UInt8(input.below(9))) ?? .one,
+            sloppyQuorum: input.below(2) == 1, ttl: Interval(nanoseconds: Int64(input.u64() >> 1))
+        ).encoded()
+    }
+}
