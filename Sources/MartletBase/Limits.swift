@@ -97,7 +97,7 @@ package enum Limits {
     /// replicas that haven't answered get hints at once.
     package static let answeredPutsMax = 32_768
     package static let answeredPutBytesMax = 64 << 20
-    /// Hints on their way to the disk.
+    /// Hints on their way to the disk, and as many that wait while those of earlier runs are counted.
     package static let hintsStoringMax = 65_536
     /// Hints that a node reads for one target at a time.
     package static let hintPageMax = 256
@@ -109,8 +109,6 @@ package enum Limits {
     package static let hintTargetsMax = 64
     /// Scans of hints at once: a page for each of these targets, or the one that counts at the start.
     package static let hintScansMax = hintTargetsMax
-    /// Hints that are written while those of earlier runs are still being counted.
-    package static let hintsUncountedMax = 1 << 20
 
     // MARK: Gossip
     /// Members known, dead ones and those that left included.

@@ -5,8 +5,8 @@ import MartletVersions
 /// What this node keeps for others, counted: hints and bytes (of keys and values, before compression) of each
 /// target, and how old its oldest is.
 ///
-/// The books are kept in memory, and made again at the start by a scan of all hints (`counting`). What is put
-/// meanwhile is counted at once and noted, because the scan may or may not see it.
+/// The books are kept in memory, and made again at the start by a scan of all hints. Until that is done
+/// (`counting`) none is put and none is deleted, so they are exact.
 struct HintLedger {
     struct Target {
         var hints = 0
@@ -31,29 +31,21 @@ struct HintLedger {
 
     /// Where the scan that counts goes on; nil when all is counted.
     private(set) var counting: Blob? = .empty
-    /// Put while the scan went on, at or behind its place.
-    private var uncertain: Set<Blob> = []
 
     /// By id, so that no order is the dictionary's.
     var sorted: [NodeID] { targets.keys.sorted() }
-    var uncertainCount: Int { uncertain.count }
 
     subscript(target: NodeID) -> Target? { targets[target] }
 
     /// Whether a target may be given so many bytes more. Hints that count have room of their own, so that
     /// others don't keep writes from being acknowledged.
     func hasRoom(for target: NodeID, bytes: Int, counts: Bool, max: Int) -> Bool {
-        if counting != nil, uncertain.count >= Limits.hintsUncountedMax { return false }
         let known = targets[target] ?? Target()
         return bytes + (counts ? known.countedBytes : known.bytes - known.countedBytes) <= max
     }
 
-    mutating func put(_ key: HintKey, _ stored: Blob, bytes: Int) {
-        if let counting, stored >= counting { uncertain.insert(stored) }
-        count(key, bytes: bytes)
-    }
-
-    private mutating func count(_ key: HintKey, bytes added: Int) {
+    /// A hint is put, or was found by the scan.
+    mutating func add(_ key: HintKey, bytes added: Int) {
         hints += 1
         bytes += added
         var target = targets[key.target] ?? Target()
@@ -108,17 +100,10 @@ struct HintLedger {
                 strange.append(pair.key)
                 continue
             }
-            if uncertain.remove(pair.key) == nil { count(key, bytes: pair.key.count + pair.value.count) }
+            add(key, bytes: pair.key.count + pair.value.count)
         }
         counting = page.next
-        if counting == nil { uncertain = [] }
         return strange
-    }
-
-    /// The storage refused a hint that was counted.
-    mutating func refused(_ key: HintKey, _ stored: Blob, bytes: Int) {
-        uncertain.remove(stored)
-        remove(key, bytes: bytes)
     }
 
     func checkInvariants() {

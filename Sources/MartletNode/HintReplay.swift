@@ -1,4 +1,5 @@
 import MartletBase
+import MartletRing
 import MartletStorage
 import MartletVersions
 
@@ -110,6 +111,16 @@ struct Hints {
             bytes: 0, keyspace: 0, leaf: 0, waiter: nil)
     }
 
+    /// To be put when those of earlier runs are counted.
+    struct Parked {
+        var write: HintedWrite
+        var target: NodeID
+        var leaf: Leaf
+        var time: HybridTime
+        var counts: Bool
+        var waiter: Waiter?
+    }
+
     /// On its way to its target, or to become hints for the present owners.
     struct Sending {
         var item: HintReplay.Item
@@ -141,6 +152,7 @@ struct Hints {
     var ledger = HintLedger()
     /// The number of the next hint of this run.
     var serial: UInt64 = 0
+    var parked: [Parked] = []
     var storing = OperationTable(vacant: Storing.vacant)
     var sending = OperationTable(vacant: Sending.vacant)
     var deletions = OperationTable(vacant: Deletion.vacant)

@@ -41,12 +41,18 @@ extension Node {
         for waiter: Hints.Waiter?
     ) -> StaticName? {
         let isMoved = if case .moved? = waiter { true } else { false }
+        if hints.ledger.counting != nil, hints.parked.count < Limits.hintsStoringMax {
+            hints.parked.append(
+                Hints.Parked(
+                    write: write, target: target, leaf: leaf, time: time, counts: counts, waiter: waiter))
+            return nil
+        }
         let value = write.stored
         let bytes = HintKey.byteCount + value.count
         var obstacle: StaticName?
         if !counts && !configuration.keepsHints && !isMoved {
             obstacle = "hints"
-        } else if hints.storing.count >= Limits.hintsStoringMax {
+        } else if hints.storing.count >= Limits.hintsStoringMax || hints.ledger.counting != nil {
             obstacle = "hints_storing"
         } else if !(counts && isMoved),
             !hints.ledger.hasRoom(for: target, bytes: bytes, counts: counts, max: configuration.hintBytesMax)
@@ -61,7 +67,7 @@ extension Node {
             target: target, counts: counts, time: time, boot: configuration.boot, serial: hints.serial)
         hints.serial += 1
         let stored = key.stored
-        hints.ledger.put(key, stored, bytes: bytes)
+        hints.ledger.add(key, bytes: bytes)
         let (index, _) = hints.storing.insert(
             Hints.Storing(
                 stored: stored, key: key, bytes: bytes, keyspace: write.keyspace, leaf: leaf.index,
@@ -100,15 +106,32 @@ extension Node {
     mutating func hintRefused(_ index: Int) {
         let hint = hints.storing[index]
         hints.storing.remove(index)
-        hints.ledger.refused(hint.key, hint.stored, bytes: hint.bytes)
-        switch hint.waiter {
+        hints.ledger.remove(hint.key, bytes: hint.bytes)
+        refuse(hint.waiter)
+        if case nil = hint.waiter { dropHint(hint.keyspace, Leaf(index: hint.leaf)) }
+    }
+
+    /// Who waits for a hint hears that it isn't kept.
+    private mutating func refuse(_ waiter: Hints.Waiter?) {
+        switch waiter {
         case .put(.own(let number, let place))?: hintLost(number, place)
         case .put(.link(let link, let request))?:
             effects.append(
                 .respond(
                     link, .mergeAnswer(MergeAnswer(request: request, outcome: .refused(.overloaded)))))
         case .moved(let number)?: moveRefused(number)
-        case nil: dropHint(hint.keyspace, Leaf(index: hint.leaf))
+        case nil: break
+        }
+    }
+
+    /// Those of earlier runs are counted: what waited for that is put.
+    mutating func unparkHints() {
+        let parked = hints.parked
+        hints.parked.removeAll()
+        for hint in parked {
+            let obstacle = keepHint(
+                hint.write, hint.target, leaf: hint.leaf, hint.time, counts: hint.counts, for: hint.waiter)
+            if obstacle != nil { refuse(hint.waiter) }
         }
     }
 

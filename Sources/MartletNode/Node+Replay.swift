@@ -40,7 +40,7 @@ extension Node {
         hints.scans.remove(number.index)
         guard let target else {
             for key in hints.ledger.take(page) { discardStrange(key) }
-            countHints()
+            if hints.ledger.counting == nil { unparkHints() } else { countHints() }
             hints.tick(by: now.monotonic)
             return
         }

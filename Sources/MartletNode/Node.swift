@@ -189,6 +189,7 @@ package struct Node: ~Copyable {
         if case .draining(let until) = life {
             let isIdle =
                 reads.count == 0 && writes.count == 0 && scans.count == 0 && replica.pending.isEmpty
+                && hints.parked.isEmpty
                 && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
                 answerAll()

@@ -161,10 +161,6 @@ package final class SimulatedDisk {
         (durableHints[key] ?? [:]).values.filter { $0.target == target }
     }
 
-    func hasDurableHint(_ key: Int, atLeast version: HeldVersion) -> Bool {
-        (durableHints[key] ?? [:]).values.contains { $0.version >= version }
-    }
-
     var hintCount: Int {
         let limit = ScanLimit(recordsMax: .max, bytesMax: .max)
         return (try? engine.scanHints(from: .empty, until: nil, limit: limit))?.records.count ?? 0

@@ -240,10 +240,20 @@ extension Simulation {
         if let bytes = operation.record, let based = HeldVersion(of: bytes) {
             version = HeldVersion(based.stamp, expiryStamp: stamp)
         }
+        if isWeak(operation) {
+            // Who stood in may have delivered its hint by now.
+            let held = holdersOrHints(operation.key, version).reduce(0, +)
+            guard held >= names.count else {
+                throw Violation(
+                    "Durable", key: operation.key,
+                    "operation \(operation.number) timed out and names \(names) as having acknowledged "
+                        + "\(version), which only \(held) owners hold durably, or hints for them")
+            }
+            return
+        }
         for name in names {
             guard let holder = processes.first(where: { $0.name == name }),
                 holder.disk.durableVersion(operation.key) >= version
-                    || isWeak(operation) && holder.disk.hasDurableHint(operation.key, atLeast: version)
             else {
                 throw Violation(
                     "Durable", key: operation.key,
