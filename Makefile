@@ -17,7 +17,7 @@ PROGRAMS := martletd martlet martlet-bench
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build, start three nodes from cluster.yaml, stop them with Ctrl-C
@@ -36,23 +36,28 @@ build: ## release build of all programs into .build/release
 .PHONY: lint
 lint: ## format lint and the tidy check
 	@scripts/bootstrap --test
-	@swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
+	@swift format lint --strict --recursive Sources Tests Benchmarks Examples Package.swift
 	@scripts/tidy
 
 .PHONY: fmt
 fmt: ## format the Swift sources in place, fold long comments
-	@swift format --in-place --recursive Sources Tests Benchmarks Package.swift
+	@swift format --in-place --recursive Sources Tests Benchmarks Examples Package.swift
 	@scripts/tidy --wrap
 
 .PHONY: docs
-docs: ## write docs/CONFIGURATION.md anew from the table of settings
+docs: ## write docs/CONFIGURATION.md and docs/REDIS.md anew from the tables of settings and commands
 	@scripts/bootstrap
-	@UPDATE_DOCS=1 swift test --filter MartletConfigTests.DocumentTests
+	@UPDATE_DOCS=1 swift test --filter DocumentTests
 
 .PHONY: fuzz
 fuzz: ## look for bytes that break a property, TIME (60) seconds in all
 	@scripts/bootstrap --fuzz
 	@scripts/fuzz $(TIME)
+
+.PHONY: client-docs
+client-docs: ## build the Swift client's documentation; warnings are failures
+	@scripts/bootstrap
+	@scripts/client-docs
 
 .PHONY: simulate
 simulate: build ## run the simulator over seeds 1 to SEEDS (200)

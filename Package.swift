@@ -40,6 +40,7 @@ let fuzzer: [Target] = [
 
 let package = Package(
     name: "martlet",
+    products: [.library(name: "MartletClient", targets: ["MartletClient"])],
     targets: [
         // Floor 7: programs.
         program(
@@ -55,6 +56,9 @@ let package = Package(
             "martlet-bench", at: "Benchmarks/martlet-bench",
             ["MartletBase", "MartletConfig", "MartletLoop", "MartletRESP", "MartletRing"]),
         tests("MartletBenchTests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet-bench"]),
+        program("example-levels", at: "Examples/Levels", ["MartletClient"]),
+        program("example-page-cache", at: "Examples/PageCache", ["MartletClient"]),
+        program("example-sessions", at: "Examples/Sessions", ["MartletClient"]),
 
         // Floor 6: what clients talk to.
         module(
@@ -78,11 +82,13 @@ let package = Package(
         tests(
             "MartletServerTests",
             [
-                "FakeServer", "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
+                "FakeServer", "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP",
+                "MartletRing",
                 "MartletServer", "MartletVersions", "RealRedis",
             ]),
 
-        // Floor 5: the real world, and the simulated one.
+        // Floor 5: the real world, the simulated one, and the Swift client.
+        module("MartletClient", ["MartletBase", "MartletLoop", "MartletRESP", "MartletRing"]),
         module(
             "MartletRuntime",
             [
@@ -94,6 +100,14 @@ let package = Package(
             [
                 "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
                 "MartletVersions", "MartletWire",
+            ]),
+        program("client-exercise", at: "Tests/ClientExercise", ["MartletClient"]),
+        .target(name: "AllocationCounting", path: "Tests/AllocationCounting"),
+        tests(
+            "MartletClientTests",
+            [
+                "AllocationCounting", "MartletBase", "MartletClient", "MartletLoop", "MartletRESP",
+                "MartletRing",
             ]),
         tests(
             "MartletRuntimeTests",

@@ -157,6 +157,8 @@ package enum Limits {
     package static let clientCommandsMax = 1_024
     /// Replies that a client hasn't read, above which its further commands wait.
     package static let clientOutputPauseBytes = 1 << 20
+    /// What CONFIG SET takes for `client_output_max`; as in cluster.yaml.
+    package static let clientOutputMaxRange = (64 << 10)...(4 << 30)
     /// A name that a client gives itself.
     package static let clientNameBytesMax = 1_024
     /// A deadline that a client may ask for.
@@ -164,18 +166,21 @@ package enum Limits {
     /// After so long without a byte the system asks whether the client is still there. (Redis:
     /// tcp-keepalive.)
     package static let clientKeepAlive = Interval.minutes(5)
+    /// INFO's commands a second are of at least so long.
+    package static let rateSampleMin = Interval.milliseconds(100)
+    /// At most one log line of bad input of clients in this time, however much of it there is.
+    package static let badInputLogInterval = Interval.minutes(1)
     /// How long a session goes by a keyspace's definition before it looks again.
     package static let keyspaceAgeMax = Interval.milliseconds(100)
 
-    /// Keys that one page of a walk over the keys asks the core for; SCAN's COUNT is cut to it.
-    package static let walkKeysMax = 1_000
-    /// SCAN answers with what it has, if only a cursor, once it has this many bytes of keys, has asked for
-    /// so many pages, or has taken so long.
-    package static let scanReplyBytesMax = 1 << 20
-    package static let scanPagesMax = 1_024
-    package static let scanTimeMax = Interval.milliseconds(200)
+    /// What SCAN's COUNT is cut to. It answers before that with what it has, if only a cursor, once it has so
+    /// many bytes of keys, has asked the core for so many pages, or has taken so long.
+    package static let clientScanCountMax = 100_000
+    package static let clientScanBytesMax = 1 << 20
+    package static let clientScanPagesMax = 1_024
+    package static let clientScanTimeMax = Interval.milliseconds(200)
     /// What a reply of keys has beside them: headers and the cursor.
-    package static let walkHeaderBytesMax = 64
+    package static let clientScanHeaderBytesMax = 64
 
     // MARK: Configuration
     /// cluster.yaml: 1,024 nodes with every key take a quarter of this.
@@ -206,6 +211,31 @@ package enum Limits {
     package static let blindMergesMax = 8
     /// IDENTITY, EPOCH and LOCK: a few lines of text.
     package static let folderFileBytesMax = 4 << 10
+
+    // MARK: The Swift client
+    /// The port of a seed that names none: the cluster face.
+    package static let clientPortDefault: UInt16 = 7_380
+    /// Calls that a client may be allowed to have under way.
+    package static let clientCallsMax = 1_000_000
+    /// Questions to a client about itself that wait for their answer.
+    package static let clientQuestionsMax = 1_024
+    /// How much earlier than at a call's deadline a node is told to give up.
+    package static let clientAnswerMargin = Interval.milliseconds(50)
+    /// Bytes that wait to be sent to a node, above which its further requests wait.
+    package static let clientPendingOutputBytes = 4 << 20
+    /// A connection that owes an answer and is silent for so long is avoided.
+    package static let clientSuspicionAfter = Interval.milliseconds(500)
+    /// How much longer than it was told a node may take.
+    package static let clientSilenceSlack = Interval.seconds(1)
+    package static let clientReconnectPauseMin = Interval.milliseconds(50)
+    package static let clientReconnectPauseMax = Interval.seconds(5)
+    /// Second nodes that may be asked, as a share of all reads and on top of that.
+    package static let clientSpeculationShare = 0.1
+    package static let clientSpeculationsPerSecond = 100
+    /// When a second node is asked while too few reads were measured, and at the soonest.
+    package static let clientSpeculationSamplesMin = 100
+    package static let clientSpeculationPauseDefault = Interval.milliseconds(50)
+    package static let clientSpeculationPauseMin = Interval.milliseconds(1)
 
     package static func checkRelations() {
         invariant(slots.nonzeroBitCount == 1, "slots must be a power of two: they are a token's top bits")

@@ -65,25 +65,9 @@ package struct MetricFamily: Sendable {
         MetricFamily(.gauge, name, help, [MetricSample(value)])
     }
 
-    /// - Parameters:
-    ///   - bounds: the buckets' upper bounds, ascending, in the metric's unit.
-    ///   - counts: of each bucket alone, and last of what is above all bounds.
-    ///   - sum: of all that was observed.
     package static func histogram(
-        _ name: String, _ help: String, bounds: [Double], counts: [UInt64], sum: Double
+        _ name: String, _ help: String, _ latencies: LatencyHistogram
     ) -> MetricFamily {
-        invariant(counts.count == bounds.count + 1, "a histogram has one bucket more than bounds")
-        var samples: [MetricSample] = []
-        var total: UInt64 = 0
-        for (bound, count) in zip(bounds, counts) {
-            total += count
-            samples.append(
-                MetricSample(Double(total), labels: [.init("le", "\(bound)")], suffix: "_bucket"))
-        }
-        total += counts.last ?? 0
-        samples.append(MetricSample(Double(total), labels: [.init("le", "+Inf")], suffix: "_bucket"))
-        samples.append(MetricSample(sum, suffix: "_sum"))
-        samples.append(MetricSample(Double(total), suffix: "_count"))
-        return MetricFamily(.histogram, name, help, samples)
+        MetricFamily(.histogram, name, help, latencies.samples())
     }
 }

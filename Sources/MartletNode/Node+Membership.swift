@@ -46,8 +46,9 @@ extension Node {
         case .respond(let link, let bytes): effects.append(.respond(LinkID(link), .gossip(bytes)))
         case .liveness(let member, _): livenessChanged(member)
         case .rumour(let key, let bytes): rumourCame(key, bytes)
-        case .clockSample(let id, let offset, _):
+        case .clockSample(let id, let offset, let roundTrip):
             if let peer = peers.index(of: id) {
+                peers.noteRoundTrip(peer, roundTrip, now: now.monotonic)
                 skew.sample(peer, offset: offset, now: now)
                 judgeClock()
                 if hasUnjudgedWrites { stampParkedWrites() }
@@ -124,12 +125,12 @@ extension Node {
             effects.append(.introduce(index, member.id, member.address))
         }
         let was = peers[index].liveness
-        peers[index].liveness = member.liveness
+        peers.setLiveness(index, member.liveness)
         let name = peers[index].name
         switch member.liveness {
         case .up:
             peers[index].downSince = nil
-            if peers[index].link == .down { peers[index].link = .untried }
+            if peers[index].link == .down { peers.setLink(index, .untried) }
             effects.append(.report(.peerUp(name: name)))
             hastenJudgement(by: index)
             hastenReplay(to: index)

@@ -116,7 +116,7 @@ extension Node {
     }
 
     mutating func linkCame(_ peer: PeerIndex) {
-        peers[peer].link = .up
+        peers.setLink(peer, .up)
         peers[peer].viewSent = nil
         hastenJudgement(by: peer)
         flushGossip()
@@ -126,7 +126,7 @@ extension Node {
     /// The connection to the peer broke: its answers are lost, and it may be dead.
     mutating func linkBroke(_ peer: PeerIndex) {
         let wasDown = peers[peer].link == .down
-        peers[peer].link = .down
+        peers.setLink(peer, .down)
         peers[peer].viewSent = nil
         forgetAnswers(of: peer)
         if !wasDown { tellGossip(.connectionBroke(peers[peer].id)) }

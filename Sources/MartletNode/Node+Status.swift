@@ -10,6 +10,9 @@ extension Node {
 
     package var ringEntries: [RingEntry] { ring.entries }
     package var ringDigest: UInt64 { ring.digest }
+    package var topologyStamp: TopologyStamp {
+        TopologyStamp(ringDigest: ring.digest, livenessChanges: peers.livenessChanges)
+    }
 
     /// What this node says of another; nil when it doesn't know it.
     package func liveness(of id: NodeID) -> Liveness? { peers.index(of: id).map { peers[$0].liveness } }
@@ -23,7 +26,10 @@ extension Node {
                 ownsPercent: 100
                     * (placement.flatMap { p in p.ordinal(of: entry.id).map(p.ownsFraction) } ?? 0),
                 clockOffset: peer == PeerTable.own ? .zero : peer.flatMap { skew.offset(of: $0, now: now) },
-                isLinked: peer == PeerTable.own ? nil : peer.map { peers[$0].link == .up })
+                isLinked: peer == PeerTable.own ? nil : peer.map { peers[$0].link == .up },
+                isReachable: peer.map { peers[$0].isReachable } ?? false,
+                roundTrip: peer.flatMap { peers[$0].roundTrip },
+                acknowledgedBefore: peer.flatMap { peers[$0].acknowledgedAt }.map { now.monotonic - $0 })
         }
         let isAgreed = members.allSatisfy { member in
             member.liveness != .up || member.entry.id == configuration.id

@@ -149,7 +149,8 @@ extension Node {
     /// Asks the next healthy nodes of the preference list to stand in for places, under a sloppy quorum.
     mutating func standIn(_ index: Int, for places: Places) {
         guard !places.isEmpty, let keyspace = keyspaces.index(of: writes[index].keyspace) else { return }
-        if configuration.planted == .countHintAsOwner {
+        if configuration.planted == .countHintAsOwner, !writes[index].hasTriedHints {
+            writes[index].hasTriedHints = true
             let number = writeNumber(index)
             places.forEach { place in
                 if keepHint(missed(index, place), counts: true, for: .own(number, place: place)) == nil {

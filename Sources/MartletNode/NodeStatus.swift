@@ -13,15 +13,27 @@ package struct NodeStatus: Sendable {
         package var clockOffset: Interval?
         /// Whether this node's connection to it is usable; nil for itself.
         package var isLinked: Bool?
+        /// Whether a request sent to it now may be answered: it isn't held dead, and its connection has not
+        /// just broken.
+        package var isReachable: Bool
+        /// Smoothed time of a probe's ping and its ack; nil for itself, and until a probe was acknowledged.
+        package var roundTrip: Interval?
+        /// How long ago it last acknowledged a probe.
+        package var acknowledgedBefore: Interval?
 
         package init(
-            entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?, isLinked: Bool?
+            entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?,
+            isLinked: Bool?, isReachable: Bool, roundTrip: Interval? = nil,
+            acknowledgedBefore: Interval? = nil
         ) {
             self.entry = entry
             self.liveness = liveness
             self.ownsPercent = ownsPercent
             self.clockOffset = clockOffset
             self.isLinked = isLinked
+            self.isReachable = isReachable
+            self.roundTrip = roundTrip
+            self.acknowledgedBefore = acknowledgedBefore
         }
     }
 

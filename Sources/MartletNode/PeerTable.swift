@@ -13,6 +13,10 @@ struct PeerTable {
         var link: Link = .untried
         /// Smoothed time to answer a read; zero until it has answered one.
         var latency: Interval = .zero
+        /// Smoothed time of a probe's ping and its ack; nil until one came back.
+        var roundTrip: Interval?
+        /// When it last acknowledged a probe of ours.
+        var acknowledgedAt: Instant?
         var downSince: Instant?
         /// Its storage refused a merge: another one before this instant would be refused as well.
         var overloadedUntil: Instant?
@@ -30,6 +34,8 @@ struct PeerTable {
 
     private var all: [Peer]
     private var indexOfShort = HashTable<PeerIndex>()
+    /// How often the liveness of one of them, or whether it is reachable, has changed.
+    private(set) var livenessChanges: UInt64 = 0
     /// The highest storage epoch that each node has shown.
     var epochs: [NodeID: UInt64] = [:]
 
@@ -65,8 +71,8 @@ struct PeerTable {
     mutating func addMember(_ id: NodeID, name: String, address: Address) -> PeerIndex {
         if let stranger = indexOfShort[id.short] {
             invariant(stranger != Self.own, "\(id) begins like this node's own id, and is in its ring")
-            all[Int(stranger.number)].liveness = .down
-            all[Int(stranger.number)].link = .down
+            setLiveness(stranger, .down)
+            setLink(stranger, .down)
         }
         return add(id, name: name, address: address, liveness: .down)
     }
@@ -77,8 +83,26 @@ struct PeerTable {
         invariant(all.count < Limits.peersMax, "more nodes than the ring and its strangers may be")
         let index = PeerIndex(UInt16(all.count))
         all.append(Peer(id: id, name: name, address: address, liveness: liveness))
+        livenessChanges += 1
         indexOfShort[id.short] = index
         return index
+    }
+
+    mutating func setLiveness(_ index: PeerIndex, _ liveness: Liveness) {
+        if self[index].liveness != liveness { livenessChanges += 1 }
+        self[index].liveness = liveness
+    }
+
+    mutating func setLink(_ index: PeerIndex, _ link: Link) {
+        if (self[index].link == .down) != (link == .down) { livenessChanges += 1 }
+        self[index].link = link
+    }
+
+    /// A probe was acknowledged: by an eighth of what differs, so that one slow packet says little.
+    mutating func noteRoundTrip(_ index: PeerIndex, _ taken: Interval, now: Instant) {
+        let known = self[index].roundTrip ?? taken
+        self[index].roundTrip = known + (taken - known) / 8
+        self[index].acknowledgedAt = now
     }
 
     /// Whether no other node is up.

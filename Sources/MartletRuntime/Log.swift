@@ -1,5 +1,6 @@
 import Glibc
 import MartletBase
+import Synchronization
 
 /// The names of log events: stable, because scripts and alerts are written against them.
 package enum LogEvent: String, Sendable, CaseIterable {
@@ -14,6 +15,9 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case peerDown = "peer_down"
     case peerLeft = "peer_left"
     case badPeerBytes = "bad_peer_bytes"
+    case badClientBytes = "bad_client_bytes"
+    case clientCut = "client_cut"
+    case clientsMax = "clients_max"
     case placementDiffers = "placement_differs"
     case keyspaceDiffers = "keyspace_differs"
     case clockSkewed = "clock_skewed"
@@ -24,11 +28,16 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case storageRefused = "storage_refused"
 }
 
-package enum LogLevel: Int, Comparable, Sendable {
+package enum LogLevel: Int, Comparable, CaseIterable, Sendable {
     case debug, info, warn, error
 
     package static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
-    var name: String { "\(self)" }
+    package var name: String { "\(self)" }
+
+    package init?(name: String) {
+        guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = level
+    }
 }
 
 /// Writes log lines to standard error: `time level node event` and fields in this order, `text` last; logfmt
@@ -37,13 +46,25 @@ package struct Log: Sendable {
     package enum Format: Sendable { case logfmt, json }
 
     let node: String
-    let level: LogLevel
+    /// One for all copies of the log.
+    private let threshold: Threshold
     let format: Format
+
+    private final class Threshold: Sendable {
+        let level: Atomic<Int>
+        init(_ level: LogLevel) { self.level = Atomic(level.rawValue) }
+    }
 
     package init(node: String, level: LogLevel, format: Format) {
         self.node = node
-        self.level = level
+        threshold = Threshold(level)
         self.format = format
+    }
+
+    /// What is below it isn't written. Can be changed at any time.
+    package var level: LogLevel {
+        get { LogLevel(rawValue: threshold.level.load(ordering: .relaxed)) ?? .info }
+        nonmutating set { threshold.level.store(newValue.rawValue, ordering: .relaxed) }
     }
 
     package func write(

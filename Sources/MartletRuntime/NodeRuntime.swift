@@ -167,7 +167,11 @@ package final class NodeRuntime {
         keyspace: UInt32
     ) -> (definition: KeyspaceDefinition, placement: Placement)? { node.placement(keyspace: keyspace) }
     package func nodeMetrics() -> NodeMetrics { node.currentMetrics() }
+<<<<<<< HEAD
     package func hintStatus() -> HintStatus { node.hintStatus() }
+=======
+    package var topologyStamp: TopologyStamp { node.topologyStamp }
+>>>>>>> main
     package var keyspaces: [KeyspaceDefinition] { node.keyspaceDefinitions }
     package func storageStatistics() -> StorageStatistics { engine.statistics() }
 
@@ -175,7 +179,8 @@ package final class NodeRuntime {
         RuntimeMetrics(
             loop: loop.counters, badFrames: transport.badFrames, refusedHellos: transport.refusedHellos,
             droppedMessages: transport.dropped, dials: transport.dials, links: transport.connectionCount,
-            coldReads: storage.coldReads, refusedWrites: storage.refusedWrites,
+            peerOutputBytes: transport.pendingOutputBytes, coldReads: storage.coldReads,
+            coldReadsPending: storage.coldReadsPending, refusedWrites: storage.refusedWrites,
             syncLatency: storage.syncLatency)
     }
 
@@ -196,7 +201,9 @@ package struct RuntimeMetrics: Sendable {
     package var droppedMessages: UInt64
     package var dials: UInt64
     package var links: Int
+    package var peerOutputBytes: Int
     package var coldReads: UInt64
+    package var coldReadsPending: Int
     package var refusedWrites: UInt64
     package var syncLatency: LatencyHistogram
 }

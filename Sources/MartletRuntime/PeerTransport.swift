@@ -82,6 +82,8 @@ package final class PeerTransport {
     }
 
     package var connectionCount: Int { links.count }
+    /// Of all connections: written, and not taken by the system.
+    package var pendingOutputBytes: Int { links.values.reduce(0) { $0 + $1.connection.pendingOutputBytes } }
     /// Where it listens.
     package var address: Address? { listener?.address }
 

@@ -66,6 +66,8 @@ package final class StorageDriver {
     private var nextHealthCheck: Instant
 
     package private(set) var coldReads: UInt64 = 0
+    /// With a worker, or waiting for one.
+    package private(set) var coldReadsPending = 0
     package private(set) var refusedWrites: UInt64 = 0
     private(set) var syncLatency = LatencyHistogram()
     private var syncBegan = Instant.zero
@@ -205,7 +207,11 @@ package final class StorageDriver {
                 }
             }
         }
-        if !isTaken { onCompletion(.readRefused(ticket, .readQueueFull)) }
+        if isTaken {
+            coldReadsPending += 1
+        } else {
+            onCompletion(.readRefused(ticket, .readQueueFull))
+        }
     }
 
     private func scan(
@@ -227,7 +233,11 @@ package final class StorageDriver {
                 }
             }
         }
-        if !isTaken { onCompletion(.readRefused(ticket, .readQueueFull)) }
+        if isTaken {
+            coldReadsPending += 1
+        } else {
+            onCompletion(.readRefused(ticket, .readQueueFull))
+        }
     }
 
     /// The inbox holds more than all the jobs that can be under way, so it never refuses but when it is
@@ -332,9 +342,15 @@ package final class StorageDriver {
                 beginSync()
             }
         case .syncRefused: isSyncing = false
-        case .read(let ticket, let record): onCompletion(.read(ticket, record))
-        case .scanned(let ticket, let page): onCompletion(.scanned(ticket, page))
-        case .readRefused(let ticket, let refusal): onCompletion(.readRefused(ticket, refusal))
+        case .read(let ticket, let record):
+            coldReadsPending -= 1
+            onCompletion(.read(ticket, record))
+        case .scanned(let ticket, let page):
+            coldReadsPending -= 1
+            onCompletion(.scanned(ticket, page))
+        case .readRefused(let ticket, let refusal):
+            coldReadsPending -= 1
+            onCompletion(.readRefused(ticket, refusal))
         case .stampsReserved(let ceiling): onCompletion(.stampsReserved(ceiling: ceiling))
         case .stampsRefused(let ceiling): wantsStamps = ceiling
         case .healthy:

@@ -15,6 +15,8 @@ package protocol RedisBackend: AnyObject {
     /// In the order of SELECT's indexes. At least one.
     var keyspaces: [KeyspaceDefinition] { get }
     func status() -> NodeStatus
+    /// Whether the ring or anybody's liveness has changed since it was last asked.
+    var topologyStamp: TopologyStamp { get }
     /// Nil while the ring forms.
     func placement(keyspace: UInt32) -> Placement?
     /// Of this node alone: what others hold they say themselves.
@@ -45,14 +47,26 @@ package struct NodeUsage: Hashable, Sendable {
     }
 }
 
+/// How CONFIG reads and changes the level of the log.
+package struct LogLevelSetting {
+    package var get: () -> String
+    package var set: (String) -> Void
+
+    package init(get: @escaping () -> String, set: @escaping (String) -> Void) {
+        self.get = get
+        self.set = set
+    }
+}
+
 /// What a node's Redis face is told when it is made.
 package struct RedisSettings: Sendable {
     package var nodeID: NodeID
     package var nodeName: String
     /// Martlet's own version.
     package var version: String
-    /// Where clients reach it.
+    /// Where clients reach it, and the port where it looks like a Redis Cluster; 0 for none.
     package var address: Address
+    package var clusterPort: UInt16 = 0
 
     /// Longer keys and values answer TOOLARGE. Units: bytes.
     package var keyBytesMax: Int
@@ -69,6 +83,8 @@ package struct RedisSettings: Sendable {
     package var configuration: [ConfigurationValue]
     /// Of RANDOMKEY's choices.
     package var randomSeed: UInt64
+
+    func port(of face: RedisFace) -> UInt16 { face == .single ? address.port : clusterPort }
 
     package struct ConfigurationValue: Hashable, Sendable {
         package var name: String

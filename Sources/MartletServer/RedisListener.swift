@@ -1,7 +1,7 @@
 import MartletBase
 import MartletLoop
 
-/// The Redis face on the loop: listens, gives each connection a session, and once a turn gives each
+/// A Redis face on the loop: listens, gives each connection a session, and once a turn gives each
 /// connection what its session has written, so that however many replies a turn makes for a client they cost
 /// one system call.
 ///
@@ -10,6 +10,7 @@ import MartletLoop
 package final class RedisListener {
     private let loop: EventLoop
     private let server: RedisServer
+    private let face: RedisFace
     private var listener: TCPListener?
     private var connections: [ObjectIdentifier: ClientConnection] = [:]
     private var isClosing = false
@@ -17,9 +18,12 @@ package final class RedisListener {
     /// Where it listens: the port that the system chose, when it was asked for port 0.
     package private(set) var address: Address
 
-    package init(_ loop: EventLoop, _ address: Address, server: RedisServer) throws(LoopError) {
+    package init(
+        _ loop: EventLoop, _ address: Address, server: RedisServer, face: RedisFace = .single
+    ) throws(LoopError) {
         self.loop = loop
         self.server = server
+        self.face = face
         self.address = address
         let listener = try TCPListener(loop, address) { [weak self] in self?.accept($0) }
         self.listener = listener
@@ -31,7 +35,8 @@ package final class RedisListener {
 
     private func accept(_ tcp: TCPConnection) {
         let local = tcp.local ?? address
-        guard !isClosing, let session = server.open(peer: "\(tcp.peer)", local: "\(local)") else {
+        guard !isClosing, let session = server.open(peer: "\(tcp.peer)", local: "\(local)", face: face)
+        else {
             tcp.write(RedisServer.tooManyClients)
             tcp.closeAfterFlush()
             return

@@ -14,11 +14,24 @@ import MartletRing
 /// so that a reply for a session that has gone meanwhile never reaches the one that has taken its place.
 package final class RedisServer {
     package let backend: any RedisBackend
-    package let settings: RedisSettings
+    /// CONFIG SET changes some of them.
+    package internal(set) var settings: RedisSettings
+    /// `client_output_max` as cluster.yaml has it.
+    let configuredOutputMax: Int
+    /// The log's level as cluster.yaml names it; nil where there is no log.
+    package var logLevel: LogLevelSetting?
     package internal(set) var counters = CommandCounters()
+    var requests = RequestCounters()
     /// The counters when INFO's were last reset.
     private(set) var baseline = CommandCounters()
+    private(set) var baselineRequests = RequestCounters()
+    private var rate = 0.0
+    private var rateSampled = Instant.zero
+    private var rateTotal: UInt64 = 0
     let began: Instant
+    /// Hears what an operator should, of each kind at most once in `Limits.badInputLogInterval`.
+    package var onReport: (ClientReport) -> Void = { _ in }
+    private var reported: [Instant?] = [nil, nil, nil]
     /// Where RANDOMKEY begins to look.
     var random: Random
 
@@ -35,6 +48,8 @@ package final class RedisServer {
     private var touched: ContiguousArray<RedisSession> = []
     private var touchedSpare: ContiguousArray<RedisSession> = []
 
+    var clusterViews = ClusterViewCache()
+
     /// As of `keyspacesRead`: asking the core costs an allocation, and definitions change only by an
     /// operator's act.
     private(set) var keyspaces: [KeyspaceDefinition]
@@ -44,7 +59,9 @@ package final class RedisServer {
         invariant(Limits.clientOperationsMax <= 64, "an operation's place is a bit of 64")
         self.backend = backend
         self.settings = settings
+        configuredOutputMax = settings.clientOutputMax
         began = backend.now.monotonic
+        rateSampled = began
         random = Random(seed: settings.randomSeed)
         keyspaces = backend.keyspaces
         keyspacesRead = began
@@ -55,9 +72,10 @@ package final class RedisServer {
 
     /// A session for a new connection; nil when there are `clients_max` already. Peer and local are
     /// `address:port`.
-    package func open(peer: String, local: String) -> RedisSession? {
+    package func open(peer: String, local: String, face: RedisFace = .single) -> RedisSession? {
         guard sessionCount < settings.clientsMax else {
             counters.clientsRefused += 1
+            tell(.tooManyClients(peer: peer))
             return nil
         }
         let place = freePlaces.popLast() ?? places.count
@@ -65,7 +83,7 @@ package final class RedisServer {
         places[place].generation &+= 1
         lastID += 1
         let base = UInt64(place) << 40 | UInt64(places[place].generation) << 8
-        let session = RedisSession(self, id: lastID, ticketBase: base, peer: peer, local: local)
+        let session = RedisSession(self, id: lastID, ticketBase: base, peer: peer, local: local, face: face)
         places[place].session = session
         sessionCount += 1
         counters.clientsAccepted += 1
@@ -99,6 +117,13 @@ package final class RedisServer {
             session.ticketBase == ticket.number & ~0xFF
         else { return }
         session.complete(Int(ticket.number & 0xFF), reply)
+    }
+
+    func tell(_ report: ClientReport) {
+        let now = backend.now.monotonic
+        if let last = reported[report.kind], now - last < Limits.badInputLogInterval { return }
+        reported[report.kind] = now
+        onReport(report)
     }
 
     // MARK: Flushing
@@ -135,6 +160,12 @@ package final class RedisServer {
         return index < keyspaces.count ? keyspaces[index].ttl : .zero
     }
 
+    /// The level of requests that don't say theirs.
+    func level(of kind: AskedRequest.Kind, _ index: Int) -> ConsistencyLevel {
+        guard index < keyspaces.count else { return .quorum }
+        return kind == .write ? keyspaces[index].write : keyspaces[index].read
+    }
+
     func refreshKeyspaces() {
         let now = backend.now.monotonic
         guard now - keyspacesRead >= Limits.keyspaceAgeMax else { return }
@@ -142,9 +173,23 @@ package final class RedisServer {
         keyspacesRead = now
     }
 
+    /// Of the commands since INFO last asked, so that who polls it sees the rate between polls.
+    func sampleRate() -> Double {
+        let now = backend.now.monotonic
+        if now - rateSampled >= Limits.rateSampleMin {
+            rate = Double(counters.total - rateTotal) / (now - rateSampled).seconds
+            rateSampled = now
+            rateTotal = counters.total
+        }
+        return rate
+    }
+
     /// CONFIG RESETSTAT: INFO counts from here; the metrics go on, since a scraper takes a fall for a
     /// restart.
-    func resetStatistics() { baseline = counters }
+    func resetStatistics() {
+        baseline = counters
+        baselineRequests = requests
+    }
 
     /// For tests: what must hold between calls.
     package func checkInvariants() {

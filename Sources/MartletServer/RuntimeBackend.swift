@@ -15,6 +15,7 @@ package final class RuntimeBackend: RedisBackend {
     package func submit(_ ticket: ClientTicket, _ request: ClientRequest) { runtime.submit(ticket, request) }
     package var keyspaces: [KeyspaceDefinition] { runtime.keyspaces }
     package func status() -> NodeStatus { runtime.status() }
+    package var topologyStamp: TopologyStamp { runtime.topologyStamp }
     package func placement(keyspace: UInt32) -> Placement? {
         runtime.placement(keyspace: keyspace)?.placement
     }
@@ -28,7 +29,8 @@ package final class RuntimeBackend: RedisBackend {
     }
 
     package func runtimeMetrics() -> [MetricFamily] {
-        Self.storage(runtime.storageStatistics(), runtime.metrics()) + Self.transport(runtime.metrics())
+        let (statistics, metrics) = (runtime.storageStatistics(), runtime.metrics())
+        return Self.storage(statistics, metrics) + Self.background(statistics) + Self.transport(metrics)
     }
 
     // MARK: Families
@@ -54,12 +56,19 @@ package final class RuntimeBackend: RedisBackend {
             .counter(
                 "martlet_storage_record_cache_misses_total",
                 "Reads and merges that the record cache did not know.", UInt64(statistics.recordCacheMisses)),
+            .counter(
+                "martlet_storage_batches_total", "Batches written; all writes of a turn are one.",
+                UInt64(statistics.batches)),
+            .counter("martlet_storage_syncs_total", "Syncs of the log.", UInt64(statistics.syncs)),
+            .counter(
+                "martlet_storage_values_dropped_total", "Expired values that were dropped.",
+                UInt64(statistics.valuesDropped)),
             .gauge(
-                "martlet_storage_level_zero_files", "Table files that wait to be sorted into levels.",
-                Double(statistics.levelZeroFiles)),
+                "martlet_storage_cold_reads_pending", "Reads that wait for a worker or are with one.",
+                Double(metrics.coldReadsPending)),
             .gauge(
-                "martlet_storage_compaction_pending_bytes", "Bytes that compaction still has to rewrite.",
-                Double(statistics.compactionPendingBytes)),
+                "martlet_storage_unsynced_sequences", "Writes of the engine that are not synced yet.",
+                Double(statistics.lastWritten.number) - Double(statistics.lastSynced.number)),
             .gauge(
                 "martlet_storage_write_stopped", "1 while the engine takes no writes.",
                 statistics.isWriteStopped ? 1 : 0),
@@ -79,8 +88,29 @@ package final class RuntimeBackend: RedisBackend {
                 "martlet_storage_cold_reads_total", "Reads that memory could not answer.", metrics.coldReads),
             .histogram(
                 "martlet_storage_sync_seconds", "How long making writes durable took, as the loop saw it.",
-                bounds: LatencyHistogram.bounds.map(\.seconds), counts: metrics.syncLatency.counts,
-                sum: metrics.syncLatency.sum.seconds),
+                metrics.syncLatency),
+        ]
+    }
+
+    /// What the engine does of its own accord.
+    private static func background(_ statistics: StorageStatistics) -> [MetricFamily] {
+        [
+            .gauge(
+                "martlet_storage_level_zero_files", "Table files that wait to be sorted into levels.",
+                Double(statistics.levelZeroFiles)),
+            .gauge(
+                "martlet_storage_compaction_pending_bytes", "Bytes that compaction still has to rewrite.",
+                Double(statistics.compactionPendingBytes)),
+            .gauge(
+                "martlet_storage_compacting", "1 while the engine compacts.",
+                statistics.isCompacting ? 1 : 0),
+            .gauge(
+                "martlet_storage_delayed_write_bytes_per_second",
+                "What writes are slowed down to; 0 when they aren't.",
+                Double(statistics.delayedWriteBytesPerSecond)),
+            .gauge(
+                "martlet_storage_record_cache_bytes", "Bytes of the record cache in use.",
+                Double(statistics.recordCacheBytes)),
         ]
     }
 
@@ -88,6 +118,9 @@ package final class RuntimeBackend: RedisBackend {
         [
             .gauge(
                 "martlet_peer_links", "Connections with peers, in both directions.", Double(metrics.links)),
+            .gauge(
+                "martlet_peer_output_bytes", "Bytes that wait to be read by peers.",
+                Double(metrics.peerOutputBytes)),
             .counter("martlet_peer_dials_total", "Connections to peers begun.", metrics.dials),
             .counter(
                 "martlet_peer_bad_frames_total", "Connections closed for bytes that can't be right.",

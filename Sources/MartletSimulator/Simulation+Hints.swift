@@ -32,7 +32,7 @@ extension Simulation {
             else { continue }
             let age = process.clock.now(at: now).wall.milliseconds - hint.time
             try hinted.deleted(
-                hint, by: process.name, targetHolds: target.disk.durableVersion(hint.key),
+                hint, key, by: process.name, targetHolds: target.disk.durableVersion(hint.key),
                 isTooOld: Interval.milliseconds(age) >= plan.hints.window)
         }
     }

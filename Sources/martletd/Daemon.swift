@@ -35,7 +35,7 @@ final class Daemon {
     private let loop: EventLoop
     private var runtime: NodeRuntime!
     private var server: RedisServer!
-    private var redis: RedisListener?
+    private var faces: [RedisListener] = []
     private var reason: StopReason?
 
     init(_ loaded: LoadedConfiguration, own: NodeSettings, log: Log) throws(Failure) {
@@ -129,13 +129,19 @@ final class Daemon {
                 onReport: { [log] in log.write($0) },
                 onStop: { [unowned self] in stopped($0) }))
         server = RedisServer(RuntimeBackend(runtime), redisSettings(seed: seed ^ 0x6B65_7973))
+        server.onReport = { [log] in log.write($0) }
+        server.logLevel = LogLevelSetting(
+            get: { [log] in log.level.name },
+            set: { [log] name in if let level = LogLevel(name: name) { log.level = level } })
         let ports = configuration.ports(of: own)
-        if ports.redis != 0 {
-            redis = try RedisListener(loop, Address(ip: own.address, port: ports.redis), server: server)
+        for (port, face) in [(ports.redis, RedisFace.single), (ports.redisCluster, .cluster)] where port != 0
+        {
+            faces.append(
+                try RedisListener(loop, Address(ip: own.address, port: port), server: server, face: face))
         }
         for signal in [SignalWatcher.Signal.terminate, .interrupt] {
             _ = try SignalWatcher(loop, signal) { [unowned self] in
-                redis?.drain()
+                for face in faces { face.drain() }
                 runtime.shutDown()
             }
         }
@@ -143,7 +149,7 @@ final class Daemon {
 
     private func redisSettings(seed: UInt64) -> RedisSettings {
         let ports = configuration.ports(of: own)
-        return RedisSettings(
+        var settings = RedisSettings(
             nodeID: folder.identity.node, nodeName: own.name, version: Version.text,
             address: Address(ip: own.address, port: ports.redis),
             keyBytesMax: configuration.requests.keyBytesMax,
@@ -153,14 +159,20 @@ final class Daemon {
             clockSkewMax: configuration.requests.clockSkewMax,
             syncsBeforeReply: configuration.storage.durability == .batch,
             configuration: configuration.settingTexts, randomSeed: seed)
+        settings.clusterPort = ports.redisCluster
+        return settings
     }
 
     /// Runs until the node has stopped; returns the exit status.
     func run() -> Int32 {
         runtime.start()
+        let ports = configuration.ports(of: own)
         log.write(
             .info, .started,
-            [("address", own.address.description), ("redis", "\(configuration.ports(of: own).redis)")])
+            [
+                ("address", own.address.description), ("redis", "\(ports.redis)"),
+                ("redis_cluster", "\(ports.redisCluster)"),
+            ])
         loop.run()
         loop.shutDown()
         return end()
@@ -170,7 +182,7 @@ final class Daemon {
 
     private func stopped(_ reason: StopReason) {
         self.reason = reason
-        redis?.drain()
+        for face in faces { face.drain() }
         runtime.close()
         loop.stop()
     }

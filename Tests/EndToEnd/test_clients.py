@@ -74,6 +74,51 @@ class Clients(Scenario):
     def test_a_redis_py_script_in_resp3(self):
         self.a_script(protocol=3)
 
+    def test_walks_over_the_keys_cover_the_cluster(self):
+        with redis_py(self.n1) as one, redis_py(self.n3) as three:
+            before = set(one.scan_iter(count=1000))
+            keys = {f"walk:{i}" for i in range(3000)}
+            pipe = one.pipeline(transaction=False)
+            for key in keys:
+                pipe.set(key, "x")
+            pipe.execute()
+            listed = list(three.scan_iter(count=70))
+            self.assertEqual(set(listed), before | keys)
+            self.assertEqual(len(listed), len(set(listed)))
+            # From page to page through another node.
+            cursor, met = 0, []
+            for client in [one, three] * 1000:
+                cursor, page = client.scan(cursor, match="walk:*", count=500)
+                met += page
+                if cursor == 0:
+                    break
+            self.assertEqual(sorted(met), sorted(keys))
+            self.assertEqual(three.dbsize(), len(before | keys))
+            self.assertEqual(set(one.keys("walk:12*")), {key for key in keys if key.startswith("walk:12")})
+            self.assertIn(three.randomkey(), before | keys)
+            self.assertEqual(one.delete(*keys), 3000)
+            self.assertEqual(three.dbsize(), len(before))
+            self.assertEqual(three.keys("walk:*"), [])
+
+    def test_parts_of_strings_and_what_is_said_of_them(self):
+        with redis_py(self.n1) as one, redis_py(self.n2) as two:
+            self.assertEqual(one.append("part", "hello"), 5)
+            self.assertEqual(two.append("part", " world"), 11)
+            self.assertEqual(one.getrange("part", -5, -1), "world")
+            self.assertEqual(two.setrange("part", 6, "WORLD"), 11)
+            self.assertEqual(one.strlen("part"), 11)
+            self.assertEqual(two.type("part"), "string")
+            self.assertEqual(one.object("encoding", "part"), "embstr")
+            self.assertGreater(two.memory_usage("part"), 11)
+            self.assertEqual(one.getex("part", ex=100), "hello WORLD")
+            self.assertTrue(0 < two.ttl("part") <= 100)
+            self.assertEqual(one.getset("part", "2"), "hello WORLD")
+            self.assertEqual(two.getdel("part"), "2")
+            self.assertEqual(one.exists("part"), 0)
+            self.assertTrue(one.setex("part", 100, "x"))
+            self.assertEqual(two.wait(2, 1000), 1)
+            self.assertEqual(len(two.time()), 2)
+
     def test_bytes_of_every_value_come_back(self):
         value = bytes(range(256)) * 4096
         key = b"\x00\xffkey\r\n"

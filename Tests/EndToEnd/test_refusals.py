@@ -86,7 +86,7 @@ class WrongConfigurations(Start):
     def test_a_port_in_use(self):
         other = self.another()
         address = other.node("n1").address
-        for port in (7600, 7379):
+        for port in (7600, 7379, 7380):
             with self.subTest(port=port), socket.socket() as taken:
                 taken.bind((address, port))
                 taken.listen()

@@ -101,9 +101,9 @@ package final class FakeBackend: RedisBackend {
     }
 
     /// Where a page ends although the range goes on, as it does where the owners change.
-    var borders: [Token] = (1..<8).map { Token(value: UInt64($0) << 61) }
+    package var borders: [Token] = (1..<8).map { Token(value: UInt64($0) << 61) }
     /// The tokens of keys; a test can have keys share one.
-    var token: (Blob) -> Token = { Token(key: $0) }
+    package var token: (Blob) -> Token = { Token(key: $0) }
 
     private func page(_ scan: Scan, _ keyspace: UInt32) -> KeyPage {
         let border = borders.first { $0 > scan.range.lowerBound && $0 <= scan.range.upperBound }
@@ -149,9 +149,12 @@ package final class Harness {
         var settings = RedisSettings(
             nodeID: NodeID(hex: String(repeating: "ab", count: 20))!, nodeName: "n1", version: "0.1.0",
             address: Address(ip: IPAddress(v4: 127, 0, 0, 1), port: 7_379))
+        settings.clusterPort = 7_380
         change(&settings)
         server = RedisServer(backend, settings)
         backend.server = server
+        var level = "info"
+        server.logLevel = LogLevelSetting(get: { level }, set: { level = $0 })
         client = server.open(peer: "127.0.0.1:50000", local: "127.0.0.1:7379")!
     }
 

@@ -89,7 +89,7 @@ extension NodeWorld {
 
     /// Whatever its bytes decode to.
     private func anyMessage(_ input: inout FuzzInput) -> Event? {
-        guard let kind = Message.Kind(rawValue: 1 + UInt8(input.below(10))) else { return nil }
+        guard let kind = Message.Kind(rawValue: 1 + UInt8(input.below(16))) else { return nil }
         let body = Blob(input.piece())
         guard let message = try? Message(kind: kind, from: body.span) else { return nil }
         return said(&input, message)
@@ -150,7 +150,9 @@ extension NodeWorld {
         let number = input.below(16) == 15 ? input.u64() : request.number
         let refusal = ReplicaRefusal(rawValue: 1 + UInt8(input.below(4))) ?? .invalid
         let message: Message
-        if request.isMerge != (input.below(16) == 15) {
+        let kind: Asked.Kind = input.below(16) == 15 ? .read : request.kind
+        switch kind {
+        case .merge:
             let outcome: MergeAnswer.Outcome =
                 switch input.below(5) {
                 case 0: .refused(refusal)
@@ -158,7 +160,7 @@ extension NodeWorld {
                 default: .merged
                 }
             message = .mergeAnswer(MergeAnswer(request: number, outcome: outcome))
-        } else {
+        case .read:
             let outcome: ReadAnswer.Outcome =
                 switch input.below(6) {
                 case 0: .refused(refusal)
@@ -168,15 +170,44 @@ extension NodeWorld {
                 default: .record(nil)
                 }
             message = .readAnswer(ReadAnswer(request: number, outcome: outcome))
+        case .scan: message = .scanAnswer(scanAnswer(&input, number, refusal))
         }
         return .peer(LinkID(100), id, time(&input), message)
+    }
+
+    private func scanAnswer(
+        _ input: inout FuzzInput, _ number: UInt64, _ refusal: ReplicaRefusal
+    ) -> ScanAnswer {
+        let next = input.below(3) == 0 ? input.u64() : nil
+        switch input.below(4) {
+        case 0: return ScanAnswer(request: number, outcome: .refused(refusal))
+        case 1:
+            let counts = (0..<input.below(4)).map { place in
+                LeafCount(
+                    leaf: UInt32(input.u16()) << 2 | UInt32(place), count: UInt64(input.u8()),
+                    sum: UInt64(input.u8()))
+            }
+            return ScanAnswer(
+                request: number, outcome: .counts(counts.sorted { $0.leaf < $1.leaf }, next: next))
+        default:
+            let keys = (0..<input.below(4)).map { _ in key(&input) }
+            return ScanAnswer(
+                request: number,
+                outcome: .keys(keys.sorted { Token(key: $0) < Token(key: $1) }, next: next))
+        }
+    }
+
+    private func scan(_ input: inout FuzzInput) -> Scan {
+        let bounds = [input.u64(), input.below(2) == 0 ? .max : input.u64()].map(Token.init(value:)).sorted()
+        return Scan(bounds[0]...bounds[1], input.below(3) == 0 ? .count : .keys(about: Int(input.u8())))
     }
 
     private func request(_ input: inout FuzzInput) -> Event {
         let operation: ClientRequest.Operation
         switch input.below(8) {
         case 0: operation = .getLocal
-        case 1, 2, 3: operation = .get
+        case 1, 2: operation = .get
+        case 3: operation = .scan(scan(&input))
         default:
             let content: Put.Content =
                 switch input.below(4) {
@@ -215,11 +246,20 @@ extension NodeWorld {
             return .storage(.durable(through: ticket))
         case 3:
             guard !writes.isEmpty else { return nil }
-            return .storage(.refused(writes.remove(at: input.below(min(writes.count, 256))), refusal))
+            let ticket = writes.remove(at: input.below(min(writes.count, 256)))
+            refuse(ticket)
+            return .storage(.refused(ticket, refusal))
         case 4, 5:
             guard !reads.isEmpty else { return nil }
             let read = reads.remove(at: input.below(min(reads.count, 256)))
-            return .storage(.read(read.ticket, input.below(8) == 7 ? record(&input) : disk[read.key]))
+            switch read.wanted {
+            case .record(let key):
+                return .storage(.read(read.ticket, input.below(8) == 7 ? record(&input) : disk[key]))
+            case .scan(let lower, let upper, let limit):
+                return .storage(.scanned(read.ticket, page(from: lower, until: upper, limit)))
+            case .hints(let lower, let upper, let limit):
+                return .storage(.scanned(read.ticket, hintPage(from: lower, until: upper, limit)))
+            }
         case 6:
             guard !reads.isEmpty else { return nil }
             return .storage(

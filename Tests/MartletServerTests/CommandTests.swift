@@ -228,6 +228,47 @@ import Testing
         #expect(harness.ask("CONFIG SET save x").hasPrefix("-ERR CONFIG SET failed"))
     }
 
+    @Test func whatConfigurationChanges() {
+        let harness = Harness {
+            $0.configuration = [
+                .init("requests.clients_max", "10000"), .init("requests.client_output_max", "64MiB"),
+                .init("log.level", "info"),
+            ]
+        }
+        func failed(_ name: String, _ why: String) -> String {
+            "-ERR CONFIG SET failed (possibly related to argument '\(name)') - \(why)|"
+        }
+        Self.check(
+            [
+                ("CONFIG SET maxclients 1", "+OK|"),
+                ("CONFIG GET requests.clients_max", "*2|$20|requests.clients_max|$1|1|"),
+                ("CONFIG SET MAXCLIENTS 2 loglevel WARNING", "+OK|"),
+                ("CONFIG GET log*", "*4|$8|loglevel|$7|warning|$9|log.level|$4|warn|"),
+                ("CONFIG SET log.level debug", "+OK|"), ("CONFIG GET loglevel", "*2|$8|loglevel|$5|debug|"),
+                ("CONFIG SET requests.client_output_max 1MiB", "+OK|"),
+                (
+                    "CONFIG GET *output*",
+                    "*4|$26|client-output-buffer-limit|$18|normal 1048576 0 0|"
+                        + "$26|requests.client_output_max|$8|1048576B|"
+                ),
+                (
+                    "CONFIG SET loglevel notice maxclients x",
+                    failed("maxclients", "argument couldn't be parsed into an integer")
+                ),
+                ("CONFIG GET loglevel", "*2|$8|loglevel|$5|debug|"),
+                ("CONFIG SET maxmemory 0", "+OK|"),
+                ("CONFIG SET maxmemory 1", failed("maxmemory", "Martlet has it fixed at '0'")),
+                ("CONFIG SET port 1", failed("port", "can't set immutable config")),
+                ("CONFIG SET maxclients 1 maxclients 2", failed("maxclients", "duplicate parameter")),
+            ], harness)
+        harness.send(
+            ["CONFIG", "SET", "client-output-buffer-limit", "normal 2mb 0 0 replica 1 1 1"].map { Blob($0) })
+        #expect(harness.output() == "+OK|")
+        #expect(harness.server.settings.clientOutputMax == 2 << 20)
+        #expect(harness.server.open(peer: "127.0.0.1:2", local: "") != nil)
+        #expect(harness.server.open(peer: "127.0.0.1:3", local: "") == nil)
+    }
+
     @Test func information() {
         let harness = Harness()
         let all = harness.ask("INFO")

@@ -124,7 +124,7 @@ import Testing
         CommandTests.check(
             [
                 ("SET a \(big.dropLast())", "+OK|"),
-                ("LLEN", "-ERR unknown command 'STRLEN', with args beginning with: |"),
+                ("LLEN", "-ERR unknown command 'LLEN', with args beginning with: |"),
                 ("EXISTS a", ":1|"),
             ], harness)
         #expect(

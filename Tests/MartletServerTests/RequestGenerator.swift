@@ -7,14 +7,28 @@ struct RequestGenerator {
     /// Whether only what a Redis answers in the same words is drawn.
     var isForRedis: Bool
 
-    private static let keys = ["a", "b", "c", "{a}1", "long-key-of-some-length", "d"]
+    /// Times from now that were drawn: none is drawn twice, so that GT and LT never hang on the millisecond
+    /// at which a server took the request.
+    private var durations: Set<Int> = []
 
-    private mutating func pick<Element>(_ list: [Element]) -> Element { list[random.below(list.count)] }
+    init(random: Random, isForRedis: Bool) {
+        self.random = random
+        self.isForRedis = isForRedis
+    }
 
-    private mutating func key() -> String { pick(Self.keys) }
+    private static let keys: [Blob] =
+        ["a", "b", "c", "{a}1", "long-key-of-some-length", "d", ""].map { Blob($0) }
+        + [Blob([0, 13, 10, 255]), Blob([0xC3, 0x28])]
 
-    private mutating func value() -> Blob {
-        switch random.below(8) {
+    mutating func pick<Element>(_ list: [Element]) -> Element { list[random.below(list.count)] }
+
+    /// The first ones are drawn more often, so that commands meet.
+    mutating func key() -> Blob { Self.keys[random.below(1 + random.below(Self.keys.count))] }
+
+    mutating func value() -> Blob {
+        switch random.below(10) {
+        case 8: Blob(pick(["-1", "007", " 1", "9223372036854775807", "9223372036854775808", "-0", "1e3"]))
+        case 9: Blob(String(repeating: "y", count: 40 + random.below(10)))
         case 0: Blob("")
         case 1: Blob((0..<random.below(40)).map { _ in UInt8(truncatingIfNeeded: random.next()) })
         case 2: Blob(String(repeating: "x", count: random.below(3_000)))
@@ -23,7 +37,7 @@ struct RequestGenerator {
     }
 
     /// In any case of letters.
-    private mutating func cased(_ word: String) -> String {
+    mutating func cased(_ word: String) -> String {
         switch random.below(3) {
         case 0: word
         case 1: word.lowercased()
@@ -31,11 +45,20 @@ struct RequestGenerator {
         }
     }
 
-    private mutating func number() -> String {
-        pick([
-            "100", "1000", "500", "0", "-1", "x", "", "1.5", " 1", "+1", "01", "9223372036854775807",
-            "9223372036854775808", "-9223372036854775808", "99999999999999", "300", "200",
+    mutating func number() -> String {
+        if random.chance(0.6) { return duration() }
+        return pick([
+            "0", "-1", "x", "", "1.5", " 1", "+1", "01", "9223372036854775807", "9223372036854775808",
+            "-9223372036854775808", "-9223372036854775809",
         ])
+    }
+
+    /// Far enough from now that it doesn't pass meanwhile.
+    mutating func duration() -> String {
+        while true {
+            let number = 1_000 + 1_000 * random.below(1_000_000)
+            if durations.insert(number).inserted { return "\(number)" }
+        }
     }
 
     mutating func request() -> [Blob] {
@@ -47,36 +70,42 @@ struct RequestGenerator {
     }
 
     private mutating func command() -> [Blob] {
-        switch random.below(20) {
-        case 0, 1, 2: return [Blob(cased("GET")), Blob(key())]
+        switch random.below(37) {
+        case 0, 1, 2: return [Blob(cased("GET")), key()]
         case 3, 4, 5: return set()
         case 6:
-            return [Blob(cased("MGET"))] + (0...random.below(6)).map { _ in Blob(key()) }
+            return [Blob(cased("MGET"))] + (0...random.below(6)).map { _ in key() }
         case 7:
             return [Blob(cased("MSET"))]
-                + (0...random.below(4)).flatMap { _ in [Blob(key()), value()] }
+                + (0...random.below(4)).flatMap { _ in [key(), value()] }
         case 8:
-            return [Blob(cased(pick(["DEL", "UNLINK"])))] + (0...random.below(3)).map { _ in Blob(key()) }
+            return [Blob(cased(pick(["DEL", "UNLINK"])))] + (0...random.below(3)).map { _ in key() }
         case 9:
-            return [Blob(cased(pick(["EXISTS", "TOUCH"])))] + (0...random.below(4)).map { _ in Blob(key()) }
-        case 10: return [Blob(cased("TTL")), Blob(key())]
+            return [Blob(cased(pick(["EXISTS", "TOUCH"])))] + (0...random.below(4)).map { _ in key() }
+        case 10: return [Blob(cased(pick(["TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"]))), key()]
         case 11, 12: return expire()
-        case 13: return [Blob(cased("PERSIST")), Blob(key())]
+        case 13: return [Blob(cased("PERSIST")), key()]
         case 14: return connection()
         case 15:
             return [Blob(pick(["nope", "", "get ", "g\r\net", "COMMAND|INFO", "set\0"])), value(), value()]
         case 16: return many()
         case 17: return subcommand()
-        default: return [Blob("GET"), Blob(key())]
+        case 18...27: return string()
+        case 28...30: return fact()
+        case 31, 32: return walk()
+        case 33: return refused()
+        case 34: return server()
+        case 35: return junk()
+        default: return [Blob("GET"), key()]
         }
     }
 
     private mutating func set() -> [Blob] {
-        var words = [Blob(cased("SET")), Blob(key()), value()]
+        var words = [Blob(cased("SET")), key(), value()]
         for _ in 0..<random.below(3) where random.chance(0.5) {
             switch random.below(8) {
             case 0, 1: words += [Blob(cased("EX")), Blob(number())]
-            case 2: words += [Blob(cased("PX")), Blob("\(random.below(3) * 100_000)")]
+            case 2: words += [Blob(cased("PX")), Blob(random.chance(0.2) ? "0" : duration() + "000")]
             case 3: words += [Blob(cased("KEEPTTL"))]
             case 4: words += [Blob(cased("GET"))]
             case 5: words += [Blob(cased("EXAT")), Blob(pick(["1", "99999999999", "0"]))]
@@ -89,8 +118,13 @@ struct RequestGenerator {
 
     private mutating func expire() -> [Blob] {
         let name = pick(["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"])
-        let time = name == "EXPIRE" ? number() : pick(["1", "99999999999", "99999999999999", "x", "-1"])
-        var words = [Blob(cased(name)), Blob(key()), Blob(time)]
+        let time =
+            switch name {
+            case "EXPIRE": number()
+            case "PEXPIRE": random.chance(0.3) ? number() + "000" : duration() + "000"
+            default: pick(["1", "99999999999", "99999999998", "99999999999999", "99999999999998", "x", "-1"])
+            }
+        var words = [Blob(cased(name)), key(), Blob(time)]
         for _ in 0..<random.below(3) where random.chance(0.4) {
             words.append(Blob(cased(pick(["NX", "XX", "GT", "LT", "foo"]))))
         }
@@ -102,6 +136,11 @@ struct RequestGenerator {
             "PING", "PING hello", "ECHO x", "HELLO 2 SETNAME n", "HELLO 4", "HELLO x", "SELECT 0", "SELECT 1",
             "SELECT -1", "SELECT 99", "SELECT x", "CLIENT GETNAME", "CLIENT SETNAME me", "RESET",
             "AUTH default x", "AUTH x", "AUTH x y", "CLIENT REPLY SKIP", "CLIENT NO-EVICT on", "HELLO 3 foo",
+            "HELLO 3 AUTH default x", "HELLO 2 AUTH x y", "HELLO 3 SETNAME", "HELLO 3 AUTH default",
+            "PING a b",
+            "CLIENT REPLY ON", "CLIENT REPLY x", "CLIENT NO-EVICT x", "CLIENT SETNAME a\nb", "SELECT 15",
+            "SELECT 1.0", "SELECT 99999999999999999999", "AUTH", "AUTH a b c", "ECHO", "HELLO 0", "HELLO 256",
+            "CLIENT ID x", "CLIENT SETNAME", "HELLO 3 SETNAME a\nb", "RESET x",
         ]
         return pick(lines).split(separator: " ").map { Blob(cased(String($0))) }
     }
@@ -114,6 +153,18 @@ struct RequestGenerator {
             "COMMAND GETKEYSANDFLAGS DEL a b", "CLIENT LIST nope", "CLIENT KILL nope",
             "CLIENT KILL ID 0", "CLIENT KILL FOO x", "CLIENT KILL TYPE x", "CONFIG SET nope 1",
             "COMMAND DOCS nope",
+            "COMMAND GETKEYS MEMORY USAGE a", "COMMAND GETKEYS OBJECT ENCODING a",
+            "COMMAND GETKEYS GETEX a EX 1",
+            "COMMAND GETKEYS OBJECT nope a", "COMMAND GETKEYS SCAN 0", "COMMAND GETKEYS client|id a",
+            "COMMAND GETKEYSANDFLAGS GETDEL a", "COMMAND GETKEYSANDFLAGS APPEND a b", "COMMAND COUNT x",
+            "COMMAND GETKEYS", "COMMAND GETKEYS GET", "CLIENT KILL ID x", "CLIENT KILL ID 99999",
+            "CLIENT KILL 1.2.3.4:5", "CLIENT KILL ADDR 1.2.3.4:5", "CLIENT KILL USER nope",
+            "CLIENT KILL SKIPME x", "CLIENT KILL TYPE pubsub", "CLIENT KILL ID 1 x", "CLIENT LIST TYPE x",
+            "CLIENT LIST TYPE pubsub", "CLIENT LIST ID x", "CLIENT LIST ID 99999", "CLIENT LIST ID",
+            "CLIENT LIST TYPE", "CONFIG RESETSTAT x", "CONFIG SET a", "CONFIG SET a 1 b", "OBJECT", "MEMORY",
+            "MEMORY nope", "OBJECT ENCODING", "MEMORY USAGE", "OBJECT FREQ a b",
+            "COMMAND INFO scan append nope getex", "COMMAND LIST FILTERBY MODULE x",
+            "COMMAND LIST FILTERBY PATTERN nope*", "COMMAND LIST FILTERBY ACLCAT nope",
             "COMMAND LIST x", "COMMAND LIST FILTERBY x y", "INFO nope", "COMMAND INFO get",
             "COMMAND INFO del",
             "COMMAND INFO client|id", "COMMAND INFO ping",

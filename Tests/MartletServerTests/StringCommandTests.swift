@@ -1,3 +1,4 @@
+import FakeServer
 import MartletBase
 import MartletNode
 import MartletServer

@@ -44,6 +44,7 @@ package struct RealRedis {
             let count = bytes[sent...].withUnsafeBytes {
                 send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
+            if count < 0, errno == EINTR { continue }
             // Redis may have refused what came first and closed.
             if count <= 0 { break }
             sent += count
@@ -53,6 +54,7 @@ package struct RealRedis {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let count = recv(socket, &buffer, buffer.count, 0)
+            if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN { throw Failure(text: "no end of the answer") }
             if count <= 0 { return received }
             received += buffer[..<count]

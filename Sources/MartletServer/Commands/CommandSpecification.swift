@@ -20,6 +20,10 @@ enum CommandCode: UInt8 {
     case scan, keys, databaseSize, randomKey
     case time, wait
     case consistency, vget, vset, vdel
+    case clusterSlots, clusterShards, clusterNodes, clusterInfo, clusterMyID, clusterKeySlot, clusterLinks
+    case clusterCountKeys, clusterGetKeys, clusterReplicas, clusterHelp, clusterRefused
+    /// READONLY, READWRITE, ASKING.
+    case clusterSwitch
     case martletStatus, martletRing, martletHints, martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
     case refused

@@ -21,9 +21,8 @@ extension CommandSpecification {
                     group: "generic",
                     categories: "keyspace", tips: "nondeterministic_output", since: "2.2.3", "key",
                     "Inspect the internal encoding of a Redis object",
-                    note:
-                        "As Redis stores what SET gives it: `int`, `embstr` or `raw`, also after APPEND and SETRANGE."
-                ),
+                    note: "As Redis stores what SET gives it: `int`, `embstr` or `raw`. Redis says `raw` of "
+                        + "every value that APPEND or SETRANGE has changed."),
                 CommandSpecification(
                     .objectFreq, "object|freq", 3, "readonly", keys: .second, access: "RO", group: "generic",
                     categories: "keyspace", tips: "nondeterministic_output", since: "4.0.0", "key",
@@ -43,7 +42,8 @@ extension CommandSpecification {
                     note: "Always 1: values are not shared."),
                 CommandSpecification(
                     .objectHelp, "object|help", 2, "loading stale", group: "generic", categories: "keyspace",
-                    since: "6.2.0", "", "Show helpful text about the different subcommands"),
+                    since: "6.2.0", "", "Show helpful text about the different subcommands",
+                    note: "Made from this table."),
             ]),
         CommandSpecification(
             .container, "memory", -2, group: "server", since: "4.0.0", "",
@@ -53,10 +53,10 @@ extension CommandSpecification {
                     .memoryUsage, "memory|usage", -3, "readonly", keys: .second, access: "RO",
                     group: "server", since: "4.0.0", "key [SAMPLES count]",
                     "Estimate the memory usage of a key",
-                    note: "The bytes of the key and its record, which are on disk."),
+                    note: "The bytes of key and value, and what a record adds at most. They are on disk."),
                 CommandSpecification(
                     .memoryHelp, "memory|help", 2, "loading stale", group: "server", since: "4.0.0", "",
-                    "Show helpful text about the different subcommands"),
+                    "Show helpful text about the different subcommands", note: "Made from this table."),
             ]),
         CommandSpecification(
             .databaseSize, "dbsize", 1, "readonly fast", group: "server", categories: "keyspace",
@@ -68,7 +68,7 @@ extension CommandSpecification {
             tips: "nondeterministic_output request_policy:special", since: "2.8.0",
             "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Incrementally iterate the keys space",
             note: "The cursor is a token: it holds on any node and for ever. A key that is there throughout "
-                + "comes exactly once. COUNT is cut to \(Limits.walkKeysMax)."),
+                + "comes exactly once. COUNT is cut to \(Limits.clientScanCountMax)."),
         CommandSpecification(
             .keys, "keys", 2, "readonly", group: "generic", categories: "keyspace dangerous",
             tips: "request_policy:all_shards nondeterministic_output_order", since: "1.0.0", "pattern",

@@ -3,7 +3,8 @@
 
 extension CommandSpecification {
     /// Every command, in the order in which COMMAND and MARTLET HELP list them.
-    static let all = connection + server + strings + data + keyspace + own
+    static let all = connection + server + strings + data + keyspace + own + cluster
+
     private static let connection = [
         CommandSpecification(
             .ping, "ping", -1, "fast", group: "connection", categories: "connection",
@@ -18,13 +19,15 @@ extension CommandSpecification {
             "Handshake: choose the protocol, log in, name the connection"),
         CommandSpecification(
             .auth, "auth", -2, "noscript loading stale fast no_auth allow_busy", group: "connection",
-            categories: "connection", since: "1.0.0", "[username] password", "Authenticate to the server"),
+            categories: "connection", since: "1.0.0", "[username] password", "Authenticate to the server",
+            note: "As in a Redis without a password."),
         CommandSpecification(
             .quit, "quit", -1, "noscript loading stale fast no_auth allow_busy", group: "connection",
             categories: "connection", since: "1.0.0", "", "Close the connection"),
         CommandSpecification(
             .reset, "reset", 1, "noscript loading stale fast no_auth allow_busy", group: "connection",
-            categories: "connection", since: "6.2.0", "", "Reset the connection"),
+            categories: "connection", since: "6.2.0", "", "Reset the connection",
+            note: "Restores the consistency levels, too."),
         CommandSpecification(
             .select, "select", 2, "loading stale fast", group: "connection", categories: "connection",
             since: "1.0.0", "index|keyspace", "Change the selected database for the current connection",
@@ -46,15 +49,18 @@ extension CommandSpecification {
                 CommandSpecification(
                     .clientSetInfo, "client|setinfo", 4, "noscript loading stale", group: "connection",
                     categories: "connection", since: "7.2.0", "LIB-NAME|LIB-VER value",
-                    "Set what library the client uses"),
+                    "Set what library the client uses",
+                    note: "As in Redis 7.2."),
                 CommandSpecification(
                     .clientInfo, "client|info", 2, "noscript loading stale", group: "connection",
                     categories: "connection", tips: "nondeterministic_output", since: "6.2.0", "",
-                    "Returns information about the current client connection"),
+                    "Returns information about the current client connection",
+                    note: "Fields that mean nothing here are 0."),
                 CommandSpecification(
                     .clientList, "client|list", -2, "admin noscript loading stale", group: "connection",
                     categories: "connection", tips: "nondeterministic_output", since: "2.4.0",
-                    "[TYPE type|ID id ...]", "Get the list of client connections"),
+                    "[TYPE type|ID id ...]", "Get the list of client connections",
+                    note: "Fields that mean nothing here are 0."),
                 CommandSpecification(
                     .clientKill, "client|kill", -3, "admin noscript loading stale", group: "connection",
                     categories: "connection", since: "2.4.0",
@@ -67,15 +73,18 @@ extension CommandSpecification {
                 CommandSpecification(
                     .clientNoEvict, "client|no-evict", 3, "admin noscript loading stale", group: "connection",
                     categories: "connection", since: "7.0.0", "ON|OFF",
-                    "Set client eviction mode for the current connection"),
+                    "Set client eviction mode for the current connection",
+                    note: "Accepted; no client is evicted."),
                 CommandSpecification(
                     .clientNoTouch, "client|no-touch", 3, "noscript loading stale", group: "connection",
                     categories: "connection", since: "7.2.0", "ON|OFF",
-                    "Accepted, without effect: there is no eviction order"),
+                    "Accepted, without effect: there is no eviction order",
+                    note: "As in Redis 7.2; there is no eviction order to keep keys out of."),
                 CommandSpecification(
                     .clientHelp, "client|help", 2, "loading stale", group: "connection",
                     categories: "connection",
-                    since: "5.0.0", "", "Show helpful text about the different subcommands"),
+                    since: "5.0.0", "", "Show helpful text about the different subcommands",
+                    note: "Made from this table."),
             ]),
     ]
 
@@ -83,11 +92,13 @@ extension CommandSpecification {
         CommandSpecification(
             .command, "command", -1, "loading stale", group: "server", categories: "connection",
             tips: "nondeterministic_output_order", since: "2.8.13", "", "Get details of the commands",
+            note: "What there is here, Martlet's own commands included.",
             subcommands: [
                 CommandSpecification(
                     .commandCount, "command|count", 2, "loading stale", group: "server",
                     categories: "connection",
-                    since: "2.8.13", "", "Get total number of Redis commands"),
+                    since: "2.8.13", "", "Get total number of Redis commands",
+                    note: "What there is here, Martlet's own commands included."),
                 CommandSpecification(
                     .commandInfo, "command|info", -2, "loading stale", group: "server",
                     categories: "connection",
@@ -97,13 +108,15 @@ extension CommandSpecification {
                     .commandDocs, "command|docs", -2, "loading stale", group: "server",
                     categories: "connection",
                     tips: "nondeterministic_output_order", since: "7.0.0", "[name ...]",
-                    "Get array of specific Redis command documentation"),
+                    "Get array of specific Redis command documentation",
+                    note: "Summary, since and group; no arguments, no history."),
                 CommandSpecification(
                     .commandList, "command|list", -2, "loading stale", group: "server",
                     categories: "connection",
                     tips: "nondeterministic_output_order", since: "7.0.0",
                     "[FILTERBY MODULE name|ACLCAT category|PATTERN pattern]",
-                    "Get an array of Redis command names"),
+                    "Get an array of Redis command names",
+                    note: "What there is here, Martlet's own commands included."),
                 CommandSpecification(
                     .commandGetKeys, "command|getkeys", -4, "loading stale", group: "server",
                     categories: "connection", since: "2.8.13", "command [argument ...]",
@@ -115,7 +128,8 @@ extension CommandSpecification {
                 CommandSpecification(
                     .commandHelp, "command|help", 2, "loading stale", group: "server",
                     categories: "connection",
-                    since: "5.0.0", "", "Show helpful text about the different subcommands"),
+                    since: "5.0.0", "", "Show helpful text about the different subcommands",
+                    note: "Made from this table."),
             ]),
         CommandSpecification(
             .container, "config", -2, group: "server", since: "2.0.0", "",
@@ -124,22 +138,28 @@ extension CommandSpecification {
                 CommandSpecification(
                     .configGet, "config|get", -3, "admin noscript loading stale", group: "server",
                     since: "2.0.0",
-                    "pattern [pattern ...]", "Get the values of configuration parameters"),
+                    "pattern [pattern ...]", "Get the values of configuration parameters",
+                    note: "Those of Redis's that clients read, and cluster.yaml's as " + "`section.key`."),
                 CommandSpecification(
                     .configSet, "config|set", -4, "admin noscript loading stale", group: "server",
                     tips: "request_policy:all_nodes response_policy:all_succeeded", since: "2.0.0",
-                    "name value [name value ...]", "Set configuration parameters to the given values"),
+                    "name value [name value ...]", "Set configuration parameters to the given values",
+                    note: "`maxclients`, `loglevel` and the hard limit of "
+                        + "`client-output-buffer-limit normal`, or the same by cluster.yaml's "
+                        + "names. It holds for this node until it ends."),
                 CommandSpecification(
                     .configResetStat, "config|resetstat", 2, "admin noscript loading stale", group: "server",
                     since: "2.0.0", "", "Reset the stats returned by INFO"),
                 CommandSpecification(
                     .configHelp, "config|help", 2, "loading stale", group: "server", since: "5.0.0", "",
-                    "Show helpful text about the different subcommands"),
+                    "Show helpful text about the different subcommands",
+                    note: "Made from this table."),
             ]),
         CommandSpecification(
             .info, "info", -1, "loading stale", group: "server", categories: "dangerous",
             tips: "nondeterministic_output request_policy:all_shards response_policy:special", since: "1.0.0",
-            "[section ...]", "Get information and statistics about the server"),
+            "[section ...]", "Get information and statistics about the server",
+            note: "Redis's sections with what has a meaning here, and `martlet`."),
         CommandSpecification(
             .time, "time", 1, "loading stale fast", group: "server", tips: "nondeterministic_output",
             since: "2.6.0", "", "Return the current server time",

@@ -69,7 +69,8 @@ enum FailureText {
 
     static func tooManyKeys(_ command: String, bytes: Int, max: Int) -> String {
         "TOOLARGE what=reply bytes=\(bytes) max=\(max): \(command) found more keys than a client may leave "
-            + "unread; page through them with SCAN (requests.client_output_max in cluster.yaml sets the limit)"
+            + "unread; page through them with SCAN "
+            + "(requests.client_output_max in cluster.yaml sets the limit)"
     }
 
     static func badContext(_ reason: VersionToken.Refusal) -> String {

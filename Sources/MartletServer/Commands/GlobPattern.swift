@@ -18,6 +18,8 @@ package struct GlobPattern {
     package func matches(_ text: some Sequence<UInt8>) -> Bool {
         let text = ignoresCase ? text.map(Self.lowered) : Array(text)
         var (p, t) = (0, 0)
+        // In Redis not even `**` matches nothing at all; a lone `*` isn't asked.
+        if text.isEmpty { return pattern.isEmpty }
         /// Where to go on after a mismatch: behind the last `*`, which then takes one more.
         var retry: (pattern: Int, text: Int)?
         while t < text.count {

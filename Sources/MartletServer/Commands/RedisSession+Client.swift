@@ -32,7 +32,7 @@ extension RedisSession {
         let isName = equalsIgnoringCase(request[2], "LIB-NAME")
         guard isName || equalsIgnoringCase(request[2], "LIB-VER") else {
             return refuse(
-                Array("ERR Unrecognized option '".utf8) + Blob(copying: request[2]).bytes + Array("'".utf8))
+                Array("ERR Unrecognized option '".utf8) + cText(request[2]) + Array("'".utf8))
         }
         guard isShowable(request[3]), request[3].byteCount <= Limits.clientNameBytesMax else {
             let what = isName ? "lib-name" : "lib-ver"

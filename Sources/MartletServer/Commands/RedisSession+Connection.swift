@@ -26,27 +26,26 @@ extension RedisSession {
             version = UInt8(exactly: number).flatMap { RESPVersion(rawValue: $0) }
             if version == nil { return refuse("NOPROTO unsupported protocol version") }
         }
-        var user: Blob?
-        var newName: Blob?
+        // One after the other: what stands before a mistake is done.
         var index = 2
         while index < request.count {
             if equalsIgnoringCase(request[index], "AUTH"), index + 2 < request.count {
-                user = Blob(copying: request[index + 1])
+                guard Blob(copying: request[index + 1]) == Self.defaultUser else {
+                    return refuse(Self.wrongPassword)
+                }
                 index += 3
             } else if equalsIgnoringCase(request[index], "SETNAME"), index + 1 < request.count {
-                guard let name = validName(request[index + 1]) else { return }
-                newName = name
+                guard let newName = validName(request[index + 1]) else { return }
+                name = newName
                 index += 2
             } else {
                 return refuse(
-                    Array("ERR Syntax error in HELLO option '".utf8) + Blob(copying: request[index]).bytes
+                    Array("ERR Syntax error in HELLO option '".utf8) + cText(request[index])
                         + Array("'".utf8))
             }
         }
-        if let user, user != Self.defaultUser { return refuse(Self.wrongPassword) }
-        if let newName { name = newName }
         if let version { writer.version = version }
-        let (id, version_) = (Int64(id), writer.version)
+        let (id, version_, mode) = (Int64(id), writer.version, face.mode)
         answer { writer in
             writer.map(count: 7)
             for (name, value) in [("server", "redis"), ("version", Self.redisVersion)] {
@@ -57,7 +56,7 @@ extension RedisSession {
             writer.integer(Int64(version_.rawValue))
             writer.bulk("id")
             writer.integer(id)
-            for (name, value) in [("mode", "standalone"), ("role", "master")] {
+            for (name, value) in [("mode", mode), ("role", "master")] {
                 writer.bulk(name)
                 writer.bulk(value)
             }
@@ -102,6 +101,10 @@ extension RedisSession {
     func select(_ request: Request) {
         server.refreshKeyspaces()
         if let number = parseInteger(request[1]), Int64(Int32.min)...Int64(Int32.max) ~= number {
+            // A Redis Cluster has one database.
+            guard face == .single || number == 0 else {
+                return refuse("ERR SELECT is not allowed in cluster mode")
+            }
             guard (0..<Int64(server.keyspaces.count)).contains(number) else {
                 return refuse("ERR DB index is out of range")
             }

@@ -51,7 +51,7 @@ extension RedisSession {
             let value = record.span.extracting(live.valueOffset..<record.count)
             if parseInteger(value) != nil { return 0 }
             return live.valueLength <= 44 ? 1 : 2
-        case .memoryUsage: return Int64(record.count + key.count)
+        case .memoryUsage: return Int64(key.count + live.valueLength + Limits.recordOverheadMax)
         default: invariantBroken("\(code) asks for no fact")
         }
     }

@@ -59,7 +59,7 @@ extension RedisSession {
             case "GT": change.isOnlyIfGreater = true
             case "LT": change.isOnlyIfLess = true
             default:
-                refuse(Array("ERR Unsupported option ".utf8) + Blob(copying: request[index]).bytes)
+                refuse(Array("ERR Unsupported option ".utf8) + cText(request[index]))
                 return nil
             }
         }

@@ -6,12 +6,18 @@ import MartletRing
 /// SCAN, KEYS, DBSIZE, RANDOMKEY.
 extension RedisSession {
     /// The part of the ring that these commands go over: in order, apart from each other. All of it, since
-    /// every node answers for the whole key space.
+    /// every node answers for the whole key space; on the cluster's port, where a client asks each node and
+    /// adds up, this node's master slots.
     ///
     /// Asked anew by each command and for each page of a SCAN. Where the ranges change between two pages,
     /// the cursor still says what was covered: the next page begins at the first token at or above it that
     /// is in a range.
-    var scannedRanges: [ClosedRange<Token>] { [Token.all] }
+    var scannedRanges: [ClosedRange<Token>] {
+        guard face == .cluster else { return [Token.all] }
+        let view = server.clusterView()
+        // While the ring forms nothing is anybody's: the core says so.
+        return view.isFormed ? view.ownTokens : [Token.all]
+    }
 
     func scan(_ request: Request) {
         guard let cursor = scanCursor(request[1]) else { return refuse("ERR invalid cursor") }
@@ -25,7 +31,7 @@ extension RedisSession {
                 writer.array(count: 0)
             }
         }
-        let count = Int(min(options.count, Int64(Limits.walkKeysMax)))
+        let count = Int(min(options.count, Int64(Limits.clientScanCountMax)))
         startWalk(.page(count: count), ranges: ranges, pattern: options.pattern)
     }
 

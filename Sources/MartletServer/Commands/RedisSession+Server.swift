@@ -9,7 +9,7 @@ extension RedisSession {
         let patterns = (2..<request.count).map {
             GlobPattern(Blob(copying: request[$0]).bytes, ignoringCase: true)
         }
-        let values = server.configuration.filter { value in
+        let values = server.configuration(on: face).filter { value in
             patterns.contains { $0.matches(value.name.utf8) }
         }
         answer { writer in
@@ -23,17 +23,11 @@ extension RedisSession {
 
     func configSet(_ request: Request) {
         guard request.count.isMultiple(of: 2) else { return refuseSyntax() }
-        let name = Blob(copying: request[2])
-        guard let known = server.configuration.first(where: { Blob($0.name) == name })
-        else {
-            return refuse(
-                Array("ERR Unknown option or number of arguments for CONFIG SET - '".utf8) + name.bytes
-                    + Array("'".utf8))
+        let pairs = stride(from: 2, to: request.count, by: 2).map {
+            (name: text(request[$0]), value: text(request[$0 + 1]))
         }
-        refuse(
-            "ERR CONFIG SET failed (possibly related to argument '\(known.name)') - "
-                + "can't set immutable config"
-        )
+        if let error = server.change(pairs, on: face) { return refuse(error) }
+        answerOK()
     }
 
     func configResetStat() {
@@ -45,7 +39,7 @@ extension RedisSession {
 
     func info(_ request: Request) {
         let sections = (1..<max(1, request.count)).map { text(request[$0]).lowercased() }
-        let report = server.report(sections: sections)
+        let report = ServerReport(server: server, face: face).text(sections: sections)
         answer { $0.verbatim(Blob(report)) }
     }
 

@@ -13,6 +13,8 @@ struct KeyWalk {
     enum Purpose {
         /// SCAN: about so many keys, from the cursor on.
         case page(count: Int)
+        /// CLUSTER GETKEYSINSLOT: so many keys at most.
+        case some(count: Int)
         case keys
         case size
         case randomKey
@@ -50,8 +52,9 @@ struct KeyWalk {
         isPageDue = true
         pages += 1
         return switch purpose {
-        case .page(let count): Scan(range, .keys(about: max(1, count - seen)))
-        case .keys: Scan(range, .keys(about: Limits.walkKeysMax))
+        case .page(let count): Scan(range, .keys(about: max(1, min(count - seen, Limits.scanKeysMax))))
+        case .some(let count): Scan(range, .keys(about: min(count - keyCount, Limits.scanKeysMax)))
+        case .keys: Scan(range, .keys(about: Limits.scanKeysMax))
         case .size: Scan(range, .count)
         case .randomKey: Scan(range, .keys(about: 1))
         }
@@ -68,14 +71,18 @@ struct KeyWalk {
         }
         seen += page.count
         for key in page.keys where pattern?.matches(key.bytes) ?? true {
+            // The keys of one token come together, so there may be more than were asked for.
+            if case .some(let count) = purpose, keyCount == count { break }
             keys.bulk(key)
             keyCount += 1
         }
         if ranges.isEmpty { return true }
         return switch purpose {
         case .page(let count):
-            seen >= count || keys.bytes.count >= Limits.scanReplyBytesMax || pages >= Limits.scanPagesMax
-                || now - began >= Limits.scanTimeMax
+            seen >= count || keys.bytes.count >= Limits.clientScanBytesMax
+                || pages >= Limits.clientScanPagesMax
+                || now - began >= Limits.clientScanTimeMax
+        case .some(let count): keyCount >= count
         case .keys, .size: false
         case .randomKey: keyCount > 0
         }
@@ -91,7 +98,7 @@ struct KeyWalk {
             writer.bulk("\(cursor)")
             writer.array(count: keyCount)
             writer.bytes.append(contentsOf: keys.bytes)
-        case .keys:
+        case .keys, .some:
             writer.array(count: keyCount)
             writer.bytes.append(contentsOf: keys.bytes)
         case .size: writer.integer(seen)

@@ -50,6 +50,8 @@ struct Operation {
     var number: Int64 = 0
     /// The record that SET GET, GETSET, GETDEL and GETEX reply with.
     var previous: Blob?
+    /// The request that the core has.
+    var asked: AskedRequest?
 }
 
 /// What EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST and GETEX do to a live record.

@@ -34,6 +34,7 @@ struct PendingCommand {
     let isMuted: Bool
     /// Of the command table.
     let row: Int32
+    let began: Instant
     /// Operations that are not done.
     var outstanding: Int32
     var number: Int64 = 0

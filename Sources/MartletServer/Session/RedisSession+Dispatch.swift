@@ -9,7 +9,7 @@ extension RedisSession {
         skipsNextReply = false
         guard let command = table.row(request[0]) else {
             row = CommandCounters.noRow
-            return refuse(unknownCommand(request))
+            return endHTTP(request) ? () : refuse(unknownCommand(request))
         }
         row = command
         let entry = table.entries[command]
@@ -21,6 +21,8 @@ extension RedisSession {
         }
         let chosen = table.entries[row]
         guard chosen.takes(request.count) else {
+            server.counters.countRejected(row)
+            if endHTTP(request) { return }
             return refuse("ERR wrong number of arguments for '\(table.rows[row].name)' command")
         }
         switch chosen.code {
@@ -112,6 +114,11 @@ extension RedisSession {
         case .martletHints: martletHints()
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)
+        case .clusterSlots, .clusterShards, .clusterNodes, .clusterInfo, .clusterMyID, .clusterKeySlot,
+            .clusterLinks, .clusterCountKeys, .clusterGetKeys, .clusterReplicas, .clusterHelp,
+            .clusterRefused,
+            .clusterSwitch:
+            cluster(code, request)
         default: invariantBroken("\(table.rows[row].name) has nothing that carries it out")
         }
     }
@@ -192,6 +199,9 @@ extension RedisSession {
         }
         return number
     }
+
+    /// As far as C reads it, in which Redis puts its sentences together.
+    func cText(_ argument: RawSpan) -> [UInt8] { cString(argument, max: argument.byteCount) }
 
     func text(_ argument: RawSpan) -> String {
         argument.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }

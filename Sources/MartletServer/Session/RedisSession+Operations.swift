@@ -69,6 +69,14 @@ extension RedisSession {
         }
         // Only a program of two steps needs its key again.
         if operations[index]?.program.hasSecondStep == false { operations[index]?.request = nil }
+        ask(index, request)
+    }
+
+    /// Hands a request to the core, and remembers when.
+    func ask(_ index: Int, _ request: ClientRequest) {
+        let kind = AskedRequest.Kind(request.operation)
+        let level = request.level ?? server.level(of: kind, keyspaceIndex)
+        operations[index]?.asked = AskedRequest(kind: kind, level: level, began: backend.now.monotonic)
         backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
     }
 
@@ -77,6 +85,7 @@ extension RedisSession {
     /// The core's reply to an operation's request.
     func complete(_ index: Int, _ reply: ClientReply) {
         guard state != .closed, let operation = operations[index] else { return }
+        if let asked = operation.asked { server.requests.count(asked, reply, now: backend.now.monotonic) }
         if case .walk = operation.program {
             operations.remove(index)
             return walked(reply)
@@ -179,7 +188,9 @@ extension RedisSession {
         case .ok: break
         case .value:
             guard case .read(let record) = reply else { return keep(sequence, operation.previous) }
-            if live(record) != nil { keep(sequence, record) }
+            let isLive = live(record) != nil
+            server.requests.countRead(found: isLive)
+            if isLive { keep(sequence, record) }
         case .part:
             guard case .part(let part) = operation.program, case .read(let record?) = reply,
                 let live = live(record)
@@ -196,7 +207,10 @@ extension RedisSession {
             guard case .read(let record) = reply else { return }
             keep(sequence, record)
         case .values:
-            guard case .read(let record) = reply, let record, live(record) != nil else { return }
+            guard case .read(let record) = reply else { return }
+            let isLive = live(record) != nil
+            server.requests.countRead(found: isLive)
+            guard let record, isLive else { return }
             commands[sequence].parts?.records[operation.element] = record
             hold(record)
         case .number:

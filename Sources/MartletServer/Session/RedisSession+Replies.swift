@@ -17,6 +17,7 @@ extension RedisSession {
         if writer.bytes.count != before || state == .closing { server.touch(self) }
         if unsentBytes + heldBytes > server.settings.clientOutputMax {
             server.counters.cutForOutput += 1
+            server.tell(.cut(peer: peer))
             cut()
         }
     }
@@ -28,16 +29,17 @@ extension RedisSession {
             return
         }
         let row = Int(command.row)
+        let taken = backend.now.monotonic - command.began
         if let parts = command.parts {
             for record in parts.records { heldBytes -= record?.count ?? 0 }
             if let failure = parts.failure {
                 let text = FailureText.text(failure, parts, named: server.settings.nodeName)
-                server.counters.count(row, CommandOutcome(failure))
+                server.counters.count(row, CommandOutcome(failure), taking: taken)
                 if !command.isMuted { writer.error(text) }
                 return
             }
         }
-        server.counters.count(row, .done)
+        server.counters.count(row, .done, taking: taken)
         if !command.isMuted { writeResult(command) }
     }
 
@@ -111,10 +113,11 @@ extension ReplyWriter {
         value(&self)
     }
 
-    /// An error of any bytes; line ends within it become spaces.
+    /// An error of any bytes; line ends within it become spaces, those at its end are left out.
     mutating func error(bytes text: [UInt8]) {
         bytes.append(UInt8(ascii: "-"))
-        for byte in text { bytes.append(byte == 10 || byte == 13 ? UInt8(ascii: " ") : byte) }
+        let end = text.lastIndex { $0 != 10 && $0 != 13 } ?? 0
+        for byte in text[...end] { bytes.append(byte == 10 || byte == 13 ? UInt8(ascii: " ") : byte) }
         bytes.append(13)
         bytes.append(10)
     }

@@ -13,6 +13,7 @@ extension RedisSession {
         let sequence = enqueue(.walk)
         walk = KeyWalk(
             sequence, purpose, ranges: ranges, pattern: pattern, began: backend.now.monotonic)
+        if ranges.isEmpty { return endWalk(nil) }
         walkOn()
     }
 
@@ -27,7 +28,7 @@ extension RedisSession {
                 program: .walk, sequence: commands.next - 1, element: 0, key: .empty, request: request,
                 writeLevel: nil)
             let (index, _) = operations.insert(operation, hash: 0)
-            backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
+            ask(index, request)
         }
         isWalking = false
     }
@@ -48,7 +49,7 @@ extension RedisSession {
         let before = walk.keys.bytes.count
         let isDone = walk.take(page, now: backend.now.monotonic)
         heldBytes += walk.keys.bytes.count - before
-        let size = unsentBytes + heldBytes + Limits.walkHeaderBytesMax
+        let size = unsentBytes + heldBytes + Limits.clientScanHeaderBytesMax
         self.walk = walk
         let max = server.settings.clientOutputMax
         if size > max {

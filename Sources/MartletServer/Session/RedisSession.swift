@@ -44,6 +44,7 @@ package final class RedisSession {
     let ticketBase: UInt64
     package let peer: String
     package let local: String
+    let face: RedisFace
     let began: Instant
     /// Refers to this session, until `close`.
     var connection: (any RedisConnection)?
@@ -53,6 +54,7 @@ package final class RedisSession {
     private var isParsing = false
     /// Whether a request may be waiting in the input because there was no room for it.
     package private(set) var isBlocked = false
+    private var hasSpoken = false
     /// The client will send nothing more.
     private var hasInputEnded = false
     private(set) var state = State.open
@@ -93,13 +95,14 @@ package final class RedisSession {
     var lastActive: Instant
 
     init(
-        _ server: RedisServer, id: UInt64, ticketBase: UInt64, peer: String, local: String
+        _ server: RedisServer, id: UInt64, ticketBase: UInt64, peer: String, local: String, face: RedisFace
     ) {
         self.server = server
         self.id = id
         self.ticketBase = ticketBase
         self.peer = peer
         self.local = local
+        self.face = face
         backend = server.backend
         began = server.backend.now.monotonic
         lastActive = began
@@ -117,6 +120,10 @@ package final class RedisSession {
         guard state == .open else { return }
         server.counters.bytesRead += UInt64(bytes.byteCount)
         lastActive = backend.now.monotonic
+        if !hasSpoken {
+            hasSpoken = true
+            if endTLS(bytes) { return }
+        }
         isBlocked = false
         isParsing = true
         do {
@@ -257,7 +264,7 @@ package final class RedisSession {
         commands.append(
             PendingCommand(
                 shape: shape, protocolVersion: writer.version, isMuted: isMuted, row: Int32(row),
-                outstanding: Int32(outstanding), bytes: bytes, parts: parts))
+                began: backend.now.monotonic, outstanding: Int32(outstanding), bytes: bytes, parts: parts))
         return sequence
     }
 

@@ -8,8 +8,67 @@ extension RedisServer {
         let status = backend.status()
         let metrics = backend.nodeMetrics()
         return identityFamilies(status) + requestFamilies(metrics) + replicaFamilies(metrics)
+<<<<<<< HEAD
             + Self.hintFamilies(metrics, backend.hintStatus()) + counters.families(clients: sessionCount)
             + backend.runtimeMetrics()
+=======
+            + counters.families(clients: sessionCount) + requests.families + sessionFamilies
+            + peerFamilies(status) + backend.runtimeMetrics()
+    }
+
+    /// What waits in the sessions, as of now.
+    private var sessionFamilies: [MetricFamily] {
+        var (commands, operations, bytes) = (0, 0, 0)
+        for session in sessions {
+            commands += session.commands.count
+            operations += session.operations.count
+            bytes += session.unsentBytes + session.heldBytes
+        }
+        return [
+            .gauge(
+                "martlet_client_commands_pending", "Commands of clients whose replies are due.",
+                Double(commands)),
+            .gauge(
+                "martlet_client_operations_pending", "Keys of clients' commands that are under way.",
+                Double(operations)),
+            .gauge(
+                "martlet_client_output_bytes", "Bytes of replies that clients have not taken.",
+                Double(bytes)),
+        ]
+    }
+
+    /// A sample for each other node of the ring: at most `Limits.nodesMax` of them.
+    private func peerFamilies(_ status: NodeStatus) -> [MetricFamily] {
+        let peers = status.members.filter { $0.entry.id != settings.nodeID }
+        func samples(_ value: (NodeStatus.Member) -> Double?) -> [MetricSample] {
+            peers.compactMap { peer in
+                value(peer).map { MetricSample($0, labels: [.init("peer", peer.entry.name)]) }
+            }
+        }
+        let states: [(String, Liveness)] = [("up", .up), ("suspect", .suspect), ("down", .down)]
+        return [
+            MetricFamily(
+                .gauge, "martlet_peer_liveness", "1 for what this node holds of a peer, else 0.",
+                peers.flatMap { peer in
+                    states.map { name, liveness in
+                        // One that said goodbye is as unreachable as one that died.
+                        let held = peer.liveness == .left ? .down : peer.liveness
+                        return MetricSample(
+                            held == liveness ? 1 : 0,
+                            labels: [.init("peer", peer.entry.name), .init("liveness", name)])
+                    }
+                }),
+            MetricFamily(
+                .gauge, "martlet_peer_reachable", "1 while requests are sent to a peer.",
+                samples { $0.isReachable ? 1 : 0 }),
+            MetricFamily(
+                .gauge, "martlet_peer_round_trip_seconds",
+                "Smoothed time from a probe's ping to its ack, by peer.", samples { $0.roundTrip?.seconds }),
+            MetricFamily(
+                .gauge, "martlet_peer_clock_offset_seconds", "A peer's wall clock minus this node's.",
+                samples { $0.clockOffset?.seconds }),
+        ]
+>>>>>>> main
     }
 
     private func identityFamilies(_ status: NodeStatus) -> [MetricFamily] {

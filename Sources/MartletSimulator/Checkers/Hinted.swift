@@ -21,6 +21,9 @@ struct Hinted {
 
     private let levels: LevelTable
     private(set) var checked = 0
+    /// Deleted for their age. A deletion that the disk refuses is asked for again, whatever the clock shows
+    /// by then.
+    private var old: Set<Blob> = []
     /// By key, then by class of levels: the greatest version that hints were counted for.
     private var acknowledged: [HeldVersion]
 
@@ -35,10 +38,11 @@ struct Hinted {
     }
 
     mutating func deleted(
-        _ hint: Hint, by name: String, targetHolds held: HeldVersion, isTooOld: Bool
+        _ hint: Hint, _ stored: Blob, by name: String, targetHolds held: HeldVersion, isTooOld: Bool
     ) throws(Violation) {
         checked += 1
-        guard held >= hint.version || (!hint.counts && isTooOld) else {
+        if isTooOld, !hint.counts { old.insert(stored) }
+        guard held >= hint.version || old.contains(stored) else {
             throw Violation(
                 "Hinted", key: hint.key,
                 "\(name) deletes a hint of \(hint.version) though its target holds only \(held)")

@@ -30,7 +30,7 @@ def set_programs(folder):
     programs = os.path.abspath(folder)
 
 
-def _die_with_parent():
+def die_with_parent():
     # Even when this process is killed with -9, no node stays behind.
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -67,7 +67,7 @@ class Node:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.cluster.folder, env=clean_environment(**(environment or {})),
-                start_new_session=True, preexec_fn=_die_with_parent)
+                start_new_session=True, preexec_fn=die_with_parent)
 
     def start(self, *flags, environment=None):
         self.spawn(*flags, environment=environment)
