@@ -167,11 +167,8 @@ package final class NodeRuntime {
         keyspace: UInt32
     ) -> (definition: KeyspaceDefinition, placement: Placement)? { node.placement(keyspace: keyspace) }
     package func nodeMetrics() -> NodeMetrics { node.currentMetrics() }
-<<<<<<< HEAD
     package func hintStatus() -> HintStatus { node.hintStatus() }
-=======
     package var topologyStamp: TopologyStamp { node.topologyStamp }
->>>>>>> main
     package var keyspaces: [KeyspaceDefinition] { node.keyspaceDefinitions }
     package func storageStatistics() -> StorageStatistics { engine.statistics() }
 

@@ -8,12 +8,9 @@ extension RedisServer {
         let status = backend.status()
         let metrics = backend.nodeMetrics()
         return identityFamilies(status) + requestFamilies(metrics) + replicaFamilies(metrics)
-<<<<<<< HEAD
-            + Self.hintFamilies(metrics, backend.hintStatus()) + counters.families(clients: sessionCount)
-            + backend.runtimeMetrics()
-=======
             + counters.families(clients: sessionCount) + requests.families + sessionFamilies
-            + peerFamilies(status) + backend.runtimeMetrics()
+            + peerFamilies(status) + Self.hintFamilies(metrics, backend.hintStatus())
+            + backend.runtimeMetrics()
     }
 
     /// What waits in the sessions, as of now.
@@ -68,7 +65,6 @@ extension RedisServer {
                 .gauge, "martlet_peer_clock_offset_seconds", "A peer's wall clock minus this node's.",
                 samples { $0.clockOffset?.seconds }),
         ]
->>>>>>> main
     }
 
     private func identityFamilies(_ status: NodeStatus) -> [MetricFamily] {
