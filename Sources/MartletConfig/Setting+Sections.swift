@@ -194,8 +194,8 @@ extension Setting where Root == ClusterConfiguration {
             "repair", "hint_bytes_max", .size(\.repair.hintBytesMax, 0...(16 << 40)),
             """
             Bytes of hints that one node keeps for another. Hints that count towards an acknowledgement (at \
-            level ANY, or under a sloppy quorum) have as much room of their own and are never dropped: when it \
-            is full, such writes are OVERLOADED.
+            level ANY, or under a sloppy quorum) have as much room of their own and are never dropped: when \
+            it is full, such writes are OVERLOADED.
             """,
             raising: "More is made whole by hints alone.", lowering: "Less disk."),
         Setting(

@@ -111,7 +111,8 @@ package struct SimulationPlan: Sendable {
     package var summary: String {
         let names = faults.map(\.rawValue).joined(separator: " ")
         return "nodes=\(machines.count) replication=\(replicationText) durability=\(durability.rawValue) "
-            + "hints=\(hints.text) levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
+            + "hints=\(hints.text) "
+            + "levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
             + "faults: \(names.isEmpty ? "none" : names)"
     }
 

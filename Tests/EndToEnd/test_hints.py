@@ -73,7 +73,7 @@ class Hints(scenario.Scenario):
             for key, version in versions.items():
                 if local_version(connection, key) != version:
                     missing.append(key)
-        self.assertEqual(missing[:5], [], f"{len(missing)} of {len(versions)} keys are missing at {node.name}")
+        self.assertEqual(missing[:5], [], f"{len(missing)} of {len(versions)} keys are not at {node.name}")
 
     def test_a_node_that_was_away_is_healed_by_hints_alone(self):
         self.n3.stop()
@@ -117,7 +117,7 @@ class SloppyHints(scenario.Scenario):
     sections = "keyspaces: {default: {sloppy_quorum: true}}\n"
 
     def test_writes_go_on_with_two_owners_down(self):
-        """Four nodes, three copies: with two down some keys have one owner left, and another node stands in."""
+        """Four nodes, three copies: with two down some keys have one owner left, and another stands in."""
         n1, n2 = self.cluster.node("n1"), self.cluster.node("n2")
         for name in ("n3", "n4"):
             self.cluster.node(name).kill()

@@ -183,7 +183,8 @@ extension RedisServer {
                 metrics.hintsMoved),
             .counter(
                 "martlet_hints_overflow_total",
-                "Hints not kept, or not any longer, for lack of room or for their age.", metrics.hintsDropped),
+                "Hints not kept, or not any longer, for lack of room or for their age.",
+                metrics.hintsDropped),
             .counter(
                 "martlet_hints_corrupt_total", "Hints that could not be read, and were deleted.",
                 metrics.hintsCorrupt),

@@ -6,8 +6,8 @@ import MartletBase
 ///    in hints for them, as many as its level asks for (`Durable.acknowledged`, with the hints counted).
 /// 2. A hint is deleted when its target durably holds no less, or when nobody counts on it and it is older
 ///    than the window (`deleted`).
-/// 3. At the end, all faults long over, no hint is left, and the owners themselves hold what was acknowledged,
-///    as many as its level asks for (`atTheEnd`).
+/// 3. At the end, all faults long over, no hint is left, and the owners themselves hold what was
+///    acknowledged, as many as its level asks for (`atTheEnd`).
 struct Hinted {
     /// Of a hint on a disk.
     struct Hint: Hashable {
@@ -57,8 +57,8 @@ struct Hinted {
             guard levels.isMet(levelClass, by: holders(key, acknowledged[place])) else {
                 throw Violation(
                     "Hinted", key: key,
-                    "\(acknowledged[place]) of k\(key) was acknowledged with the help of hints, and in the end "
-                        + "too few owners hold it")
+                    "\(acknowledged[place]) of k\(key) was acknowledged with the help of hints, and in "
+                        + "the end too few owners hold it")
             }
         }
     }
