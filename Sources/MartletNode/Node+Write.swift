@@ -323,7 +323,8 @@ extension Node {
         let index = number.index
         if !writes[index].isAnswered { failWrite(index) }
         guard writes.contains(number) else { return }
-        let until = writes[index].givenUpAt(configuration.requestTimeout)
+        // When the places that haven't answered are given up.
+        let until = writes[index].began + configuration.requestTimeout
         if now.monotonic < until {
             addDeadline(Deadline(number: number, purpose: .expire), at: until)
         } else {

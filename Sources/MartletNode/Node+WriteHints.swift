@@ -18,13 +18,13 @@ extension Node {
         if case .written = reply { notePace(writes[index].began) }
         writes[index].isAnswered = true
         hints.answeredPuts += 1
-        hints.answeredBytes += writes[index].recordBytes
+        hints.answeredBytes += writes[index].key.count + writes[index].record.count
         settleHints(index)
         guard writes.isInUse(index) else { return }
         if hints.answeredPuts > Limits.answeredPutsMax || hints.answeredBytes > Limits.answeredPutBytesMax {
             giveUpWaiting(index)
         } else {
-            let until = writes[index].givenUpAt(configuration.requestTimeout)
+            let until = writes[index].began + configuration.requestTimeout
             if writes[index].deadline > until {
                 let number = RequestNumber(
                     kind: .write, attempt: 0, generation: writes.generation(index), index: index)
@@ -56,7 +56,7 @@ extension Node {
 
     private mutating func endWrite(_ index: Int) {
         hints.answeredPuts -= 1
-        hints.answeredBytes -= writes[index].recordBytes
+        hints.answeredBytes -= writes[index].key.count + writes[index].record.count
         writes.remove(index)
     }
 

@@ -64,7 +64,4 @@ struct WriteOperation {
         return attempt == 0 && others.isEmpty && own.subtracting(lost).isEmpty && hinting.isEmpty
             && hinted.isEmpty && standIns.allSatisfy { $0.peer == PeerTable.own }
     }
-    /// When the places that haven't answered are given up.
-    func givenUpAt(_ timeout: Interval) -> Instant { began + timeout }
-    var recordBytes: Int { key.count + record.count }
 }
