@@ -31,6 +31,9 @@ extension ClusterConfiguration {
         node.keyBytesMax = requests.keyBytesMax
         node.valueBytesMax = requests.valueBytesMax
         node.clockSkewMax = requests.clockSkewMax
+        node.keepsHints = repair.hints
+        node.hintBytesMax = repair.hintBytesMax
+        node.hintWindow = repair.hintWindow
         return node
     }
 
@@ -59,11 +62,6 @@ extension ClusterConfiguration {
         if let keyspace = keyspaces.first(where: { $0.conflict == .siblings }) {
             return
                 "keyspace \(keyspace.name) has conflict: siblings, which comes with a later version; use lww"
-        }
-        if let keyspace = keyspaces.first(where: \.sloppyQuorum) {
-            return
-                "keyspace \(keyspace.name) has sloppy_quorum: true, which comes with hinted handoff in a "
-                + "later version; use false"
         }
         return nil
     }
