@@ -146,7 +146,7 @@ let package = Package(
         tests(
             "MartletRocksDBTests",
             [
-                "MartletBase", "MartletRocksDB", "MartletStorage", "StorageConformance",
+                "CRocksDB", "MartletBase", "MartletRocksDB", "MartletStorage", "StorageConformance",
             ]),
         tests("MartletWireTests", ["MartletBase", "MartletVersions", "MartletWire"]),
 

@@ -92,6 +92,24 @@ package enum Limits {
     /// Keys in doubt that a page has read at once.
     package static let scanReadsMax = 32
 
+    // MARK: Hints
+    /// Puts that were answered and still wait for their last replicas, and what they hold: above either the
+    /// replicas that haven't answered get hints at once.
+    package static let answeredPutsMax = 32_768
+    package static let answeredPutBytesMax = 64 << 20
+    /// Hints on their way to the disk, and as many that wait while those of earlier runs are counted.
+    package static let hintsStoringMax = 65_536
+    /// Hints that a node reads for one target at a time.
+    package static let hintPageMax = 256
+    package static let hintPageBytesMax = 1 << 20
+    /// Hints under way to one target, and their bytes, of which one hint may have more.
+    package static let hintWindowMax = 128
+    package static let hintWindowBytesMax = 2 << 20
+    /// Targets that hints are replayed to at once; each has one page of hints read.
+    package static let hintTargetsMax = 64
+    /// Scans of hints at once: a page for each of these targets, or the one that counts at the start.
+    package static let hintScansMax = hintTargetsMax
+
     // MARK: Gossip
     /// Members known, dead ones and those that left included.
     package static let gossipMembersMax = 2 * nodesMax

@@ -45,16 +45,10 @@ package struct LoadedConfiguration: Sendable {
 
     /// What the file may say, but this version can't do: a node refuses it, better than to do half of it.
     package var unsupported: ConfigurationError? {
-        var issues: [ConfigurationIssue] = []
-        for keyspace in configuration.keyspaces {
-            func refuse(_ key: String, found: String, allowed: String) {
-                issues.append(
-                    ConfigurationIssue(
-                        .default, "keyspaces.\(keyspace.name).\(key)", found: found, allowed: allowed,
-                        hint: "this version has nothing else"))
-            }
-            if keyspace.conflict == .siblings { refuse("conflict", found: "siblings", allowed: "lww") }
-            if keyspace.sloppyQuorum { refuse("sloppy_quorum", found: "true", allowed: "false") }
+        let issues = configuration.keyspaces.filter { $0.conflict == .siblings }.map {
+            ConfigurationIssue(
+                .default, "keyspaces.\($0.name).conflict", found: "siblings", allowed: "lww",
+                hint: "this version has nothing else")
         }
         return issues.isEmpty ? nil : ConfigurationError(path: path, issues)
     }

@@ -184,19 +184,26 @@ extension Setting where Root == ClusterConfiguration {
             lowering: "The reverse."),
         Setting(
             "repair", "hint_window", .time(\.repair.hintWindow, .zero...(.hours(720))),
-            "How long writes are kept for a node that is down. Later ones reach it by comparing instead.",
+            """
+            How long writes are kept for a node that is down. What is older reaches it by comparing instead, \
+            unless the hint counted towards an acknowledgement: then it is kept until it is delivered.
+            """,
             raising: "A node away for longer is made whole by hints alone; more disk for them.",
             lowering: "Less disk; more comparing when it returns."),
         Setting(
             "repair", "hint_bytes_max", .size(\.repair.hintBytesMax, 0...(16 << 40)),
             """
-            Bytes of hints kept for one node. Hints that count towards an acknowledgement are never \
-            dropped.
+            Bytes of hints that one node keeps for another. Hints that count towards an acknowledgement (at \
+            level ANY, or under a sloppy quorum) have as much room of their own and are never dropped: when \
+            it is full, such writes are OVERLOADED.
             """,
             raising: "More is made whole by hints alone.", lowering: "Less disk."),
         Setting(
             "repair", "hints", .flag(\.repair.hints),
-            "Whether writes are kept for replicas that are down.",
+            """
+            Whether writes are kept for replicas that miss them. Hints that count towards an acknowledgement \
+            always are.
+            """,
             choosing: "`false`: only reads and comparing mend a replica that was away."),
         Setting(
             "repair", "tombstone_grace", .time(\.repair.tombstoneGrace, .zero...(.hours(8_760))),

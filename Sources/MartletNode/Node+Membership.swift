@@ -133,6 +133,7 @@ extension Node {
             if peers[index].link == .down { peers.setLink(index, .untried) }
             effects.append(.report(.peerUp(name: name)))
             hastenJudgement(by: index)
+            hastenReplay(to: index)
         case .suspect: effects.append(.report(.peerSuspect(name: name)))
         case .down:
             peers[index].downSince = now.monotonic

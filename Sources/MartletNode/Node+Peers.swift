@@ -75,9 +75,14 @@ extension Node {
         case .merge(let request): mergeAsked(link, peer, request)
         case .read(let request): readAsked(link, peer, request)
         case .scan(let request): scanAsked(link, peer, request)
+        case .hint(let request): hintAsked(link, peer, request)
         case .mergeAnswer(let answer):
             let number = RequestNumber(bits: answer.request)
-            if let place = placeOf(peer, number) { mergeAnswered(number, place, answer.outcome) }
+            if let place = placeOf(peer, number) {
+                mergeAnswered(number, place, answer.outcome)
+            } else if number.kind == .write {
+                standInAnswered(number, peer, answer.outcome)
+            }
         case .readAnswer(let answer):
             let number = RequestNumber(bits: answer.request)
             if number.kind == .read, let place = placeOf(peer, number) {
@@ -105,6 +110,7 @@ extension Node {
         case .write: writes.contains(number) ? writes[number.index].replicas.place(of: peer) : nil
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
         case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
+        case .hint: isReplay(number, to: peer) ? 0 : nil
         case nil: nil
         }
     }
@@ -114,6 +120,7 @@ extension Node {
         peers[peer].viewSent = nil
         hastenJudgement(by: peer)
         flushGossip()
+        hastenReplay(to: peer)
     }
 
     /// The connection to the peer broke: its answers are lost, and it may be dead.
@@ -127,7 +134,9 @@ extension Node {
 
     /// No answer under way will come from this peer.
     mutating func forgetAnswers(of peer: PeerIndex) {
-        for index in writes.indices { writeLost(index, peer) }
+        forgetReplay(to: peer)
+        // A put that ends may end others: this node's own hints may be refused.
+        for index in writes.indices where writes.isInUse(index) { writeLost(index, peer) }
         // A read that fails may end a scan, and with it the scan's other reads.
         for index in reads.indices where reads.isInUse(index) { readLost(index, peer) }
         for index in scans.indices { scanLost(index, peer) }

@@ -324,6 +324,7 @@ extension Node {
     mutating func finishRead(_ index: Int, _ reply: ClientReply) {
         if case .read = reply, let keyspace = keyspaces.index(of: reads[index].keyspace) {
             keyspaces[keyspace].readLatency.add(now.monotonic - reads[index].began)
+            notePace(reads[index].began)
         }
         let asker = removeRead(index)
         answer(asker, reply)

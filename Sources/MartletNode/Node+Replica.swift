@@ -187,12 +187,17 @@ extension Node {
         case .refused(let ticket, let refusal): writeRefused(ticket, refusal)
         case .read(let ticket, let record): readCompleted(ticket, .success(record))
         case .readRefused(let ticket, _):
-            if RequestNumber(bits: ticket.number).kind == .scan {
-                scanRefused(ticket)
-            } else {
-                readCompleted(ticket, .failure(ReadRefused()))
+            switch RequestNumber(bits: ticket.number).kind {
+            case .scan: scanRefused(ticket)
+            case .hint: hintsRefused(ticket)
+            default: readCompleted(ticket, .failure(ReadRefused()))
             }
-        case .scanned(let ticket, let page): scanCame(ticket, page)
+        case .scanned(let ticket, let page):
+            if RequestNumber(bits: ticket.number).kind == .hint {
+                hintsCame(ticket, page)
+            } else {
+                scanCame(ticket, page)
+            }
         case .stampsReserved(let ceiling):
             clock.reserved(HybridTime(bits: ceiling))
             reserving = nil
@@ -218,7 +223,12 @@ extension Node {
         let number = replica.firstTicket
         replica.firstTicket += 1
         if replica.unsynced[write.key] == number { replica.unsynced[write.key] = nil }
-        if case .merge(let origin, let outcome) = write.purpose { answerMerge(origin, outcome) }
+        switch write.purpose {
+        case .merge(let origin, let outcome): answerMerge(origin, outcome)
+        case .hint(let index): hintStored(index)
+        case .deletion(let index): hintsDeleted(index)
+        case .meta, .answered, .refused: break
+        }
         for answer in write.withheld {
             switch answer.outcome {
             case .read(let outcome): answerRead(answer.origin, outcome)
@@ -239,6 +249,8 @@ extension Node {
         case .meta(let key, let value):
             replica.refusedMeta.removeAll { $0.key == key }
             replica.refusedMeta.append((key, value))
+        case .hint(let index): hintRefused(index)
+        case .deletion(let index): deletionRefused(index)
         case .answered, .refused: break
         }
         finishRefusedWrites()

@@ -57,6 +57,12 @@ extension Node {
         metrics.inFlight = inFlight
         metrics.unsyncedMerges = replica.pending.count
         metrics.rememberedStamps = replica.stamps.count
+        metrics.hints = hints.ledger.hints
+        metrics.hintBytes = hints.ledger.bytes
+        metrics.hintTargets = hints.ledger.sorted.count
+        metrics.hintLeavesDirty = hints.dirty.count
+        metrics.hintBytesPerSecond = hints.pace.isActive ? hints.pace.bytesPerSecond : 0
+        metrics.answeredPuts = hints.answeredPuts
         return metrics
     }
 }

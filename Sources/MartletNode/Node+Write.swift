@@ -21,19 +21,11 @@ extension Node {
             effects.append(.reply(ticket, skewed()))
             return
         }
-        let reachable = reachable(replicas)
-        guard requirement.isMet(by: reachable) else {
-            metrics.writesUnavailable += 1
-            let failure = unavailable(.write, level, replicas, requirement, reachable: reachable)
+        let able = withoutOverloaded(replicas, reachable(replicas))
+        if !requirement.isMet(by: able),
+            let failure = refusal(index, level, replicas, requirement, token, able: able)
+        {
             effects.append(.reply(ticket, .failed(failure)))
-            return
-        }
-        let able = withoutOverloaded(replicas, reachable)
-        guard requirement.isMet(by: able) else {
-            // Known from their latest answers, so nothing need be sent to hear it again.
-            metrics.overloaded += 1
-            let full = names(replicas, reachable.subtracting(able))
-            effects.append(.reply(ticket, .failed(.overloaded(node: full[0], limit: "storage"))))
             return
         }
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
@@ -44,7 +36,43 @@ extension Node {
                 began: now.monotonic, deadline: deadline, replicas: replicas, requirement: requirement))
         let number = RequestNumber(kind: .write, attempt: 0, generation: generation, index: place)
         addDeadline(Deadline(number: number, purpose: .expire), at: deadline)
+        if level == .any {
+            // In time for a hint to be made durable before the deadline.
+            addDeadline(
+                Deadline(number: number, purpose: .hint), at: now.monotonic + (deadline - now.monotonic) / 2)
+        }
         stampAndSend(place)
+    }
+
+    /// Why a put is refused before anything is sent, when the owners that are able to take it don't suffice;
+    /// nil when others can.
+    private mutating func refusal(
+        _ index: Int, _ level: ConsistencyLevel, _ replicas: ReplicaSet, _ requirement: Requirement,
+        _ token: Token, able: Places
+    ) -> RequestFailure? {
+        // ANY needs nobody but this node's own disk.
+        let isOwnDiskFull = peers[PeerTable.own].isOverloaded(now.monotonic)
+        if level == .any, !isOwnDiskFull { return nil }
+        let plan = standIns(index, level, replicas, token, for: replicas.all.subtracting(able), asked: [])
+        var helped = Places.none
+        for standIn in plan { helped.insert(standIn.place) }
+        if requirement.isMet(by: able.union(helped)) { return nil }
+        let reachable = reachable(replicas)
+        if requirement.isMet(by: reachable.union(helped)) || level == .any {
+            // Known from their latest answers, so nothing need be sent to hear it again.
+            metrics.overloaded += 1
+            let full = names(replicas, reachable.subtracting(able)).first ?? configuration.name
+            return .overloaded(node: full, limit: "storage")
+        }
+        metrics.writesUnavailable += 1
+        let up = reachable.union(helped)
+        let scope = requirement.scope
+        let names = plan.filter { !reachable.contains($0.place) && scope.contains($0.place) }
+            .map { peers[$0.peer].name }
+        return .unavailable(
+            .write, level, required: requirement.required, alive: requirement.counted(up),
+            up: (self.names(replicas, scope.intersection(reachable)) + names).sorted(),
+            down: self.names(replicas, scope.subtracting(reachable)))
     }
 
     private mutating func skewed() -> ClientReply {
@@ -77,7 +105,7 @@ extension Node {
             return
         } else if writes[index].version == nil, put.version == nil, !skew.isGood(now) {
             // It was judged while the put waited.
-            finishWrite(index, skewed())
+            refuseWrite(index, skewed())
             return
         } else if let stamp = clock.issue(above: above, now.wall) {
             writes[index].record = encode(put.content, stamp)
@@ -134,6 +162,7 @@ extension Node {
             let peer = replicas.peers[place]
             if peer != PeerTable.own { effects.append(.send(peer, .merge(request))) }
         }
+        standIn(index, for: replicas.all.subtracting(places))
         // Last, because the own replica may answer at once.
         if let own = replicas.own, places.contains(own) {
             replicaMerge(
@@ -141,7 +170,9 @@ extension Node {
                 key: request.key, record: request.record, isFresh: isFresh)
         }
         // The ring may have lost nodes while the put waited for its stamp, or between two attempts.
-        if writes.contains(number), !writes[index].isPossible { failWrite(index) }
+        if writes.contains(number), !writes[index].isAnswered, !writes[index].isPossible {
+            cannotSuffice(index)
+        }
     }
 
     // MARK: Answers
@@ -151,6 +182,7 @@ extension Node {
         switch number.kind {
         case .write: writeAnswered(number, place, outcome)
         case .read: repairAnswered(number, place, outcome)
+        case .hint: replayAnswered(number, outcome)
         case .scan, nil: break
         }
     }
@@ -170,17 +202,16 @@ extension Node {
                 writes[index].dominatedBy = max(writes[index].dominatedBy ?? .zero, stamp.time)
             }
         case .refused(.stalePlacement):
-            if retryWrite(index) { return }
-            writes[index].lost.insert(place)
+            if !writes[index].isAnswered, retryWrite(index) { return }
+            losePlace(index, place)
         case .refused(let refusal):
             if refusal == .overloaded { noteOverload(writes[index].replicas.peers[place]) }
-            if refusal == .overloaded, isOwnAlone(index) {
+            losePlace(index, place)
+            if refusal == .overloaded, !writes[index].isAnswered, writes[index].isUndone {
                 // Nothing left this node, and its storage took nothing.
-                metrics.overloaded += 1
-                finishWrite(index, .failed(.overloaded(node: configuration.name, limit: "storage")))
+                refuseFull(index, "storage")
                 return
             }
-            writes[index].lost.insert(place)
         }
         advanceWrite(index)
     }
@@ -190,29 +221,23 @@ extension Node {
     /// How long a replica that refused a merge is taken to go on refusing.
     private static let overloadedFor = Interval.milliseconds(250)
 
-    private mutating func noteOverload(_ peer: PeerIndex) {
+    mutating func noteOverload(_ peer: PeerIndex) {
         peers[peer].overloadedUntil = now.monotonic + Self.overloadedFor
     }
 
     private func withoutOverloaded(_ replicas: ReplicaSet, _ places: Places) -> Places {
         var able = places
         places.forEach { place in
-            if let until = peers[replicas.peers[place]].overloadedUntil, now.monotonic < until {
-                able.remove(place)
-            }
+            if peers[replicas.peers[place]].isOverloaded(now.monotonic) { able.remove(place) }
         }
         return able
     }
 
-    /// Whether the put went to this node's own replica and nowhere else.
-    private func isOwnAlone(_ index: Int) -> Bool {
-        guard let own = writes[index].replicas.own else { return false }
-        return writes[index].attempt == 0 && writes[index].sent == .only(own)
-    }
-
     /// Counts, and does what the count says.
-    private mutating func advanceWrite(_ index: Int) {
-        if writes[index].isEnough {
+    mutating func advanceWrite(_ index: Int) {
+        if writes[index].isAnswered {
+            settleHints(index)
+        } else if writes[index].isEnough {
             if writes[index].dominatedBy != nil, !writes[index].isRestamped, writes[index].put.version == nil
             {
                 restamp(index)
@@ -221,9 +246,20 @@ extension Node {
             guard let version = writes[index].version else {
                 invariantBroken("what has no stamp was not sent")
             }
-            finishWrite(index, .written(version))
+            answerWrite(index, .written(version))
         } else if !writes[index].isPossible {
+            cannotSuffice(index)
+        }
+    }
+
+    /// The answers still due can't suffice: at ANY hints may, else the put has failed.
+    private mutating func cannotSuffice(_ index: Int) {
+        guard writes[index].level == .any, !writes[index].hasTriedHints else {
             failWrite(index)
+            return
+        }
+        if let limit = keepHintsForAny(index) {
+            if writes[index].isUndone { refuseFull(index, limit) } else { failWrite(index) }
         }
     }
 
@@ -239,11 +275,15 @@ extension Node {
         writes[index].sent = .none
         writes[index].acked = .none
         writes[index].lost = .none
+        writes[index].hinting = .none
+        writes[index].hinted = .none
+        writes[index].standIns = []
+        writes[index].hasTriedHints = false
     }
 
     /// Sends the put again on the placement that is now known; false when it was tried often enough, or when
     /// nothing has changed.
-    private mutating func retryWrite(_ index: Int) -> Bool {
+    mutating func retryWrite(_ index: Int) -> Bool {
         let write = writes[index]
         guard write.placementRetries < Limits.placementRetriesMax,
             let keyspace = keyspaces.index(of: write.keyspace),
@@ -260,18 +300,36 @@ extension Node {
 
     /// A place's connection broke: its answer will not come.
     mutating func writeLost(_ index: Int, _ peer: PeerIndex) {
-        guard let place = writes[index].replicas.place(of: peer), writes[index].sent.contains(place),
-            !writes[index].acked.contains(place)
+        guard let place = writes[index].replicas.place(of: peer) else {
+            standInLost(index, peer)
+            return
+        }
+        guard writes[index].sent.contains(place), !writes[index].acked.contains(place),
+            !writes[index].lost.contains(place)
         else { return }
-        writes[index].lost.insert(place)
+        losePlace(index, place)
         advanceWrite(index)
+    }
+
+    private mutating func losePlace(_ index: Int, _ place: Int) {
+        writes[index].lost.insert(place)
+        if !writes[index].isAnswered { standIn(index, for: .only(place)) }
     }
 
     // MARK: Ends
 
     mutating func writeExpired(_ number: RequestNumber) {
         guard writes.contains(number) else { return }
-        failWrite(number.index)
+        let index = number.index
+        if !writes[index].isAnswered { failWrite(index) }
+        guard writes.contains(number) else { return }
+        // When the places that haven't answered are given up.
+        let until = writes[index].began + configuration.requestTimeout
+        if now.monotonic < until {
+            addDeadline(Deadline(number: number, purpose: .expire), at: until)
+        } else {
+            giveUpWaiting(index)
+        }
     }
 
     /// Answers that too few replicas have answered; or, when nothing was sent, why not.
@@ -279,24 +337,33 @@ extension Node {
         if writes[index].version == nil {
             metrics.overloaded += 1
             let limit: StaticName = hasUnjudgedWrites ? "clock_sample" : "stamp_reservation"
-            finishWrite(index, .failed(.overloaded(node: configuration.name, limit: limit)))
+            refuseWrite(index, .failed(.overloaded(node: configuration.name, limit: limit)))
             return
         }
         let write = writes[index]
         metrics.writesTimedOut += 1
-        let scope = write.requirement.scope
-        finishWrite(
+        let counted = write.acked.union(write.hinted)
+        let unknown = write.requirement.scope.subtracting(counted)
+        let standIns = write.standIns.filter(\.hasKept).map { peers[$0.peer].name }
+        answerWrite(
             index,
             .failed(
                 .timeout(
                     .write, write.level, required: write.requirement.required,
-                    acknowledged: write.requirement.counted(write.acked),
-                    acked: names(write.replicas, write.acked),
-                    unknown: names(write.replicas, scope.subtracting(write.acked)), version: write.version,
+                    acknowledged: write.requirement.counted(counted),
+                    acked: (names(write.replicas, write.acked) + standIns).sorted(),
+                    unknown: names(write.replicas, unknown), version: write.version,
                     after: now.monotonic - write.began)))
     }
 
-    private mutating func finishWrite(_ index: Int, _ reply: ClientReply) {
+    /// Nothing was done: the storage has no room, here or where a hint would be kept.
+    mutating func refuseFull(_ index: Int, _ limit: StaticName) {
+        metrics.overloaded += 1
+        refuseWrite(index, .failed(.overloaded(node: configuration.name, limit: limit)))
+    }
+
+    /// The put ends without having been sent.
+    private mutating func refuseWrite(_ index: Int, _ reply: ClientReply) {
         effects.append(.reply(writes[index].ticket, reply))
         writes.remove(index)
     }

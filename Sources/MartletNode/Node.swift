@@ -74,6 +74,7 @@ package struct Node: ~Copyable {
     var wakeAt = Instant.distantFuture
 
     var replica: Replica
+    var hints = Hints()
     var life = Life.created
     /// The goodbye has been sent as often as news is.
     var hasSaidGoodbye = false
@@ -94,7 +95,7 @@ package struct Node: ~Copyable {
 
     /// What a deadline is for.
     struct Deadline {
-        enum Purpose { case expire, speculate }
+        enum Purpose { case expire, speculate, hint }
         var number: RequestNumber
         var purpose: Purpose
     }
@@ -173,12 +174,13 @@ package struct Node: ~Copyable {
         let others = configuration.founders.map(\.address) + configuration.seeds
         tellGossip(.join(seeds: others.filter { $0 != configuration.peersAddress }))
         tryToForm()
+        countHints()
     }
 
     private mutating func shutdown() {
         guard life == .running else { return }
         life = .draining(now.monotonic + configuration.drainTimeout)
-        effects.append(.report(.draining(inFlight: reads.count + writes.count)))
+        effects.append(.report(.draining(inFlight: inFlight)))
         tellGossip(.leave)
     }
 
@@ -187,6 +189,7 @@ package struct Node: ~Copyable {
         if case .draining(let until) = life {
             let isIdle =
                 reads.count == 0 && writes.count == 0 && scans.count == 0 && replica.pending.isEmpty
+                && hints.parked.isEmpty
                 && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
                 answerAll()
@@ -197,6 +200,7 @@ package struct Node: ~Copyable {
         guard life != .stopped else { return }
         var next = gossip.nextDeadline
         if let soonest = deadlines.soonest, soonest < next { next = soonest }
+        if hints.tickAt < next { next = hints.tickAt }
         if case .draining(let until) = life, until < next { next = until }
         if next != wakeAt {
             wakeAt = next
@@ -207,7 +211,9 @@ package struct Node: ~Copyable {
     /// No answer will come any more: what is under way has timed out, as far as its client can know.
     private mutating func answerAll() {
         for index in scans.indices { expireScan(index) }
-        for index in writes.indices { failWrite(index) }
+        for index in writes.indices where writes.isInUse(index) && !writes[index].isAnswered {
+            failWrite(index)
+        }
         for index in reads.indices { failRead(index) }
     }
 
@@ -222,15 +228,17 @@ package struct Node: ~Copyable {
         if gossip.nextDeadline <= now.monotonic { tellGossip(.timer) }
         while let due = deadlines.popDue(now.monotonic) {
             switch (due.number.kind, due.purpose) {
+            case (.write, .hint): hintAtHalfTime(due.number)
             case (.write, _): writeExpired(due.number)
             case (.read, .expire): readExpired(due.number)
-            case (.read, .speculate): speculate(due.number)
+            case (.read, _): speculate(due.number)
             case (.scan, _): scanExpired(due.number)
-            case (nil, _): invariantBroken("a deadline for nothing")
+            case (.hint, _), (nil, _): invariantBroken("a deadline for nothing")
             }
         }
         replica.stamps.prune(now: now.monotonic)
         retryRefusedMeta()
+        if hints.tickAt <= now.monotonic { tickHints() }
         reserveStamps()
         judgeClock()
         if hasUnjudgedWrites { stampParkedWrites() }
@@ -245,7 +253,7 @@ package struct Node: ~Copyable {
                 case .read: !reads.contains(deadline.number)
                 case .write: !writes.contains(deadline.number)
                 case .scan: !scans.contains(deadline.number)
-                case nil: invariantBroken("a deadline for nothing")
+                case .hint, nil: invariantBroken("a deadline for nothing")
                 }
             }
         }
@@ -308,7 +316,7 @@ package struct Node: ~Copyable {
     }
 
     /// Requests of clients under way.
-    var inFlight: Int { reads.count - scanReads + writes.count + scans.count }
+    var inFlight: Int { reads.count - scanReads + writes.count - hints.answeredPuts + scans.count }
 
     // MARK: Invariants
 
@@ -320,12 +328,20 @@ package struct Node: ~Copyable {
             "\(scanReads) reads for \(scans.count) scans are under way")
         invariant(scans.count <= Limits.scansMax, "\(scans.count) scans under way, over scans_max")
         invariant(
-            replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax,
-            "too many merges wait")
+            replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax
+                + 2 * Limits.hintsStoringMax,
+            "too many merges and hints wait")
         invariant(
             deadlines.count <= Limits.deadlinesKept
-                + 4 * (configuration.inFlightMax + Limits.scansMax * (1 + Limits.scanReadsMax)),
+                + 4
+                * (configuration.inFlightMax + Limits.answeredPutsMax
+                    + Limits.scansMax * (1 + Limits.scanReadsMax)),
             "too many deadlines")
+        invariant(
+            hints.answeredPuts >= 0 && hints.answeredPuts <= writes.count
+                && hints.answeredPuts <= Limits.answeredPutsMax + 1,
+            "\(hints.answeredPuts) of \(writes.count) puts are answered")
+        hints.ledger.checkInvariants()
         invariant(replica.parked.count <= Limits.parkedMergesMax, "too many merges are parked")
         invariant(replica.stamps.count <= Limits.rememberedStampsMax, "too many stamps are remembered")
         invariant(

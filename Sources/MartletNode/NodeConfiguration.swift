@@ -56,6 +56,13 @@ package struct NodeConfiguration: Sendable {
     package var inFlightMax = 10_000
     package var keyBytesMax = 64 << 10
     package var valueBytesMax = 16 << 20
+    /// Whether writes are kept for replicas that miss them and that nobody counts on; those that count always
+    /// are.
+    package var keepsHints = true
+    /// Bytes kept for one target: of hints that count, and of others.
+    package var hintBytesMax = 1 << 30
+    /// How long hints that don't count are kept.
+    package var hintWindow = Interval.hours(3)
     package var clockSkewMax = Interval.milliseconds(500)
     /// How long a shutdown waits for what is in flight.
     package var drainTimeout = Interval.seconds(4)

@@ -87,9 +87,32 @@ package struct NodeMetrics: Sendable {
     /// Keys in doubt that scans had read, because replicas differed.
     package var scanReads: UInt64 = 0
     package var replicaRefusals: UInt64 = 0
+    /// Hints made durable here, and of these those for which this node stood in.
+    package var hintsKept: UInt64 = 0
+    package var hintsKeptForOthers: UInt64 = 0
+    package var hintsDelivered: UInt64 = 0
+    /// Hints that became hints for the present owners.
+    package var hintsMoved: UInt64 = 0
+    /// Not kept, or not any longer: over a cap, too old, or refused by the storage.
+    package var hintsDropped: UInt64 = 0
+    /// Unreadable, or refused as invalid by their target; deleted.
+    package var hintsCorrupt: UInt64 = 0
+    /// Met in a keyspace that nobody owns.
+    package var hintsUnowned: UInt64 = 0
+    /// Writes that count because another node stood in for an owner.
+    package var standIns: UInt64 = 0
     package var badPeerBytes: UInt64 = 0
     package var gossipRefused: UInt64 = 0
     package var clockPoisonIgnored: UInt64 = 0
+    /// Gauges: what is kept for others, and the leaves of hints that were dropped.
+    package var hints: Int = 0
+    package var hintBytes: Int = 0
+    package var hintTargets: Int = 0
+    package var hintLeavesDirty: Int = 0
+    /// Gauge: what replay may send a second; zero while nothing is replayed.
+    package var hintBytesPerSecond: Double = 0
+    /// Gauge: puts that are answered and wait for their last replicas.
+    package var answeredPuts: Int = 0
     /// Gauge: requests of clients that are under way.
     package var inFlight: Int = 0
     /// Gauge: merges not durable yet.

@@ -2,7 +2,7 @@ import MartletBase
 
 /// Names one request under way at its coordinator, and one attempt at it: what a replica's answer repeats.
 struct RequestNumber: Hashable, Sendable {
-    enum Kind: UInt64 { case read = 0, write = 1, scan = 2 }
+    enum Kind: UInt64 { case read = 0, write = 1, scan = 2, hint = 3 }
 
     let bits: UInt64
 
@@ -13,7 +13,6 @@ struct RequestNumber: Hashable, Sendable {
         bits = kind.rawValue << 62 | UInt64(attempt & 0x3F) << 56 | UInt64(generation) << 24 | UInt64(index)
     }
 
-    /// Nil for a number that no node gives: a peer's answer may name any.
     var kind: Kind? { Kind(rawValue: bits >> 62) }
     var attempt: UInt8 { UInt8(truncatingIfNeeded: bits >> 56) & 0x3F }
     var generation: UInt32 { UInt32(truncatingIfNeeded: bits >> 24) }

@@ -24,6 +24,8 @@ struct PeerTable {
         /// twice.
         var viewSent: UInt64?
 
+        func isOverloaded(_ now: Instant) -> Bool { overloadedUntil.map { now < $0 } ?? false }
+
         /// Whether a request sent now may be answered.
         var isReachable: Bool { (liveness == .up || liveness == .suspect) && link != .down }
     }

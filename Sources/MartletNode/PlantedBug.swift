@@ -25,4 +25,12 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case skipScannedKeys
     /// A retry of a timed-out version is stamped anew, and so overtakes later writes.
     case restampRetries
+    /// A hint isn't written to the disk.
+    case dropHint
+    /// A hint at the coordinator counts as an owner's acknowledgement, though the quorum is strict.
+    case countHintAsOwner
+    /// A hint is deleted when it is sent, not when it is acknowledged.
+    case deleteHintsEarly
+    /// A hint is replayed under a stamp of its own, and so overtakes later writes.
+    case restampHints
 }

@@ -20,6 +20,9 @@ struct Replica {
             case merge(Origin, MergeAnswer.Outcome)
             /// A fact of the node's own; nobody waits for it, but it must not be lost.
             case meta(key: Blob, value: Blob)
+            /// A hint, or a batch of deletions: a place in the tables of `Hints`.
+            case hint(Int)
+            case deletion(Int)
             /// Nobody waits for it any more.
             case answered
             /// Refused by the storage, and answered so; its place waits for its turn.

@@ -25,4 +25,6 @@ package enum Report: Sendable {
     case gossip(String)
     case draining(inFlight: Int)
     case storageRefused(StaticName)
+    /// A hint that can't be read was met on disk, and deleted.
+    case badHint
 }

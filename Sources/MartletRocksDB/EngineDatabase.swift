@@ -3,7 +3,7 @@ import Glibc
 import MartletBase
 import MartletStorage
 
-/// An open RocksDB database with its three column families; closed when its owner says so, or goes.
+/// An open RocksDB database with its column families; closed when its owner says so, or goes.
 ///
 /// Safe: pointers that are only read, and may be used from any thread, as RocksDB documents; `isOpen`
 /// changes once, when nobody uses the database any more.
@@ -12,9 +12,14 @@ final class EngineDatabase: @unchecked Sendable {
     private let unused: OpaquePointer
     let meta: OpaquePointer
     let data: OpaquePointer
+    let hints: OpaquePointer
 
-    /// `default` is RocksDB's own and stays empty.
-    private static let families = ["default", "meta", "data"]
+    /// `default` is RocksDB's own and stays empty. Families are added at the end: a folder from before one
+    /// was gets it when it is next opened for use.
+    private static let familyNames = ["default", "meta", "data", "hints"]
+
+    /// Those that hold something.
+    var families: [OpaquePointer] { [data, meta, hints] }
 
     private var isOpen = true
 
@@ -24,11 +29,11 @@ final class EngineDatabase: @unchecked Sendable {
         guard isOpen else { return }
         isOpen = false
         rocksdb_cancel_all_background_work(pointer, 1)
-        for family in [unused, meta, data] { rocksdb_column_family_handle_destroy(family) }
+        for family in [unused] + families { rocksdb_column_family_handle_destroy(family) }
         rocksdb_close(pointer)
     }
 
-    enum Mode {
+    private enum Mode {
         /// Replays the log in memory and changes nothing but RocksDB's own log of events.
         case inspect
         case use
@@ -39,16 +44,45 @@ final class EngineDatabase: @unchecked Sendable {
         unused = families[0]
         meta = families[1]
         data = families[2]
+        hints = families[3]
     }
 
+    /// Opens the database for use; families that it lacks are made.
     static func open(
-        _ path: String, options: borrowing EngineOptions, mode: Mode
+        _ path: String, options: borrowing EngineOptions
     ) throws(EngineFailure) -> EngineDatabase {
+        let (database, families) = try open(path, families: familyNames, options: options, mode: .use)
+        return EngineDatabase(database, families: families)
+    }
+
+    /// The sequence number that opening it would recover. Only families that are there can be opened so.
+    static func recoverableSequence(
+        _ path: String, options: borrowing EngineOptions
+    ) throws(EngineFailure) -> UInt64 {
+        var count = 0
+        let list = try callEngine {
+            rocksdb_list_column_families(options.small.pointer, path, &count, $0)
+        }
+        var present: [String] = []
+        for i in 0..<count { if let name = list?[i] { present.append(String(cString: name)) } }
+        if let list { rocksdb_list_column_families_destroy(list, count) }
+        let known = familyNames.filter { present.contains($0) }
+        let (database, families) = try open(path, families: known, options: options, mode: .inspect)
+        defer {
+            for family in families { rocksdb_column_family_handle_destroy(family) }
+            rocksdb_close(database)
+        }
+        return rocksdb_get_latest_sequence_number(database)
+    }
+
+    private static func open(
+        _ path: String, families: [String], options: borrowing EngineOptions, mode: Mode
+    ) throws(EngineFailure) -> (OpaquePointer, [OpaquePointer]) {
         let names = families.map { strdup($0) }
         defer { for name in names { free(name) } }
         let namePointers = names.map { UnsafePointer($0) }
         let small = options.small.pointer
-        let familyOptions: [OpaquePointer?] = [small, small, options.data.pointer]
+        let familyOptions: [OpaquePointer?] = families.map { options.options(of: $0) }
         var handles = [OpaquePointer?](repeating: nil, count: names.count)
         let count = Int32(names.count)
         let opened = try callEngine { failure in
@@ -65,7 +99,7 @@ final class EngineDatabase: @unchecked Sendable {
         guard let opened, made.count == names.count else {
             invariantBroken("RocksDB opened \(path) without an error, yet gave nothing")
         }
-        return EngineDatabase(opened, families: made)
+        return (opened, made)
     }
 
     var latestSequence: UInt64 { rocksdb_get_latest_sequence_number(pointer) }
@@ -87,7 +121,7 @@ final class EngineDatabase: @unchecked Sendable {
     func flushTables() throws(EngineFailure) {
         let options = EngineHandle(rocksdb_flushoptions_create(), rocksdb_flushoptions_destroy)
         rocksdb_flushoptions_set_wait(options.pointer, 1)
-        for family in [data, meta] {
+        for family in families {
             try callEngine { rocksdb_flush_cf(pointer, options.pointer, family, $0) }
         }
     }
@@ -112,21 +146,38 @@ final class EngineDatabase: @unchecked Sendable {
 /// * RocksDB's own log of events is kept to its head. Debian builds RocksDB with its assertions, and one of
 ///   them ends the process when a second message is written to that log on a full disk. What the log would
 ///   tell comes with the errors and from `statistics`.
+/// * Hints are compressed here, as all table files are: a block of many hints compresses better than each by
+///   itself, and no write waits for it.
 /// * Each table file is rewritten at least every seven days, so that what expired without being written
 ///   again goes too.
 struct EngineOptions: ~Copyable {
     /// The database's, and those of the small families.
     let small: EngineHandle
     let data: EngineHandle
+    let hints: EngineHandle
 
     private static let bitsPerKey = 10.0
     private static let rewriteSeconds = 7 * 24 * 3_600
     private static let smallMemtableBytes = 4 << 20
+    /// Hints that are delivered soon are put and deleted again within one table in memory, and no table file
+    /// ever sees them.
+    private static let hintsMemtableBytes = 16 << 20
     private static let memtablesMax: Int32 = 4
 
-    private init(small: consuming EngineHandle, data: consuming EngineHandle) {
+    private init(
+        small: consuming EngineHandle, data: consuming EngineHandle, hints: consuming EngineHandle
+    ) {
         self.small = small
         self.data = data
+        self.hints = hints
+    }
+
+    func options(of family: String) -> OpaquePointer {
+        switch family {
+        case "data": data.pointer
+        case "hints": hints.pointer
+        default: small.pointer
+        }
     }
 
     static func make(
@@ -156,7 +207,10 @@ struct EngineOptions: ~Copyable {
         rocksdb_options_set_merge_operator(family.pointer, MergeOperator.make(rules))
         rocksdb_options_set_compaction_filter_factory(family.pointer, ExpiryFilter.makeFactory(expiry))
         rocksdb_options_set_max_successive_merges(family.pointer, 0)
-        return EngineOptions(small: database, data: family)
+
+        let hints = try withText("")
+        setTables(hints.pointer, memtableBytes: hintsMemtableBytes, cache: cache.pointer)
+        return EngineOptions(small: database, data: family, hints: hints)
     }
 
     /// Options as RocksDB's text form has them: the C API lacks a setter for some.

@@ -18,7 +18,7 @@ extension RocksDBEngine {
             let options = try EngineOptions.make(settings, rules: rules, expiry: expiry)
             let current = path + "/CURRENT"
             if FileSystem.exists(current) {
-                let recovered = try EngineDatabase.open(path, options: options, mode: .inspect).latestSequence
+                let recovered = try EngineDatabase.recoverableSequence(path, options: options)
                 try check(recovered: recovered, synced: synced, folder)
             } else if synced > 0 {
                 // RocksDB would make a new database here, and remove what it finds of the old one.
@@ -26,7 +26,7 @@ extension RocksDBEngine {
             }
             // RocksDB makes its folder, but not the folder's name durable.
             try DataFolderError.explaining { () throws(FileFailure) in try FileSystem.makeFolder(path) }
-            let database = try EngineDatabase.open(path, options: options, mode: .use)
+            let database = try EngineDatabase.open(path, options: options)
             try check(recovered: database.latestSequence, synced: synced, folder)
             return database
         } catch let failure as EngineFailure {

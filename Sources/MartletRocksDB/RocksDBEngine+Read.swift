@@ -90,9 +90,21 @@ extension RocksDBEngine {
     package func scan(
         from lower: Blob, until upper: Blob?, limit: ScanLimit
     ) throws(StorageError) -> ScanPage {
+        try page(of: database.data, from: lower, until: upper, limit)
+    }
+
+    package func scanHints(
+        from lower: Blob, until upper: Blob?, limit: ScanLimit
+    ) throws(StorageError) -> ScanPage {
+        try page(of: database.hints, from: lower, until: upper, limit)
+    }
+
+    private func page(
+        of family: OpaquePointer, from lower: Blob, until upper: Blob?, _ limit: ScanLimit
+    ) throws(StorageError) -> ScanPage {
         var page = ScanPage(records: [], next: nil)
         var byteCount = 0
-        try visit(database.data, from: lower, until: upper) { key, record in
+        try visit(family, from: lower, until: upper) { key, record in
             if page.records.count >= limit.recordsMax || byteCount >= limit.bytesMax {
                 page.next = Blob(copying: key)
                 return false

@@ -13,7 +13,7 @@ extension RocksDBEngine {
         let options = EngineHandle(rocksdb_compactoptions_create(), rocksdb_compactoptions_destroy)
         // kForce: also files of the last level that nothing lies above.
         rocksdb_compactoptions_set_bottommost_level_compaction(options.pointer, 2)
-        for family in [database.data, database.meta] {
+        for family in database.families {
             rocksdb_compact_range_cf_opt(database.pointer, family, options.pointer, nil, 0, nil, 0)
         }
     }
@@ -51,7 +51,7 @@ extension RocksDBEngine {
 
     package func statistics() -> StorageStatistics {
         var statistics = StorageStatistics()
-        for family in [database.data, database.meta] {
+        for family in database.families {
             statistics.memtableBytes += database.number("rocksdb.cur-size-all-mem-tables", in: family)
             statistics.levelZeroFiles +=
                 Int(database.text("rocksdb.num-files-at-level0", in: family) ?? "") ?? 0

@@ -21,6 +21,8 @@ extension RocksDBEngine {
             switch write {
             case .merge(let key, let record): add(merging: record, under: key)
             case .putMeta(let key, let value): put(value, under: key, in: database.meta)
+            case .putHint(let key, let value): put(value, under: key, in: database.hints)
+            case .deleteHint(let key): delete(key, in: database.hints)
             }
         }
         if rocksdb_writebatch_count(loop.batch.pointer) > 0 {
@@ -65,6 +67,12 @@ extension RocksDBEngine {
                 rocksdb_writebatch_put_cf(
                     loop.batch.pointer, family, k.characters, k.count, v.characters, v.count)
             }
+        }
+    }
+
+    private func delete(_ key: Blob, in family: OpaquePointer) {
+        key.withUnsafeBytes {
+            rocksdb_writebatch_delete_cf(loop.batch.pointer, family, $0.characters, $0.count)
         }
     }
 

@@ -5,8 +5,8 @@ import Synchronization
 
 /// The storage engine on disk: RocksDB, with records joined by its merge operator.
 ///
-/// Column families: `meta` (the node's own facts), `data` (records), and RocksDB's `default`, which stays
-/// empty.
+/// Column families: `meta` (the node's own facts), `data` (records), `hints` (writes kept for nodes that
+/// missed them), and RocksDB's `default`, which stays empty.
 ///
 /// **Durability.** `write` puts a batch into RocksDB's log buffer and memory; `sync`, on the syncer thread,
 /// writes and syncs the log and then notes in SYNCED how far it came. SYNCED itself is made durable about

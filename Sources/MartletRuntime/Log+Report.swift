@@ -38,6 +38,9 @@ extension Log {
         case .gossip(let text): write(.debug, .gossip, [], text)
         case .draining(let inFlight):
             write(.info, .stopping, [("in_flight", "\(inFlight)")], "finishing what is under way")
+        case .badHint:
+            write(
+                .warn, .badHint, [], "a hint that can't be read was deleted; the exchange mends what it held")
         case .storageRefused(let why):
             write(.warn, .storageRefused, [("limit", why.description)], "a write was answered OVERLOADED")
         }

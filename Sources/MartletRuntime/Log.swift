@@ -24,6 +24,7 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case clockHealed = "clock_healed"
     case gossip
     case storage
+    case badHint = "bad_hint"
     case storageRefused = "storage_refused"
 }
 

@@ -167,6 +167,7 @@ package final class NodeRuntime {
         keyspace: UInt32
     ) -> (definition: KeyspaceDefinition, placement: Placement)? { node.placement(keyspace: keyspace) }
     package func nodeMetrics() -> NodeMetrics { node.currentMetrics() }
+    package func hintStatus() -> HintStatus { node.hintStatus() }
     package var topologyStamp: TopologyStamp { node.topologyStamp }
     package var keyspaces: [KeyspaceDefinition] { node.keyspaceDefinitions }
     package func storageStatistics() -> StorageStatistics { engine.statistics() }

@@ -81,7 +81,7 @@ package final class StorageDriver {
     /// Cold reads that may wait for a worker.
     static let coldReadsMax = 8_192
     /// Scans that may wait for their worker: all that the node may have under way.
-    static let scansMax = Limits.replicaScansMax
+    static let scansMax = Limits.replicaScansMax + Limits.hintScansMax
 
     package init(
         _ loop: EventLoop, engine: any StorageEngine & Sendable, durability: Durability, dropAfter: Interval,
@@ -117,8 +117,22 @@ package final class StorageDriver {
         case .putMeta(let ticket, let key, let value):
             batch.putMeta(key, value)
             batchTickets.append(ticket)
+        case .putHint(let ticket, let key, let value):
+            batch.putHint(key, value)
+            batchTickets.append(ticket)
+            if batch.byteCount >= Self.batchBytesMax { writeBatch() }
+        case .deleteHints(let ticket, let keys):
+            for key in keys { batch.deleteHint(key) }
+            batchTickets.append(ticket)
         case .read(let ticket, let key): read(ticket, key)
-        case .scan(let ticket, let lower, let upper, let limit): scan(ticket, lower, upper, limit)
+        case .scan(let ticket, let lower, let upper, let limit):
+            scan(ticket) { (engine) throws(StorageError) in
+                try engine.scan(from: lower, until: upper, limit: limit)
+            }
+        case .scanHints(let ticket, let lower, let upper, let limit):
+            scan(ticket) { (engine) throws(StorageError) in
+                try engine.scanHints(from: lower, until: upper, limit: limit)
+            }
         case .reserveStamps(let ceiling): reserveStamps(ceiling)
         }
     }
@@ -200,15 +214,17 @@ package final class StorageDriver {
         }
     }
 
-    private func scan(_ ticket: ReadTicket, _ lower: Blob, _ upper: Blob?, _ limit: ScanLimit) {
+    private func scan(
+        _ ticket: ReadTicket,
+        _ page: @escaping @Sendable (any StorageEngine & Sendable) throws(StorageError) -> ScanPage
+    ) {
         if hasFailed { return }
         writeBatch()
         let engine = engine
         let inbox = inbox!
         let isTaken = scanner.submit {
             do throws(StorageError) {
-                Self.post(
-                    .scanned(ticket, try engine.scan(from: lower, until: upper, limit: limit)), to: inbox)
+                Self.post(.scanned(ticket, try page(engine)), to: inbox)
             } catch {
                 if case .refused(let refusal) = error {
                     Self.post(.readRefused(ticket, refusal), to: inbox)

@@ -22,6 +22,8 @@ package protocol RedisBackend: AnyObject {
     /// Of this node alone: what others hold they say themselves.
     func usage() -> NodeUsage
     func nodeMetrics() -> NodeMetrics
+    /// What this node keeps for others.
+    func hintStatus() -> HintStatus
     /// What the runtime has to show beside the node's own metrics: storage, connections of peers, the loop.
     func runtimeMetrics() -> [MetricFamily]
 }

@@ -137,12 +137,16 @@ package final class RedisServer {
     /// Gives the connections what their sessions have written. Once a turn.
     package func flush() {
         while !touched.isEmpty {
-            swap(&touched, &touchedSpare)
-            for session in touchedSpare {
+            // Taken out in one: each look at a class's array costs a check for exclusive access.
+            var taken = touchedSpare
+            touchedSpare = []
+            swap(&touched, &taken)
+            for session in taken {
                 session.isTouched = false
                 session.connection?.flush()
             }
-            touchedSpare.removeAll(keepingCapacity: true)
+            taken.removeAll(keepingCapacity: true)
+            touchedSpare = taken
         }
     }
 

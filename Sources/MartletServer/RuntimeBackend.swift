@@ -20,10 +20,11 @@ package final class RuntimeBackend: RedisBackend {
         runtime.placement(keyspace: keyspace)?.placement
     }
     package func nodeMetrics() -> NodeMetrics { runtime.nodeMetrics() }
+    package func hintStatus() -> HintStatus { runtime.hintStatus() }
 
     package func usage() -> NodeUsage {
         NodeUsage(
-            storedBytes: runtime.storageStatistics().diskBytes, hintBytes: 0,
+            storedBytes: runtime.storageStatistics().diskBytes, hintBytes: runtime.nodeMetrics().hintBytes,
             uptime: runtime.loop.now.monotonic - runtime.started, residentBytes: runtime.residentBytes())
     }
 

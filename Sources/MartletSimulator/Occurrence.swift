@@ -57,6 +57,7 @@ struct DiskScan {
     var lower: Blob
     var upper: Blob?
     var limit: ScanLimit
+    var isOfHints = false
 }
 
 /// A fault that lasts for a while, and what must be undone at its end.

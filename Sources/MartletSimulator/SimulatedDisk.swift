@@ -1,4 +1,5 @@
 import MartletBase
+import MartletNode
 import MartletStorage
 import MartletVersions
 
@@ -38,10 +39,21 @@ package final class SimulatedDisk {
     private var written = WriteTicket(0)
     private var sync: (mark: MemoryEngine.SyncMark, through: WriteTicket, versions: Int)?
     /// What the batches that aren't durable hold, oldest first, for the checkers.
-    private var pending: [(batch: Int, key: Int, version: HeldVersion)] = []
+    private var pending: [(batch: Int, change: Change)] = []
     private var batchCount = 0
     /// By key index: what no crash can take back any more.
     private(set) var durable: [HeldVersion] = []
+    /// By key index: the hints that no crash can take back, but their deletion.
+    private var durableHints: [Int: [Blob: Hinted.Hint]] = [:]
+
+    /// Hints whose deletion was asked for, and the indexes of their keys.
+    private var deleting: [Blob: Int] = [:]
+
+    private enum Change {
+        case version(key: Int, HeldVersion)
+        case hint(Blob, Hinted.Hint)
+        case deletion(Blob, key: Int)
+    }
 
     package init(durability: Durability) {
         rules = .registers
@@ -65,6 +77,19 @@ package final class SimulatedDisk {
 
     func putMeta(_ ticket: WriteTicket, _ key: Blob, _ value: Blob) {
         batch.putMeta(key, value)
+        batchTickets.append(ticket)
+    }
+
+    func putHint(_ ticket: WriteTicket, _ key: Blob, _ value: Blob) {
+        batch.putHint(key, value)
+        batchTickets.append(ticket)
+    }
+
+    func deleteHints(_ ticket: WriteTicket, _ keys: [Blob]) {
+        for key in keys {
+            if let hint = hint(key) { deleting[key] = hint.key }
+            batch.deleteHint(key)
+        }
         batchTickets.append(ticket)
     }
 
@@ -94,13 +119,51 @@ package final class SimulatedDisk {
         }
         batchCount += 1
         for write in batch.writes {
-            guard case .merge(let key, let record) = write, let index = WorkloadKeys.index(of: key.bytes),
-                let version = HeldVersion(of: record)
-            else { continue }
-            pending.append((batchCount, index, version))
+            if let change = change(write) { pending.append((batchCount, change)) }
         }
         written = batchTickets[batchTickets.count - 1]
         return .accepted
+    }
+
+    private func change(_ write: WriteBatch.Write) -> Change? {
+        switch write {
+        case .merge(let key, let record):
+            guard let index = WorkloadKeys.index(of: key.bytes), let version = HeldVersion(of: record) else {
+                return nil
+            }
+            return .version(key: index, version)
+        case .putHint(let key, let value):
+            return Self.hint(key, value).map { .hint(key, $0) }
+        case .deleteHint(let key):
+            return deleting[key].map { .deletion(key, key: $0) }
+        case .putMeta: return nil
+        }
+    }
+
+    private static func hint(_ key: Blob, _ value: Blob) -> Hinted.Hint? {
+        guard let hint = HintKey(key), let write = try? HintedWrite(stored: value),
+            let index = WorkloadKeys.index(of: write.key), let version = HeldVersion(of: write.record)
+        else { return nil }
+        return Hinted.Hint(
+            key: index, target: hint.target, version: version, counts: hint.counts,
+            time: hint.time.milliseconds)
+    }
+
+    /// What is stored under a hint's key now.
+    func hint(_ key: Blob) -> Hinted.Hint? {
+        let page = try? engine.scanHints(from: key, until: nil, limit: ScanLimit(recordsMax: 1))
+        guard let pair = page?.records.first, pair.key == key else { return nil }
+        return Self.hint(key, pair.value)
+    }
+
+    func durableHints(_ key: Int, for target: NodeID) -> [Hinted.Hint] {
+        // Only looked through, so that the order makes no difference.
+        (durableHints[key] ?? [:]).values.filter { $0.target == target }
+    }
+
+    var hintCount: Int {
+        let limit = ScanLimit(recordsMax: .max, bytesMax: .max)
+        return (try? engine.scanHints(from: .empty, until: nil, limit: limit))?.records.count ?? 0
     }
 
     /// The last write that is visible; in `periodic` it counts as durable at once.
@@ -133,7 +196,15 @@ package final class SimulatedDisk {
     }
 
     private func settle(_ count: Int) {
-        for (_, key, version) in pending[..<count] { raise(key, to: version) }
+        for (_, change) in pending[..<count] {
+            switch change {
+            case .version(let key, let version): raise(key, to: version)
+            case .hint(let key, let hint): durableHints[hint.key, default: [:]][key] = hint
+            case .deletion(let key, let index):
+                durableHints[index]?[key] = nil
+                deleting[key] = nil
+            }
+        }
         pending.removeSubrange(..<count)
     }
 
@@ -156,6 +227,10 @@ package final class SimulatedDisk {
     func scan(_ scan: DiskScan) -> ScanPage {
         let limit = ScanLimit(
             recordsMax: min(scan.limit.recordsMax, Self.pageRecordsMax), bytesMax: scan.limit.bytesMax)
+        if scan.isOfHints {
+            return (try? engine.scanHints(from: scan.lower, until: scan.upper, limit: limit))
+                ?? ScanPage(records: [], next: nil)
+        }
         return (try? engine.scan(from: scan.lower, until: scan.upper, limit: limit))
             ?? ScanPage(records: [], next: nil)
     }

@@ -194,6 +194,11 @@ extension Simulation {
             version = HeldVersion(based.stamp, expiryStamp: stamp)
         }
         guard plan.durability == .batch else { return }
+        guard !isWeak(operation) else {
+            try durable.acknowledged(operation, version, holders: holdersOrHints(operation.key, version))
+            hinted.acknowledged(operation, version)
+            return
+        }
         try durable.acknowledged(operation, version, holders: holders(operation.key, version))
         try monotone.wrote(operation, version)
     }
@@ -234,6 +239,17 @@ extension Simulation {
         var version = HeldVersion(stamp)
         if let bytes = operation.record, let based = HeldVersion(of: bytes) {
             version = HeldVersion(based.stamp, expiryStamp: stamp)
+        }
+        if isWeak(operation) {
+            // Who stood in may have delivered its hint by now.
+            let held = holdersOrHints(operation.key, version).reduce(0, +)
+            guard held >= names.count else {
+                throw Violation(
+                    "Durable", key: operation.key,
+                    "operation \(operation.number) timed out and names \(names) as having acknowledged "
+                        + "\(version), which only \(held) owners hold durably, or hints for them")
+            }
+            return
         }
         for name in names {
             guard let holder = processes.first(where: { $0.name == name }),

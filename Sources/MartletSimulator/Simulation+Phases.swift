@@ -101,11 +101,14 @@ extension Simulation {
             keyspaces: [
                 KeyspaceDefinition(
                     id: 0, name: "default", stamp: 0, replication: plan.replication, read: levels.0,
-                    write: levels.1)
+                    write: levels.1, sloppyQuorum: plan.hints.isSloppy)
             ],
             gossip: GossipSettings(clusterName: Self.clusterName))
         configuration.requestTimeout = Self.requestTimeout
         configuration.inFlightMax = plan.inFlightMax
+        configuration.keepsHints = plan.hints.isOn
+        configuration.hintBytesMax = plan.hints.bytesMax
+        configuration.hintWindow = plan.hints.window
         configuration.planted = options.plant
         return configuration
     }
@@ -198,6 +201,8 @@ extension Simulation {
         for process in processes where process.node != nil {
             try Bounded.check(
                 process.node!.currentMetrics(), inFlightMax: plan.inFlightMax, name: process.name)
+            try Bounded.check(
+                process.node!.hintStatus(), bytesMax: plan.hints.bytesMax, name: process.name)
         }
     }
 
@@ -260,5 +265,6 @@ extension Simulation {
                     owners: (ownersOfKeys(process) ?? []).map { $0.map { processes[$0].id } }))
         }
         try Agreed.check(views)
+        try checkHintsDrained()
     }
 }

@@ -1,5 +1,6 @@
 import MartletBase
 import MartletGossip
+import MartletRing
 
 /// What a scenario does with a cluster by hand: time goes on as it says, and faults come when it says.
 extension Simulation {
@@ -36,6 +37,21 @@ extension Simulation {
         processes[index].isPoweredOff = false
         try ended(processes[index], .killed)
     }
+
+    /// A client writes a key of the workload through a node.
+    package mutating func put(_ key: Int, through index: Int, _ level: ConsistencyLevel) {
+        ask(processes[index], key: key, .put, level: level)
+    }
+
+    package var acknowledged: Int { counters.acknowledged }
+
+    /// How many keys of the workload up to this one a node's disk surely holds.
+    package borrowing func keysHeld(by index: Int, below count: Int) -> Int {
+        (0..<count).count { processes[index].disk.durableVersion($0) > .none }
+    }
+
+    /// Hints on all disks.
+    package var hintCount: Int { processes.reduce(0) { $0 + $1.disk.hintCount } }
 
     package mutating func start(_ index: Int) throws(Violation) { try start(processes[index]) }
     package mutating func pause(_ index: Int, for interval: Interval) {

@@ -32,6 +32,10 @@ extension Simulation {
             if let key = WorkloadKeys.index(of: request.key) {
                 recorder?.remember(request.request, by: process.index, isAbout: key)
             }
+        case .hint(let request):
+            if let key = WorkloadKeys.index(of: request.key) {
+                recorder?.remember(request.request, by: process.index, isAbout: key)
+            }
         case .read(let request):
             if let key = WorkloadKeys.index(of: request.key) {
                 recorder?.remember(request.request, by: process.index, isAbout: key)
@@ -60,6 +64,11 @@ extension Simulation {
                 WorkloadKeys.index(of: request.key),
                 "merge #\(hex(request.request)) "
                     + "\(request.isFresh ? "fresh " : "")\(Self.text(request.record))"
+            )
+        case .hint(let request):
+            return (
+                WorkloadKeys.index(of: request.key),
+                "hint #\(hex(request.request)) for \(request.target) \(Self.text(request.record))"
             )
         case .mergeAnswer(let answer):
             return (

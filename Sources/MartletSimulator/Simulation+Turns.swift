@@ -58,7 +58,11 @@ extension Simulation {
         case .reply(let ticket, let reply): try clientAnswered(process, ticket.number, reply)
         case .introduce(let peer, let id, let address): introduce(process, peer, id, address)
         case .send(let peer, let message):
-            if case .merge(let request) = message { try noteSent(request.record) }
+            switch message {
+            case .merge(let request): try noteSent(request.record)
+            case .hint(let request): try noteSent(request.record)
+            default: break
+            }
             send(process, peer, message)
         case .respond(let link, let message): respond(process, link, message)
         case .accept(let link, let id): accept(process, link, id)
@@ -147,11 +151,7 @@ extension Simulation {
         switch request {
         case .merge(let ticket, let key, let record):
             if let index = WorkloadKeys.index(of: key.bytes) {
-                let source = try noPhantom.met(record, key: index, operations: operations)
-                // A disk that refuses the batch, at the end of this turn, takes nothing of it.
-                if let source, disk.conditions.refusal == nil {
-                    operations.update(source) { $0.wasSent = true }
-                }
+                try noteStored(process, index, record)
                 self.record(key: index, "\(process.name) writes \(Self.text(record)) as \(ticket.number)")
             }
             disk.merge(ticket, key, record)
@@ -160,11 +160,36 @@ extension Simulation {
         case .scan(let ticket, let lower, let upper, let limit):
             writeBatch(process)
             scan(process, DiskScan(ticket: ticket, lower: lower, upper: upper, limit: limit))
+        case .scanHints(let ticket, let lower, let upper, let limit):
+            writeBatch(process)
+            scan(
+                process, DiskScan(ticket: ticket, lower: lower, upper: upper, limit: limit, isOfHints: true))
+        case .putHint(let ticket, let key, let value):
+            if let write = try? HintedWrite(stored: value), let index = WorkloadKeys.index(of: write.key) {
+                try noteStored(process, index, write.record)
+                self.record(
+                    key: index, "\(process.name) keeps \(Self.text(write.record)) as \(ticket.number)")
+            }
+            disk.putHint(ticket, key, value)
+        case .deleteHints(let ticket, let keys):
+            try hintsDeleted(process, keys)
+            disk.deleteHints(ticket, keys)
         case .reserveStamps(let ceiling):
             disk.pendingCeiling = HybridTime(bits: ceiling)
             schedule(
                 .stampsReserved(process.index, life: process.life, ceiling: ceiling),
                 after: disks.within(disk.conditions.syncLatency))
+        }
+    }
+
+    /// A record is on its way to a disk.
+    private mutating func noteStored(
+        _ process: SimulatedProcess, _ key: Int, _ record: Blob
+    ) throws(Violation) {
+        let source = try noPhantom.met(record, key: key, operations: operations)
+        // A disk that refuses the batch, at the end of this turn, takes nothing of it.
+        if let source, process.activeDisk.conditions.refusal == nil {
+            operations.update(source) { $0.wasSent = true }
         }
     }
 

@@ -63,6 +63,7 @@ package struct Simulation: ~Copyable {
     var agreed: Agreed
     var stamped: Stamped
     var scanned = Scanned()
+    var hinted: Hinted
     /// Under way, in the order in which they began.
     var walks: [ScanWalk] = []
     var walksBegun: UInt64 = 0
@@ -137,6 +138,7 @@ package struct Simulation: ~Copyable {
         durable = Durable(levels: levels)
         monotone = Monotone(levels: levels, keys: plan.workload.keys)
         noPhantom = NoPhantom(keys: plan.workload.keys)
+        hinted = Hinted(levels: levels, keys: plan.workload.keys)
         agreed = Agreed(processes: plan.machines.count)
         stamped = Stamped(processes: plan.machines.count)
         // A replication factor for all data centres leaves open where the copies are.

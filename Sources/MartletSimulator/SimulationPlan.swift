@@ -14,6 +14,7 @@ package struct SimulationPlan: Sendable {
     package var durability: Durability
     var inFlightMax: Int
     var workload: WorkloadPlan
+    package var hints: HintPlan
     /// Sorted as `FaultKind` lists them.
     package var faults: [FaultKind]
     /// Scales how often and how much: 0 is hardly, 1 is badly.
@@ -47,6 +48,7 @@ package struct SimulationPlan: Sendable {
         // From a source of its own, because it came later: what older seeds draw stays.
         var hurry = Random(seed: seed ^ 0x6875_7272_79)
         if hurry.chance(0.15) { workload.operationsPerSecond = Double(40 + hurry.below(80)) }
+        hints = HintPlan(seed: seed)
         intensity = random.fraction()
         // A run in ten has no faults: then everything must be perfect.
         let share = random.chance(0.1) ? 0 : 0.1 + 0.4 * random.fraction()
@@ -67,12 +69,16 @@ package struct SimulationPlan: Sendable {
         plan.machines = Array(repeating: Machine(zone: "z", dataCenter: "d0"), count: nodes)
         plan.replication = .count(min(3, nodes))
         plan.durability = .batch
+        plan.hints = HintPlan()
         plan.workload.operationsPerSecond = 0
         plan.faults = []
         plan.disturbsForming = false
         plan.formingPhase = .hours(1_000_000)
         return plan
     }
+
+    /// For scenarios: how many keys there are.
+    package mutating func setKeys(_ count: Int) { workload.keys = count }
 
     private static func drawNodes(_ random: inout Random) -> Int {
         // Three and five are what users run, and where quorums are most interesting.
@@ -105,6 +111,7 @@ package struct SimulationPlan: Sendable {
     package var summary: String {
         let names = faults.map(\.rawValue).joined(separator: " ")
         return "nodes=\(machines.count) replication=\(replicationText) durability=\(durability.rawValue) "
+            + "hints=\(hints.text) "
             + "levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
             + "faults: \(names.isEmpty ? "none" : names)"
     }
@@ -114,6 +121,32 @@ package struct SimulationPlan: Sendable {
         case .count(let count): "\(count)"
         case .perDataCenter(let list): list.map { "\($0.name):\($0.count)" }.joined(separator: ",")
         }
+    }
+}
+
+/// What is kept for replicas that miss writes.
+package struct HintPlan: Sendable {
+    package var isOn = true
+    /// Whether other nodes stand in for owners.
+    package var isSloppy = false
+    package var bytesMax = 1 << 30
+    package var window = Interval.hours(3)
+
+    package init() {}
+
+    init(seed: UInt64) {
+        // From a source of its own, because it came later.
+        var random = Random(seed: seed ^ 0x6869_6E74)
+        isOn = !random.chance(0.15)
+        isSloppy = random.chance(0.3)
+        if random.chance(0.3) { bytesMax = 300 + random.below(6_000) }
+        if random.chance(0.3) { window = .seconds(Int64(2 + random.below(40))) }
+    }
+
+    var text: String {
+        "\(isOn ? "on" : "off")\(isSloppy ? ",sloppy" : "")"
+            + (bytesMax < 1 << 30 ? ",\(bytesMax)B" : "")
+            + (window < .hours(3) ? ",\(window.nanoseconds / 1_000_000_000)s" : "")
     }
 }
 

@@ -22,6 +22,7 @@ package final class MemoryEngine: StorageEngine {
     enum Undo {
         case record(StorageKey, Blob?)
         case meta(Blob, Blob?)
+        case hint(Blob, Blob?)
         /// The end of the batch with this number.
         case batch(SequenceNumber)
     }
@@ -29,6 +30,7 @@ package final class MemoryEngine: StorageEngine {
     let rules: RecordJoin
     var data = OrderedTable<StorageKey>()
     var meta = OrderedTable<Blob>()
+    var hints = OrderedTable<Blob>()
     var undo = UndoLog()
     var scratch = ByteWriter()
     var lastWritten = SequenceNumber.zero
@@ -61,6 +63,12 @@ package final class MemoryEngine: StorageEngine {
             case .merge(let key, let record): merge(record, under: key)
             case .putMeta(let key, let value):
                 undo.append(.meta(key, meta.replace(value, under: key)))
+            case .putHint(let key, let value):
+                undo.append(.hint(key, hints.replace(value, under: key)))
+            case .deleteHint(let key):
+                guard let before = hints[key] else { continue }
+                hints.restore(nil, under: key)
+                undo.append(.hint(key, before))
             }
         }
         counts.batches += 1
@@ -114,6 +122,7 @@ package final class MemoryEngine: StorageEngine {
             switch entry {
             case .record(let key, let before): data.restore(before, under: key)
             case .meta(let key, let before): meta.restore(before, under: key)
+            case .hint(let key, let before): hints.restore(before, under: key)
             case .batch: break
             }
         }
@@ -168,6 +177,25 @@ package final class MemoryEngine: StorageEngine {
         return page
     }
 
+    package func scanHints(
+        from lower: Blob, until upper: Blob?, limit: ScanLimit
+    ) throws(StorageError) -> ScanPage {
+        if let failure { throw failure }
+        var page = ScanPage(records: [], next: nil)
+        var byteCount = 0
+        hints.visit(from: lower) { key, value in
+            if let upper, key >= upper { return false }
+            if page.records.count >= limit.recordsMax || byteCount >= limit.bytesMax {
+                page.next = key
+                return false
+            }
+            byteCount += key.count + value.count
+            page.records.append(StoredPair(key: key, value: value))
+            return true
+        }
+        return page
+    }
+
     // MARK: Upkeep
 
     package func compact() throws(StorageError) {
@@ -191,7 +219,7 @@ package final class MemoryEngine: StorageEngine {
 
     package func statistics() -> StorageStatistics {
         var statistics = counts
-        statistics.memtableBytes = data.byteCount + meta.byteCount
+        statistics.memtableBytes = data.byteCount + meta.byteCount + hints.byteCount
         statistics.lastWritten = lastWritten
         statistics.lastSynced = lastSynced
         return statistics
@@ -211,5 +239,6 @@ package final class MemoryEngine: StorageEngine {
             "writes up to \(lastWritten) aren't synced, but nothing could undo them")
         data.checkInvariants()
         meta.checkInvariants()
+        hints.checkInvariants()
     }
 }

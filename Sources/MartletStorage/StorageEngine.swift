@@ -37,6 +37,9 @@ package protocol StorageEngine: AnyObject {
     /// end), until a limit is met. At least one record is returned if there is one.
     func scan(from lower: Blob, until upper: Blob?, limit: ScanLimit) throws(StorageError) -> ScanPage
 
+    /// The same of hints.
+    func scanHints(from lower: Blob, until upper: Blob?, limit: ScanLimit) throws(StorageError) -> ScanPage
+
     /// Rewrites everything, so that superseded versions go away. An expired value may outlive the first
     /// rewriting that follows its last write, not the second.
     func compact() throws(StorageError)

@@ -75,10 +75,16 @@ package enum StorageRequest: Sendable {
     case merge(WriteTicket, StorageKey, Blob)
     /// Overwrite a fact of the node's own (ring entries, keyspace definitions, peers' epochs).
     case putMeta(WriteTicket, key: Blob, value: Blob)
+    /// Keep a write for a node that missed it. No key is ever put twice.
+    case putHint(WriteTicket, key: Blob, value: Blob)
+    /// Forget hints; those that aren't there make no difference.
+    case deleteHints(WriteTicket, [Blob])
     case read(ReadTicket, StorageKey)
     /// Some records in the order of their stored keys, as one moment has them: from `lower` (included) to
     /// `upper` (excluded; nil: to the end).
     case scan(ReadTicket, from: Blob, until: Blob?, ScanLimit)
+    /// The same of hints.
+    case scanHints(ReadTicket, from: Blob, until: Blob?, ScanLimit)
     /// Durably record that stamps up to the ceiling may have been issued, before any of them is.
     case reserveStamps(ceiling: UInt64)
 }

@@ -7,6 +7,8 @@ package struct WriteBatch {
         case merge(StorageKey, Blob)
         /// Overwrite a fact of the node's own.
         case putMeta(key: Blob, value: Blob)
+        case putHint(key: Blob, value: Blob)
+        case deleteHint(key: Blob)
     }
 
     package private(set) var writes: ContiguousArray<Write> = []
@@ -26,6 +28,16 @@ package struct WriteBatch {
     package mutating func putMeta(_ key: Blob, _ value: Blob) {
         writes.append(.putMeta(key: key, value: value))
         byteCount += key.count + value.count
+    }
+
+    package mutating func putHint(_ key: Blob, _ value: Blob) {
+        writes.append(.putHint(key: key, value: value))
+        byteCount += key.count + value.count
+    }
+
+    package mutating func deleteHint(_ key: Blob) {
+        writes.append(.deleteHint(key: key))
+        byteCount += key.count
     }
 
     /// Keeps the memory for the next turn.

@@ -12,6 +12,7 @@ extension Message {
         case .readAnswer: .readAnswer
         case .scan: .scan
         case .scanAnswer: .scanAnswer
+        case .hint: .hint
         case .view: .view
         case .gossip: .gossip
         }
@@ -30,6 +31,7 @@ extension Message {
         case .readAnswer(let answer): answer.write(to: &writer)
         case .scan(let scan): scan.write(to: &writer)
         case .scanAnswer(let answer): answer.write(to: &writer)
+        case .hint(let hint): hint.write(to: &writer)
         case .view(let view): view.write(to: &writer)
         case .gossip(let payload): writer.raw(payload)
         }
@@ -49,6 +51,7 @@ extension Message {
         case .readAnswer: self = .readAnswer(try ReadAnswer(from: &reader))
         case .scan: self = .scan(try ScanRequest(from: &reader))
         case .scanAnswer: self = .scanAnswer(try ScanAnswer(from: &reader))
+        case .hint: self = .hint(try HintRequest(from: &reader))
         case .view: self = .view(try View(from: &reader))
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
         }

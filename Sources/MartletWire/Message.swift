@@ -12,6 +12,8 @@ package enum Message: Hashable, Sendable {
     case readAnswer(ReadAnswer)
     case scan(ScanRequest)
     case scanAnswer(ScanAnswer)
+    /// Answered by `mergeAnswer`.
+    case hint(HintRequest)
     case view(View)
     /// A payload of MartletGossip that is too large or too important for a datagram.
     case gossip(Blob)
@@ -20,6 +22,7 @@ package enum Message: Hashable, Sendable {
     package var payloadBytes: Int {
         switch self {
         case .merge(let request): request.key.count + request.record.count
+        case .hint(let request): request.key.count + request.record.count
         case .read(let request): request.key.count
         case .readAnswer(let answer):
             if case .record(.some(let record)) = answer.outcome { record.count } else { 0 }
@@ -43,6 +46,7 @@ package enum Message: Hashable, Sendable {
         case gossip = 8
         case scan = 9
         case scanAnswer = 10
+        case hint = 16
     }
 }
 

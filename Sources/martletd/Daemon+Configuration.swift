@@ -31,6 +31,9 @@ extension ClusterConfiguration {
         node.keyBytesMax = requests.keyBytesMax
         node.valueBytesMax = requests.valueBytesMax
         node.clockSkewMax = requests.clockSkewMax
+        node.keepsHints = repair.hints
+        node.hintBytesMax = repair.hintBytesMax
+        node.hintWindow = repair.hintWindow
         return node
     }
 

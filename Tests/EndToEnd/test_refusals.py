@@ -54,8 +54,8 @@ class WrongConfigurations(Start):
                      cluster=self.broken("requests: {timeout: 2}\n"))
 
     def test_what_this_version_does_not_have(self):
-        other = self.broken("keyspaces: {default: {conflict: siblings, sloppy_quorum: true}}\n")
-        said = self.refused(3, "keyspaces.default.conflict", "keyspaces.default.sloppy_quorum", cluster=other)
+        other = self.broken("keyspaces: {default: {conflict: siblings}}\n")
+        said = self.refused(3, "keyspaces.default.conflict", "siblings", cluster=other)
         # What a node refuses, the check refuses in the same words.
         checked = martlet("config", "check", other.config_path)
         self.assertEqual(checked.returncode, 1)

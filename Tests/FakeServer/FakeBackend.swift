@@ -134,6 +134,8 @@ package final class FakeBackend: RedisBackend {
     package func placement(keyspace: UInt32) -> Placement? { placementShown }
     package func usage() -> NodeUsage { NodeUsage(storedBytes: 4_096, hintBytes: 0, uptime: .seconds(12)) }
     package func nodeMetrics() -> NodeMetrics { NodeMetrics() }
+    package var hintsShown = HintStatus(dropped: 0, targets: [])
+    package func hintStatus() -> HintStatus { hintsShown }
     package func runtimeMetrics() -> [MetricFamily] { [] }
 }
 

@@ -89,7 +89,7 @@ extension NodeWorld {
 
     /// Whatever its bytes decode to.
     private func anyMessage(_ input: inout FuzzInput) -> Event? {
-        guard let kind = Message.Kind(rawValue: 1 + UInt8(input.below(10))) else { return nil }
+        guard let kind = Message.Kind(rawValue: 1 + UInt8(input.below(16))) else { return nil }
         let body = Blob(input.piece())
         guard let message = try? Message(kind: kind, from: body.span) else { return nil }
         return said(&input, message)
@@ -246,7 +246,9 @@ extension NodeWorld {
             return .storage(.durable(through: ticket))
         case 3:
             guard !writes.isEmpty else { return nil }
-            return .storage(.refused(writes.remove(at: input.below(min(writes.count, 256))), refusal))
+            let ticket = writes.remove(at: input.below(min(writes.count, 256)))
+            refuse(ticket)
+            return .storage(.refused(ticket, refusal))
         case 4, 5:
             guard !reads.isEmpty else { return nil }
             let read = reads.remove(at: input.below(min(reads.count, 256)))
@@ -255,6 +257,8 @@ extension NodeWorld {
                 return .storage(.read(read.ticket, input.below(8) == 7 ? record(&input) : disk[key]))
             case .scan(let lower, let upper, let limit):
                 return .storage(.scanned(read.ticket, page(from: lower, until: upper, limit)))
+            case .hints(let lower, let upper, let limit):
+                return .storage(.scanned(read.ticket, hintPage(from: lower, until: upper, limit)))
             }
         case 6:
             guard !reads.isEmpty else { return nil }

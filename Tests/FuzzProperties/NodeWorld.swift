@@ -25,6 +25,9 @@ final class NodeWorld {
     private var lastWrite = WriteTicket(0)
     var reservation: UInt64?
     private(set) var disk: [StorageKey: Blob] = [:]
+    private(set) var hints: [Blob: Blob] = [:]
+    /// What a refusal of the write takes back.
+    private var hintsBefore: [UInt64: [(key: Blob, value: Blob?)]] = [:]
     /// Unanswered; the latest 16.
     var pings: [(sequence: UInt32, to: Address)] = []
 
@@ -43,6 +46,7 @@ final class NodeWorld {
     enum Wanted {
         case record(StorageKey)
         case scan(from: Blob, until: Blob?, ScanLimit)
+        case hints(from: Blob, until: Blob?, ScanLimit)
     }
 
     static let ports = NodePorts(peers: 7_600, redis: 7_379, redisCluster: 7_380, http: 7_680)
@@ -197,6 +201,7 @@ final class NodeWorld {
     private func note(_ message: Message, to id: NodeID) {
         switch message {
         case .merge(let request): asked.append((id, Asked(number: request.request, kind: .merge)))
+        case .hint(let request): asked.append((id, Asked(number: request.request, kind: .merge)))
         case .read(let request): asked.append((id, Asked(number: request.request, kind: .read)))
         case .scan(let request): asked.append((id, Asked(number: request.request, kind: .scan)))
         default: break
@@ -219,6 +224,17 @@ final class NodeWorld {
             try issue(ticket)
             disk[key] = disk[key].map { Record.join($0, record) } ?? record
         case .putMeta(let ticket, _, _): try issue(ticket)
+        case .putHint(let ticket, let key, let value):
+            try issue(ticket)
+            try require(hints[key] == nil, "a hint's key was used before")
+            hintsBefore[ticket.number] = [(key, nil)]
+            hints[key] = value
+        case .deleteHints(let ticket, let keys):
+            try issue(ticket)
+            hintsBefore[ticket.number] = keys.map { ($0, hints[$0]) }
+            for key in keys { hints[key] = nil }
+        case .scanHints(let ticket, let lower, let upper, let limit):
+            reads.append((ticket, .hints(from: lower, until: upper, limit)))
         case .read(let ticket, let key): reads.append((ticket, .record(key)))
         case .scan(let ticket, let lower, let upper, let limit):
             reads.append((ticket, .scan(from: lower, until: upper, limit)))
@@ -226,6 +242,17 @@ final class NodeWorld {
             try require(reservation == nil, "two reservations at once")
             reservation = ceiling
         }
+    }
+
+    /// A write is refused: what of it can be seen is taken back.
+    func refuse(_ ticket: WriteTicket) {
+        for (key, value) in hintsBefore.removeValue(forKey: ticket.number) ?? [] { hints[key] = value }
+    }
+
+    func hintPage(from lower: Blob, until upper: Blob?, _ limit: ScanLimit) -> ScanPage {
+        let keys = hints.keys.filter { key in key >= lower && upper.map { key < $0 } ?? true }.sorted()
+        let records = keys.prefix(limit.recordsMax).map { StoredPair(key: $0, value: hints[$0]!) }
+        return ScanPage(records: records, next: keys.count > records.count ? keys[records.count] : nil)
     }
 
     private func issue(_ ticket: WriteTicket) throws(PropertyFailure) {

@@ -199,13 +199,13 @@ private func requests(_ line: String) -> String { oneNode + "requests:\n  \(line
     @Test func whatThisVersionCannotDoIsRefused() throws {
         #expect(try load(oneNode).unsupported == nil)
         let loaded = try load(
-            oneNode + "keyspaces:\n  a: {conflict: siblings}\n  b: {sloppy_quorum: true}\n  c: {}\n")
+            oneNode + "keyspaces:\n  a: {conflict: siblings}\n  b: {}\n  c: {conflict: siblings}\n")
         let text = try #require(loaded.unsupported).description
         #expect(
             text.split(separator: "\n") == [
                 "etc/cluster.yaml: keyspaces.a.conflict: found siblings, allowed: lww "
                     + "(this version has nothing else)",
-                "etc/cluster.yaml: keyspaces.b.sloppy_quorum: found true, allowed: false "
+                "etc/cluster.yaml: keyspaces.c.conflict: found siblings, allowed: lww "
                     + "(this version has nothing else)",
             ])
     }

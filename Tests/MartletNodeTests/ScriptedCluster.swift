@@ -14,6 +14,9 @@ final class ScriptedCluster {
         let configuration: NodeConfiguration
         var disk: [StorageKey: Blob] = [:]
         var meta: [Blob: Blob] = [:]
+        var hints: [Blob: Blob] = [:]
+        /// Every write is refused with it while it is set.
+        var refusal: StorageRefusal?
         var isUp = true
         /// Merges stay undurable while it is set.
         var holdsSync = false
@@ -163,6 +166,7 @@ final class ScriptedCluster {
             recovered: RecoveredState(stampCeiling: old.ceiling, meta: meta))
         member.disk = old.disk
         member.meta = old.meta
+        member.hints = old.hints
         member.wallOffset = old.wallOffset
         members[i] = member
         start([i])
@@ -263,8 +267,14 @@ final class ScriptedCluster {
             invariant(member.replies[ticket.number] == nil, "ticket \(ticket.number) was answered twice")
             member.replies[ticket.number] = reply
         case .introduce(let peer, _, let address):
-            guard let j = index(of: address) else { return }
+            guard let j = members.firstIndex(where: { $0.configuration.peersAddress == address }) else {
+                return
+            }
             member.peers[peer] = j
+            guard members[j].isUp else {
+                queue.append((i, .linkDown(peer)))
+                return
+            }
             queue.append((j, .hello(link(from: i, to: j), hello(i))))
             queue.append((i, .hello(link(from: i, to: j), hello(j))))
             queue.append((i, .linkUp(peer)))
@@ -294,6 +304,10 @@ final class ScriptedCluster {
 
     private func store(_ i: Int, _ request: StorageRequest) {
         let member = members[i]
+        if let refusal = member.refusal, let ticket = request.writeTicket {
+            queue.append((i, .storage(.refused(ticket, refusal))))
+            return
+        }
         switch request {
         case .merge(let ticket, let key, let record):
             member.disk[key] = member.disk[key].map { Record.join($0, record) } ?? record
@@ -301,9 +315,25 @@ final class ScriptedCluster {
         case .putMeta(let ticket, let key, let value):
             member.meta[key] = value
             becomeDurable(i, ticket)
+        case .putHint(let ticket, let key, let value):
+            invariant(member.hints[key] == nil, "a hint's key was used before")
+            member.hints[key] = value
+            becomeDurable(i, ticket)
+        case .deleteHints(let ticket, let keys):
+            for key in keys { member.hints[key] = nil }
+            becomeDurable(i, ticket)
         case .read(let ticket, let key): queue.append((i, .storage(.read(ticket, member.disk[key]))))
         case .scan(let ticket, let lower, let upper, let limit):
             let page = scan(member, from: lower, until: upper, limit)
+            queue.append((i, .storage(.scanned(ticket, page))))
+        case .scanHints(let ticket, let lower, let upper, let limit):
+            let keys = member.hints.keys.filter { key in key >= lower && upper.map { key < $0 } ?? true }
+                .sorted()
+            let records = keys.prefix(limit.recordsMax).map {
+                StoredPair(key: $0, value: member.hints[$0]!)
+            }
+            let page = ScanPage(
+                records: records, next: keys.count > records.count ? keys[records.count] : nil)
             queue.append((i, .storage(.scanned(ticket, page))))
         case .reserveStamps(let ceiling):
             member.ceiling = HybridTime(bits: ceiling)
@@ -326,6 +356,18 @@ final class ScriptedCluster {
     private func becomeDurable(_ i: Int, _ ticket: WriteTicket) {
         members[i].lastTicket = ticket
         if !members[i].holdsSync { queue.append((i, .storage(.durable(through: ticket)))) }
+    }
+}
+
+extension StorageRequest {
+    /// Of those that the storage may refuse.
+    var writeTicket: WriteTicket? {
+        switch self {
+        case .merge(let ticket, _, _), .putMeta(let ticket, _, _), .putHint(let ticket, _, _),
+            .deleteHints(let ticket, _):
+            ticket
+        case .read, .scan, .scanHints, .reserveStamps: nil
+        }
     }
 }
 

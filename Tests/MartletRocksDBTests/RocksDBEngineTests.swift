@@ -1,3 +1,4 @@
+import CRocksDB
 import Glibc
 import MartletBase
 import MartletRocksDB
@@ -50,6 +51,45 @@ import Testing
         let engine = try scratch.engine()
         #expect(try present(engine, 0..<100) == 100)
         #expect(engine.statistics().lastWritten == SequenceNumber(100))
+    }
+
+    /// As the version before hints made it.
+    @Test func aFolderFromBeforeHintsOpens() throws {
+        do {
+            let engine = try scratch.engine()
+            try write(engine, 0..<100)
+            try engine.close()
+        }
+        try dropHints()
+        do {
+            let engine = try scratch.engine()
+            #expect(try present(engine, 0..<100) == 100)
+            var batch = WriteBatch()
+            batch.putHint(Blob("a"), Blob("1"))
+            try engine.write(batch)
+            try engine.close()
+        }
+        let engine = try scratch.engine()
+        let page = try engine.scanHints(from: .empty, until: nil, limit: ScanLimit())
+        #expect(page.records == [StoredPair(key: Blob("a"), value: Blob("1"))])
+    }
+
+    private func dropHints() throws {
+        let known: [String] = ["default", "meta", "data", "hints"]
+        let names: [UnsafeMutablePointer<CChar>?] = known.map { strdup($0) }
+        defer { for name in names { free(name) } }
+        let options = rocksdb_options_create()
+        defer { rocksdb_options_destroy(options) }
+        var families = [OpaquePointer?](repeating: nil, count: names.count)
+        var text: UnsafeMutablePointer<CChar>?
+        let database = rocksdb_open_column_families(
+            options, scratch.node + "/db", Int32(names.count), names.map { UnsafePointer<CChar>($0) },
+            names.map { _ in options }, &families, &text)
+        try #require(text == nil, "\(text.map { String(cString: $0) } ?? "")")
+        rocksdb_drop_column_family(database, families[3], &text)
+        try #require(text == nil, "\(text.map { String(cString: $0) } ?? "")")
+        for family in families { rocksdb_column_family_handle_destroy(family) }
+        rocksdb_close(database)
     }
 
     @Test func aReadFromMemoryAloneIsColdUntilTheDiskWasRead() throws {

@@ -65,6 +65,14 @@ final class FaultyEngine: StorageEngine, @unchecked Sendable {
         try locked { () throws(StorageError) in try memory.readMeta(key) }
     }
 
+    func scanHints(
+        from lower: Blob, until upper: Blob?, limit: ScanLimit
+    ) throws(StorageError) -> ScanPage {
+        try locked { () throws(StorageError) in
+            try memory.scanHints(from: lower, until: upper, limit: limit)
+        }
+    }
+
     func scanMeta(prefix: Blob) throws(StorageError) -> [StoredPair] {
         try locked { () throws(StorageError) in try memory.scanMeta(prefix: prefix) }
     }

@@ -88,6 +88,29 @@ import Testing
         #expect(
             Self.text(try Self.harness().ask("MARTLET HINTS"))
                 == "{\"format\":1,\"nodes\":[{\"node\":\"n1\",\"overflow_total\":0,\"targets\":[]}]}")
+        let harness = try Self.harness()
+        let id = harness.server.settings.nodeID
+        harness.backend.hintsShown = HintStatus(
+            dropped: 2,
+            targets: [
+                HintStatus.Target(
+                    id: id, name: "n2", hints: 9, bytes: 900, countedBytes: 0,
+                    oldestAge: .milliseconds(4_210),
+                    bytesPerSecond: 300.5, eta: .seconds(3), waitsFor: .foreground),
+                HintStatus.Target(
+                    id: id, name: "n3", hints: 1, bytes: 80, countedBytes: 80, oldestAge: nil,
+                    bytesPerSecond: 0, eta: nil, waitsFor: .targetDown),
+            ])
+        let text = Self.text(harness.ask("MARTLET HINTS"))
+        #expect(text.contains("\"overflow_total\":2,"))
+        #expect(
+            text.contains(
+                "{\"target\":\"n2\",\"hints\":9,\"bytes\":900,\"oldest_age_s\":4.2,"
+                    + "\"rate_bytes_per_s\":300,\"eta_s\":3.0,\"waits_for\":\"foreground\"}"))
+        #expect(
+            text.contains(
+                "\"oldest_age_s\":null,\"rate_bytes_per_s\":0,\"eta_s\":null,"
+                    + "\"waits_for\":\"target_down\"}"))
     }
 
     /// What `promtool check metrics` checks, and more: see `PrometheusRules`.

@@ -7,9 +7,12 @@ import Testing
 @Suite struct ScenarioTests {
     /// A cluster that has formed and settled.
     private func cluster(
-        _ nodes: Int, seed: UInt64, loss: Double = 0, _ body: (inout Simulation) throws -> Void
+        _ nodes: Int, seed: UInt64, loss: Double = 0, keys: Int? = nil,
+        _ body: (inout Simulation) throws -> Void
     ) throws {
-        var simulation = Simulation(.quiet(seed: seed, nodes: nodes), SimulationOptions())
+        var plan = SimulationPlan.quiet(seed: seed, nodes: nodes)
+        if let keys { plan.setKeys(keys) }
+        var simulation = Simulation(plan, SimulationOptions())
         simulation.beginScenario()
         simulation.loseDatagrams(share: loss)
         let formed = try simulation.run(atMost: .seconds(60)) { $0.isFormed }
@@ -74,6 +77,30 @@ import Testing
                     }
                 }
             }
+        }
+    }
+
+    /// Only hints bring it what it missed: nobody reads, and there is nothing else yet.
+    @Test(arguments: 10...14)
+    func hintsAloneHealANodeThatWasAway(seed: UInt64) throws {
+        try cluster(4, seed: seed, keys: 200) { simulation in
+            try simulation.kill(1)
+            for key in 0..<150 {
+                simulation.put(key, through: [0, 2, 3][key % 3], .quorum)
+                try simulation.run(for: .milliseconds(100))
+            }
+            #expect(simulation.acknowledged == 150)
+            #expect(simulation.hintCount > 50)
+            // One that keeps hints is killed too, and comes back later than their target.
+            try simulation.kill(2)
+            try simulation.start(1)
+            try simulation.run(for: .seconds(3))
+            try simulation.start(2)
+            let healed = try simulation.run(atMost: .seconds(20)) { $0.hintCount == 0 }
+            #expect(healed != nil, "seed \(seed): \(simulation.hintCount) hints are left")
+            // Three of four nodes own each key.
+            let held = (0..<4).reduce(0) { $0 + simulation.keysHeld(by: $1, below: 150) }
+            #expect(held == 3 * 150, "seed \(seed)")
         }
     }
 

@@ -47,6 +47,31 @@ import Testing
         engine.checkInvariants()
     }
 
+    @Test func aCrashTakesBackHintsAndTheirDeletions() throws {
+        func change(_ body: (inout WriteBatch) -> Void) throws {
+            var batch = WriteBatch()
+            body(&batch)
+            try engine.write(batch)
+        }
+        func list() throws -> [String] {
+            try engine.scanHints(from: .empty, until: nil, limit: ScanLimit()).records
+                .map { "\($0.key)=\($0.value)" }
+        }
+        try change { $0.putHint(Blob("a"), Blob("1")) }
+        _ = try engine.sync()
+        try change { $0.deleteHint(Blob("a")) }
+        try change { $0.putHint(Blob("b"), Blob("2")) }
+        #expect(try list() == ["b=2"])
+        engine.crash(keeping: 0)
+        #expect(try list() == ["a=1"])
+        engine.checkInvariants()
+        try change { $0.deleteHint(Blob("a")) }
+        try change { $0.putHint(Blob("b"), Blob("2")) }
+        engine.crash(keeping: 1)
+        #expect(try list() == [])
+        engine.checkInvariants()
+    }
+
     @Test func aTornBatchIsDroppedWhole() throws {
         try write("a", 1)
         try write("b", 2)

@@ -124,6 +124,7 @@ extension StorageConformance {
         var random = Random(seed: seed)
         var records: [Blob: Blob] = [:]
         var facts: [Blob: Blob] = [:]
+        var hints: [Blob: Blob] = [:]
         for round in 0..<400 {
             var batch = WriteBatch()
             for _ in 0..<random.below(6) {
@@ -132,6 +133,17 @@ extension StorageConformance {
                     let value = Blob("\(random.next())")
                     batch.putMeta(name, value)
                     facts[name] = value
+                    continue
+                }
+                if random.chance(0.2) {
+                    let name = Blob("h\(random.below(20))")
+                    if random.chance(0.5) {
+                        batch.deleteHint(name)
+                        hints[name] = nil
+                    } else {
+                        hints[name] = Blob("\(random.next())")
+                        batch.putHint(name, hints[name]!)
+                    }
                     continue
                 }
                 // A few keys get most of the merges, so that some become hot.
@@ -158,5 +170,8 @@ extension StorageConformance {
         try requireEqual(page.records, expected, "the whole store")
         let expectedFacts = facts.map { StoredPair(key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
         try requireEqual(engine.scanMeta(prefix: .empty), expectedFacts, "all facts")
+        let kept = try engine.scanHints(from: .empty, until: nil, limit: ScanLimit())
+        let expectedHints = hints.map { StoredPair(key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
+        try requireEqual(kept.records, expectedHints, "all hints")
     }
 }

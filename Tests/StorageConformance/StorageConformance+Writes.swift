@@ -109,6 +109,32 @@ extension StorageConformance {
         try requireEqual(engine.readMeta(Blob([0xFF, 0xFF, 1])), .empty, "an empty value is a value")
     }
 
+    @Sendable static func hints(_ engine: any StorageEngine) throws {
+        var batch = WriteBatch()
+        for name in ["b2", "a1", "b1", "a2", "b3"] { batch.putHint(Blob(name), Blob("for \(name)")) }
+        batch.deleteHint(Blob("b2"))
+        batch.deleteHint(Blob("never there"))
+        try engine.write(batch)
+        func list(_ lower: String, _ upper: String?, _ limit: ScanLimit = ScanLimit()) throws -> [String] {
+            let page = try engine.scanHints(from: Blob(lower), until: upper.map { Blob($0) }, limit: limit)
+            return page.records.map { "\($0.key)=\($0.value)" } + (page.next.map { ["...\($0)"] } ?? [])
+        }
+        try requireEqual(
+            list("", nil), ["a1=for a1", "a2=for a2", "b1=for b1", "b3=for b3"], "hints in their order")
+        try requireEqual(list("b", "b3"), ["b1=for b1"], "a target's hints, up to a bound")
+        try requireEqual(
+            list("a2", nil, ScanLimit(recordsMax: 1)), ["a2=for a2", "...b1"], "a page of hints")
+        try requireEqual(value(engine, key("a1")), nil, "a hint is no record")
+        try requireEqual(engine.readMeta(Blob("a1")), nil, "a hint is no fact")
+        batch.removeAll()
+        for name in ["a1", "b3"] { batch.deleteHint(Blob(name)) }
+        batch.putHint(Blob("c1"), .empty)
+        try engine.write(batch)
+        try engine.compact()
+        try requireEqual(list("", nil), ["a2=for a2", "b1=for b1", "c1="], "what was deleted is gone")
+        _ = try engine.sync()
+    }
+
     @Sendable static func apart(_ engine: any StorageEngine) throws {
         let name = key("a")
         let record = ToyRecord.register(stamp: 1, value: "x")

@@ -39,6 +39,7 @@ package enum StorageConformance {
             ConformanceCase(name: "empty and large records are kept", run: sizes),
             ConformanceCase(name: "facts are overwritten and listed by prefix", run: facts),
             ConformanceCase(name: "facts and records are apart", run: apart),
+            ConformanceCase(name: "hints are kept in order until they are deleted", run: hints),
             ConformanceCase(name: "an empty batch changes nothing", run: emptyBatch),
             ConformanceCase(name: "scans go in the order of the bytes, within their bounds", run: scanOrder),
             ConformanceCase(name: "a scan in pages misses and repeats nothing", run: scanPages),

@@ -71,7 +71,7 @@ extension RedisSession {
     }
 
     func martletHints() {
-        let json = ClusterJSON.hints(node: server.settings.nodeName)
+        let json = ClusterJSON.hints(node: server.settings.nodeName, server.backend.hintStatus())
         answer { $0.bulk(json) }
     }
 

@@ -52,6 +52,10 @@ struct Operation {
     var previous: Blob?
     /// The request that the core has.
     var asked: AskedRequest?
+
+    /// In places without an operation.
+    static let vacant = Operation(
+        program: .single, sequence: 0, element: 0, key: .empty, request: nil, writeLevel: nil)
 }
 
 /// What EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST and GETEX do to a live record.
@@ -82,8 +86,11 @@ struct ExpiryChange {
 ///
 /// Keys are told apart by a hash of keyspace and key alone: two keys that share one only wait for each other
 /// without need. So finding what an operation must wait for is a walk over a few numbers.
+///
+/// A free place holds `vacant`, which refers to nothing, and not nil: reading one field through an optional
+/// copies the whole operation.
 struct OperationTable {
-    private var operations: ContiguousArray<Operation?> = []
+    private var operations: ContiguousArray<Operation> = []
     private var hashes: ContiguousArray<UInt64> = []
     private var occupied: UInt64 = 0
 
@@ -105,7 +112,7 @@ struct OperationTable {
             hashes[index] = hash
         }
         occupied |= 1 << UInt64(index)
-        if let last { operations[last]!.successor = index }
+        if let last { operations[last].successor = index }
         return (index, last == nil)
     }
 
@@ -115,29 +122,49 @@ struct OperationTable {
         while rest != 0 {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
-            if hashes[index] == hash, operations[index]!.successor == nil { return index }
+            if hashes[index] == hash, operations[index].successor == nil { return index }
         }
         return nil
     }
 
-    /// Nil for an index without an operation.
-    subscript(index: Int) -> Operation? {
-        _read { yield operations[index] }
-        _modify { yield &operations[index] }
+    /// Whether there is an operation at the index.
+    func contains(_ index: Int) -> Bool { occupied & 1 << UInt64(index) != 0 }
+
+    subscript(index: Int) -> Operation {
+        @inline(__always) _read {
+            invariant(contains(index), "there is no operation \(index)")
+            yield operations[index]
+        }
+        @inline(__always) _modify {
+            invariant(contains(index), "there is no operation \(index)")
+            yield &operations[index]
+        }
     }
 
-    mutating func remove(_ index: Int) {
-        invariant(occupied & 1 << UInt64(index) != 0, "an operation was removed twice")
-        operations[index] = nil
+    /// Takes the operation out.
+    @discardableResult
+    mutating func remove(_ index: Int) -> Operation {
+        invariant(contains(index), "an operation was removed twice")
         occupied &= ~(1 << UInt64(index))
+        var operation = Operation.vacant
+        swap(&operation, &operations[index])
+        return operation
+    }
+
+    /// Takes out the request that is to be submitted; a program of two steps keeps its own for the second.
+    mutating func takeRequest(_ index: Int) -> ClientRequest {
+        guard let request = operations[index].request else {
+            invariantBroken("an operation was submitted without a request")
+        }
+        if !operations[index].program.hasSecondStep { operations[index].request = nil }
+        return request
     }
 
     func checkInvariants() {
         for (index, operation) in operations.enumerated() {
-            let isOccupied = occupied & 1 << UInt64(index) != 0
-            invariant((operation != nil) == isOccupied, "the operations don't match their bits")
-            if let next = operation?.successor {
-                invariant(operations[next] != nil, "an operation that was removed still waits")
+            guard contains(index) else { continue }
+            if let next = operation.successor {
+                invariant(contains(next), "an operation that was removed still waits")
                 invariant(hashes[next] == hashes[index], "an operation waits for another key")
             }
         }

@@ -41,6 +41,12 @@ struct PendingCommand {
     /// GET: the record. GETRANGE: the part. Ready, and walks: the bytes.
     var bytes: Blob?
     var parts: CommandParts?
+
+    /// In places without a command.
+    static var vacant: PendingCommand {
+        PendingCommand(
+            shape: .ready, protocolVersion: .two, isMuted: false, row: 0, began: .zero, outstanding: 0)
+    }
 }
 
 /// Why an operation came to nothing.
@@ -84,10 +90,12 @@ final class CommandParts {
 }
 
 /// The commands of one session whose replies are due, oldest first: a ring whose storage is reused. A command
-/// is named by its sequence number, which counts up from 0.
+/// is named by its sequence number, which counts up from 0. Free places hold `vacant`, not nil: reading one
+/// field through an optional copies the whole command.
 struct CommandQueue {
     /// A power of two.
-    private var storage: ContiguousArray<PendingCommand?> = [nil, nil, nil, nil]
+    private var storage = ContiguousArray(repeating: PendingCommand.vacant, count: Self.storageMin)
+    private static let storageMin = 4
     private var first: UInt64 = 0
     private(set) var count = 0
 
@@ -104,7 +112,7 @@ struct CommandQueue {
     }
 
     private mutating func grow() {
-        var larger = ContiguousArray<PendingCommand?>(repeating: nil, count: 2 * storage.count)
+        var larger = ContiguousArray(repeating: PendingCommand.vacant, count: 2 * storage.count)
         for sequence in first..<next {
             larger[Int(sequence & UInt64(larger.count - 1))] = storage[index(sequence)]
         }
@@ -113,17 +121,17 @@ struct CommandQueue {
 
     /// The command must be in the queue.
     subscript(sequence: UInt64) -> PendingCommand {
-        _read { yield storage[index(sequence)]! }
-        _modify { yield &storage[index(sequence)]! }
+        @inline(__always) _read { yield storage[index(sequence)] }
+        @inline(__always) _modify { yield &storage[index(sequence)] }
     }
 
     /// Takes the oldest command out if none of its operations is outstanding.
     mutating func popDone() -> PendingCommand? {
         guard count > 0 else { return nil }
         let index = index(first)
-        guard storage[index]!.outstanding == 0 else { return nil }
-        let command = storage[index]
-        storage[index] = nil
+        guard storage[index].outstanding == 0 else { return nil }
+        var command = PendingCommand.vacant
+        swap(&command, &storage[index])
         first += 1
         count -= 1
         return command
@@ -132,6 +140,6 @@ struct CommandQueue {
     mutating func removeAll() {
         first = next
         count = 0
-        storage = [nil, nil, nil, nil]
+        storage = ContiguousArray(repeating: PendingCommand.vacant, count: Self.storageMin)
     }
 }

@@ -63,20 +63,13 @@ extension RedisSession {
     }
 
     /// Hands the operation's request to the core.
-    private func submit(_ index: Int) {
-        guard let request = operations[index]?.request else {
-            invariantBroken("an operation was submitted without a request")
-        }
-        // Only a program of two steps needs its key again.
-        if operations[index]?.program.hasSecondStep == false { operations[index]?.request = nil }
-        ask(index, request)
-    }
+    private func submit(_ index: Int) { ask(index, operations.takeRequest(index)) }
 
     /// Hands a request to the core, and remembers when.
     func ask(_ index: Int, _ request: ClientRequest) {
         let kind = AskedRequest.Kind(request.operation)
         let level = request.level ?? server.level(of: kind, keyspaceIndex)
-        operations[index]?.asked = AskedRequest(kind: kind, level: level, began: backend.now.monotonic)
+        operations[index].asked = AskedRequest(kind: kind, level: level, began: backend.now.monotonic)
         backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
     }
 
@@ -84,41 +77,43 @@ extension RedisSession {
 
     /// The core's reply to an operation's request.
     func complete(_ index: Int, _ reply: ClientReply) {
-        guard state != .closed, let operation = operations[index] else { return }
-        if let asked = operation.asked { server.requests.count(asked, reply, now: backend.now.monotonic) }
-        if case .walk = operation.program {
+        guard state != .closed, operations.contains(index) else { return }
+        if let asked = operations[index].asked {
+            server.requests.count(asked, reply, now: backend.now.monotonic)
+        }
+        if case .walk = operations[index].program {
             operations.remove(index)
             return walked(reply)
         }
-        guard operation.program.hasSecondStep, !operation.isWriting, case .read(let record) = reply else {
-            return finish(index, reply)
-        }
+        guard operations[index].program.hasSecondStep, !operations[index].isWriting,
+            case .read(let record) = reply
+        else { return finish(index, reply) }
         switch secondStep(index, record) {
         case .done: finish(index, reply)
         case .refuse(let text): finish(index, reply, refusal: text)
         case .write(let put):
-            operations[index]?.isWriting = true
-            operations[index]?.request?.operation = .put(put)
-            operations[index]?.request?.level = operation.writeLevel
+            operations[index].isWriting = true
+            operations[index].request?.operation = .put(put)
+            let level = operations[index].writeLevel
+            operations[index].request?.level = level
             submit(index)
         }
     }
 
     /// What an operation of two steps does after its read.
     private func secondStep(_ index: Int, _ record: Blob?) -> SecondStep {
-        guard let program = operations[index]?.program else { return .done }
         let live = live(record)
-        switch program {
+        switch operations[index].program {
         case .single, .part, .walk: return .done
         case .delete:
-            operations[index]?.number = live == nil ? 0 : 1
+            operations[index].number = live == nil ? 0 : 1
             return .write(Put(.tombstone))
         case .expire(let change):
             guard let record, let live else { return .done }
             if let refusal = change.refusal { return .refuse(refusal) }
             guard change.applies(to: live.expiry) else { return .done }
-            operations[index]?.number = 1
-            operations[index]?.previous = record
+            operations[index].number = 1
+            operations[index].previous = record
             return .write(Put(.expiry(of: record, change.expiry)))
         case .replace(let replacement): return replace(index, replacement, record, live)
         }
@@ -127,10 +122,10 @@ extension RedisSession {
     private func replace(
         _ index: Int, _ replacement: Replacement, _ record: Blob?, _ live: RegisterView?
     ) -> SecondStep {
-        operations[index]?.previous = live == nil ? nil : record
+        operations[index].previous = live == nil ? nil : record
         let length = replacement.length(on: live?.valueLength ?? 0)
-        if let refusal = refusal(length: length, key: operations[index]?.key) { return .refuse(refusal) }
-        operations[index]?.number = Int64(length)
+        if let refusal = refusal(length: length, key: operations[index].key) { return .refuse(refusal) }
+        operations[index].number = Int64(length)
         if case .appended(let nothing) = replacement.content, nothing.isEmpty, live != nil { return .done }
         let present = live.flatMap { live in
             record.map { $0.bytes[live.valueOffset..<(live.valueOffset + live.valueLength)] }
@@ -163,8 +158,7 @@ extension RedisSession {
     }
 
     private func finish(_ index: Int, _ reply: ClientReply, refusal: String? = nil) {
-        guard let operation = operations[index] else { return }
-        operations.remove(index)
+        let operation = operations.remove(index)
         if let refusal {
             commands[operation.sequence].outstanding -= 1
             fail(operation, .refused(refusal))

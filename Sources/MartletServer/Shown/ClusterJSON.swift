@@ -68,8 +68,7 @@ enum ClusterJSON {
         }
     }
 
-    /// A node that keeps no hints: it has no targets.
-    static func hints(node: String) -> [UInt8] {
+    static func hints(node: String, _ status: HintStatus) -> [UInt8] {
         var json = JSONWriter()
         json.object { json in
             json.member("format", format)
@@ -77,13 +76,25 @@ enum ClusterJSON {
                 json.array([node]) { json, node in
                     json.object { json in
                         json.member("node", node)
-                        json.member("overflow_total", 0)
-                        json.member("targets") { json in json.array([String]()) { $0.string($1) } }
+                        json.member("overflow_total", Int(status.dropped))
+                        json.member("targets") { json in json.array(status.targets) { target($1, to: &$0) } }
                     }
                 }
             }
         }
         return json.bytes
+    }
+
+    private static func target(_ target: HintStatus.Target, to json: inout JSONWriter) {
+        json.object { json in
+            json.member("target", target.name)
+            json.member("hints", target.hints)
+            json.member("bytes", target.bytes)
+            json.member("oldest_age_s", target.oldestAge.map { rounded($0.seconds, decimals: 1) })
+            json.member("rate_bytes_per_s", Int(target.bytesPerSecond))
+            json.member("eta_s", target.eta.map { rounded($0.seconds, decimals: 1) })
+            json.member("waits_for", target.waitsFor.rawValue)
+        }
     }
 
     /// - Parameter key: adds its slot, token and owners.

@@ -9,7 +9,8 @@ extension RedisServer {
         let metrics = backend.nodeMetrics()
         return identityFamilies(status) + requestFamilies(metrics) + replicaFamilies(metrics)
             + counters.families(clients: sessionCount) + requests.families + sessionFamilies
-            + peerFamilies(status) + backend.runtimeMetrics()
+            + peerFamilies(status) + Self.hintFamilies(metrics, backend.hintStatus())
+            + backend.runtimeMetrics()
     }
 
     /// What waits in the sessions, as of now.
@@ -145,6 +146,59 @@ extension RedisServer {
             .counter(
                 "martlet_placement_retries_total", "Requests begun anew because a replica saw another ring.",
                 metrics.placementRetries),
+        ]
+    }
+
+    private static func hintFamilies(_ metrics: NodeMetrics, _ status: HintStatus) -> [MetricFamily] {
+        func targets(_ value: (HintStatus.Target) -> Double) -> [MetricSample] {
+            status.targets.map { MetricSample(value($0), labels: [.init("target", $0.name)]) }
+        }
+        return [
+            MetricFamily(
+                .gauge, "martlet_hints", "Writes kept for nodes that missed them.",
+                targets { Double($0.hints) }),
+            MetricFamily(
+                .gauge, "martlet_hint_bytes", "Bytes of hints, before compression.",
+                targets { Double($0.bytes) }),
+            MetricFamily(
+                .gauge, "martlet_hint_oldest_age_seconds", "Age of the oldest hint.",
+                targets { $0.oldestAge?.seconds ?? 0 }),
+            MetricFamily(
+                .gauge, "martlet_hint_replay_bytes_per_second", "Bytes of hints delivered a second.",
+                targets { $0.bytesPerSecond }),
+            .gauge(
+                "martlet_hint_replay_limit_bytes_per_second",
+                "What replay may send a second, as the latency of clients' requests allows; 0 at rest.",
+                metrics.hintBytesPerSecond),
+            .counter("martlet_hints_kept_total", "Hints made durable.", metrics.hintsKept),
+            .counter(
+                "martlet_hints_kept_for_others_total",
+                "Hints that this node took as a stand-in for an owner.", metrics.hintsKeptForOthers),
+            .counter(
+                "martlet_hints_delivered_total", "Hints that their target has acknowledged.",
+                metrics.hintsDelivered),
+            .counter(
+                "martlet_hints_moved_total",
+                "Hints that became hints for the present owners, because their target is none.",
+                metrics.hintsMoved),
+            .counter(
+                "martlet_hints_overflow_total",
+                "Hints not kept, or not any longer, for lack of room or for their age.",
+                metrics.hintsDropped),
+            .counter(
+                "martlet_hints_corrupt_total", "Hints that could not be read, and were deleted.",
+                metrics.hintsCorrupt),
+            .counter(
+                "martlet_hints_unowned_total", "Hints met whose keyspace nobody owns.", metrics.hintsUnowned),
+            .gauge(
+                "martlet_hint_leaves_dirty", "Parts of the key space of which hints were dropped.",
+                Double(metrics.hintLeavesDirty)),
+            .counter(
+                "martlet_stand_ins_total", "Owners for which another node stood in, under a sloppy quorum.",
+                metrics.standIns),
+            .gauge(
+                "martlet_answered_puts", "Puts that are answered and wait for their last replicas.",
+                Double(metrics.answeredPuts)),
         ]
     }
 

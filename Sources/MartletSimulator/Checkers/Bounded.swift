@@ -13,11 +13,28 @@ struct Bounded {
             throw Violation(
                 "Bounded", "\(name) has \(metrics.inFlight) requests under way, of \(inFlightMax) allowed")
         }
-        guard metrics.unsyncedMerges <= Limits.replicaRequestsMax + Limits.parkedMergesMax else {
+        guard
+            metrics.unsyncedMerges
+                <= Limits.replicaRequestsMax + Limits.parkedMergesMax + 2 * Limits.hintsStoringMax
+        else {
             throw Violation("Bounded", "\(name) waits for \(metrics.unsyncedMerges) merges")
+        }
+        guard metrics.answeredPuts <= Limits.answeredPutsMax else {
+            throw Violation("Bounded", "\(name) holds \(metrics.answeredPuts) puts that are answered")
         }
         guard metrics.rememberedStamps <= Limits.rememberedStampsMax else {
             throw Violation("Bounded", "\(name) remembers \(metrics.rememberedStamps) stamps")
+        }
+    }
+
+    /// Hints that count have as much room as the others.
+    static func check(_ hints: HintStatus, bytesMax: Int, name: String) throws(Violation) {
+        for target in hints.targets {
+            guard target.countedBytes <= bytesMax, target.bytes - target.countedBytes <= bytesMax else {
+                throw Violation(
+                    "Bounded",
+                    "\(name) keeps \(target.bytes) bytes of hints for \(target.name), of \(bytesMax) allowed")
+            }
         }
     }
 }

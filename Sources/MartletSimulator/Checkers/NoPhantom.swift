@@ -51,6 +51,12 @@ struct NoPhantom {
                 )
             }
         }
+        if source != 0, let written = operations[source]?.written, view.stamp > written {
+            throw Violation(
+                "NoPhantom", key: key,
+                "the value of operation \(source) was acknowledged as \(written), and comes again as "
+                    + "\(view.stamp): it would win against writes that came after it")
+        }
         if let expiry = view.expiry, !expiries[key].contains(expiry) {
             throw Violation(
                 "NoPhantom", key: key, "k\(key) holds an expiry that no client asked for: \(expiry)")

@@ -1,0 +1,101 @@
+import MartletBase
+
+/// How fast hints are replayed: as fast as the requests of this node's clients allow, and no constant.
+///
+/// *Quiet* is what the requests' 99th percentile usually is while nothing is replayed. While something is,
+/// the requests of each period are counted that took more than twice that. When more than one in a hundred
+/// did, the rate is halved; else it rises: it doubles until it was halved for the first time, then grows by
+/// steps (additive increase, multiplicative decrease: Chiu and Jain, 1989). A node without requests replays
+/// as fast as its targets take it.
+///
+/// The rate never falls below a floor, so that hints are delivered under any load; at the floor it costs what
+/// a few requests a second do.
+package struct ReplayPace {
+    package static let rateMin = 64 << 10
+    package static let rateFirst = 4 << 20
+    package static let rateStep = 1 << 20
+    package static let rateMax = 512 << 20
+    /// A decision is made after this time, once there are requests enough to tell, or after so long.
+    static let periodMin = Interval.milliseconds(100)
+    static let periodMax = Interval.seconds(1)
+    static let requestsEnough = 100
+    /// What may be sent at once after a pause, as a time at the present rate.
+    static let burst = Interval.milliseconds(50)
+    /// Latencies below this are good, whatever is usual: the percentile of a quiet node is a few hundred
+    /// microseconds, and twice that is noise.
+    static let limitMin = Interval.milliseconds(2)
+    static let limitUnknown = Interval.milliseconds(20)
+
+    package private(set) var isActive = false
+    package private(set) var bytesPerSecond = Double(Self.rateFirst)
+    /// Whether requests were slow when the rate was last decided.
+    package private(set) var isYielding = false
+    private var hasYielded = false
+    private var quiet = LatencyWindow()
+    private var limit = Self.limitUnknown
+    private var periodBegan = Instant.zero
+    private var requests = 0
+    private var slow = 0
+    /// Bytes that may be sent, as of an instant. Below zero when a large hint was sent whole.
+    private var credit = 0.0
+    private var creditAt = Instant.zero
+
+    package init() {}
+
+    /// Something is replayed from now on, or nothing any more.
+    package mutating func setActive(_ active: Bool, now: Instant) {
+        guard active != isActive else { return }
+        isActive = active
+        guard active else { return }
+        limit = quiet.percentile(0.99).map { max($0 * 2, Self.limitMin) } ?? Self.limitUnknown
+        bytesPerSecond = max(bytesPerSecond, Double(Self.rateFirst))
+        hasYielded = false
+        isYielding = false
+        creditAt = now
+        credit = bytesPerSecond * Self.burst.seconds
+        beginPeriod(now)
+    }
+
+    private mutating func beginPeriod(_ now: Instant) {
+        periodBegan = now
+        requests = 0
+        slow = 0
+    }
+
+    /// A request of a client was answered after this time. While nothing is replayed, one of many is enough.
+    package mutating func note(_ latency: Interval) {
+        guard isActive else {
+            quiet.add(latency)
+            return
+        }
+        requests += 1
+        if latency > limit { slow += 1 }
+    }
+
+    /// Whether so many bytes may be sent now; takes them off if they may.
+    package mutating func take(_ bytes: Int, now: Instant) -> Bool {
+        decide(now)
+        let elapsed = now - creditAt
+        creditAt = now
+        credit = min(credit + bytesPerSecond * elapsed.seconds, bytesPerSecond * Self.burst.seconds)
+        guard credit > 0 else { return false }
+        credit -= Double(bytes)
+        return true
+    }
+
+    private mutating func decide(_ now: Instant) {
+        let elapsed = now - periodBegan
+        guard elapsed >= Self.periodMin else { return }
+        guard requests == 0 || requests >= Self.requestsEnough || elapsed >= Self.periodMax else { return }
+        isYielding = slow > max(1, requests / 100)
+        if isYielding {
+            hasYielded = true
+            bytesPerSecond = max(bytesPerSecond / 2, Double(Self.rateMin))
+        } else if hasYielded {
+            bytesPerSecond = min(bytesPerSecond + Double(Self.rateStep), Double(Self.rateMax))
+        } else {
+            bytesPerSecond = min(bytesPerSecond * 2, Double(Self.rateMax))
+        }
+        beginPeriod(now)
+    }
+}
