@@ -103,7 +103,7 @@ class Pages(unittest.TestCase):
                 name = re.fullmatch(r"(\w+)\.\w+", span)
                 if name and name[1] in sections and span != "cluster.yaml":
                     with self.subTest(page=page):
-                        self.assertIn(span, known)
+                        self.assertTrue(span in known, f"there is no setting {span}")
 
     def test_each_log_event_is_explained(self):
         names = {n for n in read("Tests/EndToEnd/contracts/log_events.txt").split("\n")
@@ -125,7 +125,7 @@ class Programs(Scenario):
         for page in PAGES:
             for name in re.findall(r"\bmartlet_[a-z_]+", read(page)):
                 with self.subTest(page=page):
-                    self.assertIn(name, names)
+                    self.assertTrue(name in names, f"there is no metric {name}")
 
     def test_commands_and_their_options(self):
         seen = 0
