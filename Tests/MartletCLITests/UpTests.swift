@@ -34,7 +34,7 @@ import martlet
         #expect(plan.dataFolder == "etc/data")
         let written = try load(plan.yaml, path: "/work/etc/data/cluster.yaml")
         #expect(written.configuration == plan.configuration)
-        #expect(written.dataFolder(of: written.configuration.nodes[1]) == "/work/etc/data/./n2")
+        #expect(written.dataFolder(of: written.configuration.nodes[1]) == "/work/etc/data/n2")
         #expect(plan.yaml.hasPrefix("# Written by `martlet up` from etc/cluster.yaml"))
     }
 
