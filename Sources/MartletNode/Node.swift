@@ -225,7 +225,8 @@ package struct Node: ~Copyable {
             case (.write, _): writeExpired(due.number)
             case (.read, .expire): readExpired(due.number)
             case (.read, .speculate): speculate(due.number)
-            case (.scan, _): scanExpired(due.number)
+            case (.scan, .expire): scanExpired(due.number)
+            case (.scan, .speculate): lookAfterScan(due.number)
             case (nil, _): invariantBroken("a deadline for nothing")
             }
         }

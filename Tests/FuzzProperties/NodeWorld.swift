@@ -37,6 +37,7 @@ final class NodeWorld {
 
         var number: UInt64
         var kind: Kind
+        var scan: ScanRequest?
     }
 
     /// What is read from the disk.
@@ -198,7 +199,8 @@ final class NodeWorld {
         switch message {
         case .merge(let request): asked.append((id, Asked(number: request.request, kind: .merge)))
         case .read(let request): asked.append((id, Asked(number: request.request, kind: .read)))
-        case .scan(let request): asked.append((id, Asked(number: request.request, kind: .scan)))
+        case .scan(let request):
+            asked.append((id, Asked(number: request.request, kind: .scan, scan: request)))
         default: break
         }
     }
