@@ -134,6 +134,17 @@ import Testing
         #expect(harness.client.isFinished == false)
     }
 
+    /// Comparing takes time in the product of both lengths, on the thread that everybody shares.
+    @Test func aPatternThatWouldHoldUpEverybodyIsRefused() {
+        let harness = filled(3)
+        let long = String(repeating: "a", count: GlobPattern.starredBytesMax)
+        for command in ["KEYS *\(long)", "SCAN 0 MATCH k*\(long)"] {
+            #expect(harness.ask(command).hasPrefix("-ERR pattern is too long: from its first * on"))
+        }
+        #expect(harness.ask("KEYS \(long)\(long)k*") == "*0|")
+        #expect(harness.ask("KEYS k*\(long.dropLast())") == "*0|")
+    }
+
     /// A walk that was let in goes to its end; one too many is refused before it begins.
     @Test func walksAreAsManyAsPagesAtOnce() throws {
         let harness = filled(3_000)
