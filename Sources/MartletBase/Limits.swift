@@ -73,6 +73,9 @@ package enum Limits {
     /// Merges and reads that a replica has under way for its peers.
     package static let replicaRequestsMax = 65_536
 
+    /// When a read asks one more replica while too few were measured to know how long they take.
+    package static let speculationDelayDefault = Interval.milliseconds(50)
+
     // MARK: Scans
     /// Pages that a coordinator makes at once, and parts of pages that a replica makes.
     package static let scansMax = 64
@@ -84,6 +87,8 @@ package enum Limits {
     package static let scanAnswerBytesMax = 8 << 20
     /// Records that a replica passes for one list, or for one count, live or not.
     package static let scanPassedMax = 16_000
+    /// What those records may come to: a few tenths of a second of a slow disk.
+    package static let scanPassedBytesMax = 16 << 20
     /// Questions to replicas for one page, those on a newer placement included; answers tell them apart by
     /// six bits.
     package static let scanStepsMax = 60
@@ -91,6 +96,8 @@ package enum Limits {
     package static let scanPageTimeMax = Interval.milliseconds(200)
     /// Keys in doubt that a page has read at once.
     package static let scanReadsMax = 32
+    /// After so long without a replica's list another one is asked in its stead.
+    package static let scanPatience = Interval.milliseconds(250)
 
     // MARK: Hints
     /// Puts that were answered and still wait for their last replicas, and what they hold: above either the

@@ -57,7 +57,8 @@ extension Setting where Root == ClusterConfiguration {
             "requests", "speculative", .speculation(\.requests.speculative),
             """
             When a read asks one more replica than it needs: once it has taken longer than this \
-            percentile of the keyspace's recent reads, or than this time; or never.
+            percentile of the keyspace's recent reads (50 ms while fewer than 100 were measured), or \
+            than this time; or never.
             """,
             raising: "Fewer extra reads, a longer tail.",
             lowering: "A shorter tail when a replica stalls, more reads to serve."),

@@ -46,7 +46,8 @@ extension Node {
         switch configuration.speculation {
         case .off: nil
         case .after(let delay): delay
-        case .percentile(let share): keyspaces[keyspace].readLatency.percentile(share)
+        case .percentile(let share):
+            keyspaces[keyspace].readLatency.percentile(share) ?? Limits.speculationDelayDefault
         }
     }
 
@@ -85,12 +86,16 @@ extension Node {
         return best
     }
 
-    /// Just as many places as the level needs, those whose nodes answer soonest; fewer when too few can be
-    /// reached.
-    func closest(_ replicas: ReplicaSet, meeting requirement: Requirement) -> Places {
+    /// Just as many places as the level needs, those whose nodes answer soonest, and the avoided ones last;
+    /// fewer when too few can be reached.
+    func closest(
+        _ replicas: ReplicaSet, meeting requirement: Requirement, avoiding avoided: Places = .none
+    ) -> Places {
         var chosen = Places.none
         var left = reachable(replicas)
-        while !requirement.isMet(by: chosen), let place = closest(replicas, left) {
+        while !requirement.isMet(by: chosen),
+            let place = closest(replicas, left.subtracting(avoided)) ?? closest(replicas, left)
+        {
             left.remove(place)
             if requirement.isHelped(by: place, given: chosen) { chosen.insert(place) }
         }
@@ -139,7 +144,9 @@ extension Node {
         guard reads.contains(number), reads[number.index].step != .repairing,
             !reads[number.index].awaited.isEmpty
         else { return }
-        if askAnother(number.index, given: reads[number.index].answered) { metrics.speculativeReads += 1 }
+        guard askAnother(number.index, given: reads[number.index].answered) else { return }
+        metrics.speculativeReads += 1
+        if reads.contains(number) { reads[number.index].hasSpeculated = true }
     }
 
     // MARK: Answers
@@ -322,7 +329,10 @@ extension Node {
     }
 
     mutating func finishRead(_ index: Int, _ reply: ClientReply) {
-        if case .read = reply, let keyspace = keyspaces.index(of: reads[index].keyspace) {
+        // Where the place that was asked more has stood in for one that is silent, the time says how long we
+        // waited before we asked it: counted, it would make us wait longer each time.
+        let isDelayed = reads[index].hasSpeculated && !reads[index].awaited.isEmpty
+        if case .read = reply, !isDelayed, let keyspace = keyspaces.index(of: reads[index].keyspace) {
             keyspaces[keyspace].readLatency.add(now.monotonic - reads[index].began)
             notePace(reads[index].began)
         }

@@ -23,6 +23,10 @@ extension Node {
                 deadline: deadline, position: scan.range.lowerBound))
         let number = RequestNumber(kind: .scan, attempt: 0, generation: generation, index: place)
         addDeadline(Deadline(number: number, purpose: .expire), at: deadline)
+        if configuration.speculation != .off, now.monotonic + Limits.scanPatience < deadline {
+            addDeadline(
+                Deadline(number: number, purpose: .speculate), at: now.monotonic + Limits.scanPatience)
+        }
         step(place)
     }
 
@@ -49,13 +53,13 @@ extension Node {
         }
         var last = min(Token.bounds(of: run.last).upperBound, range.upperBound)
         if let listed = scans[index].listed { last = min(last, listed.last) }
-        scans[index].begin(run, requirement)
+        scans[index].begin(run, requirement, at: now.monotonic)
         let number = number(ofScan: index)
         scans[index].request = ScanRequest(
             request: number.bits, placement: digest(of: run, keyspace, position, last),
             keyspace: scans[index].keyspace, first: position.value, last: last.value,
             asOf: now.wall.milliseconds, wanted: wanted(scans[index]))
-        var chosen = closest(run.replicas, meeting: requirement)
+        var chosen = closest(run.replicas, meeting: requirement, avoiding: scans[index].avoided)
         while let place = chosen.first {
             chosen.remove(place)
             guard isCurrent(number) else { return }
@@ -96,6 +100,38 @@ extension Node {
         }
     }
 
+    /// Asks one more replica where some take long, and looks again later: one deadline a page, not one a
+    /// step.
+    mutating func lookAfterScan(_ number: RequestNumber) {
+        guard scans.contains(number) else { return }
+        let index = number.index
+        var next = now.monotonic + Limits.scanPatience
+        let due = scans[index].askedAt + Limits.scanPatience
+        if due > now.monotonic {
+            next = due
+        } else if scans[index].step == .asking {
+            scans[index].awaited.forEach { place in
+                let peer = scans[index].replicas.peers[place]
+                if !scans[index].slow.contains(peer) { scans[index].slow.append(peer) }
+            }
+            askInStead(index)
+        }
+        guard scans.contains(number), next < scans[index].deadline else { return }
+        addDeadline(Deadline(number: number, purpose: .speculate), at: next)
+    }
+
+    /// Asks a place that brings the level nearer than those that have answered, if there is one.
+    private mutating func askInStead(_ index: Int) {
+        let scan = scans[index]
+        var left = reachable(scan.replicas).intersection(scan.requirement.scope).subtracting(scan.asked)
+        while let other = closest(scan.replicas, left) {
+            left.remove(other)
+            guard scan.requirement.isHelped(by: other, given: scan.answered) else { continue }
+            metrics.speculativeScans += 1
+            return ask(index, other)
+        }
+    }
+
     // MARK: Answers
 
     mutating func scanAnswered(_ number: RequestNumber, _ place: Int, _ outcome: ScanAnswer.Outcome) {
@@ -115,9 +151,11 @@ extension Node {
         }
     }
 
-    /// Whether a peer's list is one: of the range that was asked for, in order, and getting on.
+    /// Whether a peer's list is one: of the range that was asked for, in order, nothing twice, and getting on.
     private func isSound(_ outcome: ScanAnswer.Outcome, _ request: ScanRequest) -> Bool {
         var after = request.first
+        var before: Blob?
+        var leaf: UInt32?
         func isAhead(_ next: UInt64?) -> Bool {
             next.map { $0 > request.first && $0 <= request.last } ?? true
         }
@@ -126,14 +164,17 @@ extension Node {
             for key in keys {
                 let token = Token(key: key).value
                 guard token >= after, token <= request.last else { return false }
-                after = token
+                if token == after, let before, key <= before { return false }
+                (after, before) = (token, key)
             }
             return isAhead(next) && (keys.isEmpty || next.map { $0 > after } ?? true)
         case (.counts(let counts, let next), .counts):
             for count in counts {
-                guard count.leaf < Leaf.count, Leaf(index: count.leaf).last.value >= after,
+                guard count.leaf < Leaf.count, leaf.map({ $0 < count.leaf }) ?? true,
+                    Leaf(index: count.leaf).last.value >= after,
                     Leaf(index: count.leaf).first.value <= request.last
                 else { return false }
+                leaf = count.leaf
                 after = Leaf(index: count.leaf).last.value
             }
             return isAhead(next) && (counts.isEmpty || next.map { $0 > after } ?? true)

@@ -231,9 +231,11 @@ package struct Node: ~Copyable {
             case (.write, .hint): hintAtHalfTime(due.number)
             case (.write, _): writeExpired(due.number)
             case (.read, .expire): readExpired(due.number)
-            case (.read, _): speculate(due.number)
-            case (.scan, _): scanExpired(due.number)
-            case (.hint, _), (nil, _): invariantBroken("a deadline for nothing")
+            case (.read, .speculate): speculate(due.number)
+            case (.scan, .expire): scanExpired(due.number)
+            case (.scan, .speculate): lookAfterScan(due.number)
+            case (.read, .hint), (.scan, .hint), (.hint, _), (nil, _):
+                invariantBroken("a deadline for nothing")
             }
         }
         replica.stamps.prune(now: now.monotonic)

@@ -80,6 +80,8 @@ package struct NodeMetrics: Sendable {
     package var digestMismatches: UInt64 = 0
     package var readRepairs: UInt64 = 0
     package var speculativeReads: UInt64 = 0
+    /// Parts of scans for which another replica was asked because one was silent.
+    package var speculativeScans: UInt64 = 0
     package var placementRetries: UInt64 = 0
     package var replicaMerges: UInt64 = 0
     package var replicaReads: UInt64 = 0

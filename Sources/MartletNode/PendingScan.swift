@@ -20,6 +20,7 @@ struct PendingScan {
     private var keyBytes = 0
     private var counts: [LeafCount] = []
     private var passed = 0
+    private var passedBytes = 0
     private var latest: Token?
 
     static let vacant = PendingScan(
@@ -38,10 +39,14 @@ struct PendingScan {
     var upper: Blob? { StorageKey.position(keyspace: keyspace, after: last.value) }
 
     /// What to ask of the storage next: one record more than is wanted tells where the next token begins.
+    /// Where many were passed in vain more is asked for, else a few keys among many tombstones would take a
+    /// question for each few of them.
     var limit: ScanLimit {
         switch wanted {
         case .keys(let atLeast):
-            ScanLimit(recordsMax: min(Limits.scanRecordsMax, max(1, atLeast - keys.count) + 1))
+            ScanLimit(
+                recordsMax: min(
+                    Limits.scanRecordsMax, max(1, atLeast - keys.count) + 1 + passed - keys.count))
         case .counts: ScanLimit()
         }
     }
@@ -73,16 +78,21 @@ struct PendingScan {
         guard let latest else { return nil }
         switch wanted {
         case .keys(let atLeast):
-            let isFull =
-                keys.count >= atLeast || keyBytes >= Limits.scanKeyBytesMax || passed >= Limits.scanPassedMax
+            let isFull = keys.count >= atLeast || keyBytes >= Limits.scanKeyBytesMax || hasPassedEnough
             return isFull && token != latest ? token : nil
         case .counts:
-            return passed >= Limits.scanPassedMax && token.leaf != latest.leaf ? token.leaf.first : nil
+            return hasPassedEnough && token.leaf != latest.leaf ? token.leaf.first : nil
         }
+    }
+
+    /// Records are read with their values: large ones would else make a list outlast its coordinator.
+    private var hasPassedEnough: Bool {
+        passed >= Limits.scanPassedMax || passedBytes >= Limits.scanPassedBytesMax
     }
 
     private mutating func pass(_ stored: StorageKey, _ token: Token, _ record: Blob) {
         passed += 1
+        passedBytes += record.count
         latest = token
         guard let view = try? RegisterView(record.span), view.isLive(asOf) else { return }
         switch wanted {

@@ -38,6 +38,8 @@ struct ReadOperation {
     var fetched = Places.none
     /// Asked in this step, and refused or lost with their connection.
     var lost = Places.none
+    /// One more place was asked because the others took long.
+    var hasSpeculated = false
     /// Sent the join.
     var repairs = Places.none
     /// Sent the join, and hold it durably.

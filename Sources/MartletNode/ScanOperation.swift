@@ -42,10 +42,14 @@ struct ScanOperation {
     var requirement = ReplicaSet.none.requirement(.one)
     var request = ScanRequest(
         request: 0, placement: 0, keyspace: 0, first: 0, last: 0, asOf: 0, wanted: .counts)
+    var askedAt = Instant.zero
     var asked = Places.none
     var lost = Places.none
     /// By place.
     var answers: [ScanAnswer.Outcome?] = []
+
+    /// The peers that kept a step waiting: the next ones ask others, where there are any.
+    var slow: [PeerIndex] = []
 
     // What it found, in order. While a key is in doubt its place is kept.
     var found: [(key: Blob, isLive: Bool)] = []
@@ -62,8 +66,9 @@ struct ScanOperation {
         deadline: .zero, position: Token(value: 0))
 
     /// Begins to ask.
-    mutating func begin(_ run: KeyspaceTable.Run, _ requirement: Requirement) {
+    mutating func begin(_ run: KeyspaceTable.Run, _ requirement: Requirement, at now: Instant) {
         step = .asking
+        askedAt = now
         attempt += 1
         replicas = run.replicas
         self.requirement = requirement
@@ -75,6 +80,13 @@ struct ScanOperation {
     var answered: Places {
         var places = Places.none
         for (place, answer) in answers.enumerated() where answer != nil { places.insert(place) }
+        return places
+    }
+
+    /// The places of the slow peers.
+    var avoided: Places {
+        var places = Places.none
+        for peer in slow { if let place = replicas.place(of: peer) { places.insert(place) } }
         return places
     }
 
@@ -95,7 +107,6 @@ struct ScanOperation {
 // MARK: Comparing
 extension ScanOperation {
     /// Compares the lists that came, as far as the shortest goes.
-    ///
     mutating func compare(planted: PlantedBug?) {
         var lists: [ArraySlice<Blob>] = []
         var counts: [ArraySlice<LeafCount>] = []

@@ -50,6 +50,10 @@ package final class RedisServer {
 
     var clusterViews = ClusterViewCache()
 
+    /// Sessions that go over the keys. A walk has one page under way at a time: as long as there are no more
+    /// walks than pages that the core makes at once, none is refused half-way.
+    var walkCount = 0
+
     /// As of `keyspacesRead`: asking the core costs an allocation, and definitions change only by an
     /// operator's act.
     private(set) var keyspaces: [KeyspaceDefinition]
@@ -201,5 +205,8 @@ package final class RedisServer {
             places.reduce(0) { $0 + ($1.session == nil ? 0 : 1) } == sessionCount,
             "the number of sessions is not the number of places taken")
         for place in places { place.session?.operations.checkInvariants() }
+        invariant(
+            places.count { $0.session?.walk != nil } == walkCount,
+            "the number of walks is not that of walkers")
     }
 }

@@ -7,7 +7,10 @@ import MartletWire
 
 /// A node that hears anything from peers, clients and its disk keeps its invariants, says nothing that can't
 /// be sent, and answers each client's request once and in time.
-func checkNode(_ input: [UInt8]) throws(PropertyFailure) {
+func checkNode(_ input: [UInt8]) throws(PropertyFailure) { _ = try runNode(input) }
+
+/// What the node counted meanwhile: that an input leads where it is meant to.
+package func runNode(_ input: [UInt8]) throws(PropertyFailure) -> NodeMetrics {
     var input = FuzzInput(input)
     let world = NodeWorld(isFormed: input.below(4) != 0)
     try world.tell(.start)
@@ -17,12 +20,13 @@ func checkNode(_ input: [UInt8]) throws(PropertyFailure) {
         try world.settle()
     }
     try world.finish()
+    return world.node.currentMetrics()
 }
 
 extension NodeWorld {
     /// What happens next; nil when it needs what isn't there.
     func event(_ input: inout FuzzInput) -> Event? {
-        switch input.below(24) {
+        switch input.below(26) {
         case 0: return .datagram(from: ForgedPacket.address(input.below(8)), Blob(input.piece()))
         case 1, 2, 3:
             let from = ForgedPacket.address(input.below(8))
@@ -44,9 +48,11 @@ extension NodeWorld {
                 keyspaces: (0..<input.below(3)).map { _ in keyspace(&input) })
             return said(&input, .view(view))
         case 22: return input.below(2) == 0 ? rarity(&input) : ack(&input)
-        default:
+        case 23:
             pass(.milliseconds(Int64(input.u8()) * 4))
             return .timer
+        case 24: return said(&input, scanRequest(&input))
+        default: return answer(&input, of: .scan)
         }
     }
 
@@ -141,10 +147,31 @@ extension NodeWorld {
                 wantsDigest: input.below(2) == 0, key: key))
     }
 
+    private func scanRequest(_ input: inout FuzzInput) -> Message {
+        let (keyspace, key) = (keyspaceID(&input), key(&input))
+        let bounds = Token.bounds(of: Token(key: key).slot)
+        var writer = ByteWriter()
+        writer.u64(placement(&input, keyspace, key))
+        let (lower, upper) = (bounds.lowerBound.value, bounds.upperBound.value)
+        let first = input.below(8) == 7 ? min(max(input.u64(), lower), upper) : lower
+        return .scan(
+            ScanRequest(
+                request: UInt64(input.u8()), placement: XXH3.hash(writer.bytes.span.bytes),
+                keyspace: keyspace,
+                first: first, last: upper, asOf: now.wall.milliseconds,
+                wanted: input.below(2) == 0 ? .counts : .keys(atLeast: 1 + input.below(4))))
+    }
+
     /// A peer's answer to a request that the node sent, right or wrong, once or more often.
-    private func answer(_ input: inout FuzzInput) -> Event? {
-        guard !asked.isEmpty else { return nil }
-        let index = asked.count - 1 - input.below(min(asked.count, 16))
+    private func answer(_ input: inout FuzzInput, of kind: Asked.Kind? = nil) -> Event? {
+        let asked = kind.map { kind in self.asked.indices.filter { self.asked[$0].request.kind == kind } }
+        let count = asked?.count ?? self.asked.count
+        guard count > 0 else { return nil }
+        let chosen = count - 1 - input.below(min(count, 16))
+        return answer(&input, asked?[chosen] ?? chosen)
+    }
+
+    private func answer(_ input: inout FuzzInput, _ index: Int) -> Event {
         let (id, request) = asked[index]
         if input.below(4) != 3 { asked.remove(at: index) }
         let number = input.below(16) == 15 ? input.u64() : request.number
@@ -170,16 +197,19 @@ extension NodeWorld {
                 default: .record(nil)
                 }
             message = .readAnswer(ReadAnswer(request: number, outcome: outcome))
-        case .scan: message = .scanAnswer(scanAnswer(&input, number, refusal))
+        case .scan: message = .scanAnswer(scanAnswer(&input, number, refusal, request.scan))
         }
         return .peer(LinkID(100), id, time(&input), message)
     }
 
     private func scanAnswer(
-        _ input: inout FuzzInput, _ number: UInt64, _ refusal: ReplicaRefusal
+        _ input: inout FuzzInput, _ number: UInt64, _ refusal: ReplicaRefusal, _ request: ScanRequest?
     ) -> ScanAnswer {
         let next = input.below(3) == 0 ? input.u64() : nil
-        switch input.below(4) {
+        switch input.below(8) {
+        case 4...:
+            guard let request else { break }
+            return ScanAnswer(request: number, outcome: nearlyTrue(&input, request))
         case 0: return ScanAnswer(request: number, outcome: .refused(refusal))
         case 1:
             let counts = (0..<input.below(4)).map { place in
@@ -189,12 +219,45 @@ extension NodeWorld {
             }
             return ScanAnswer(
                 request: number, outcome: .counts(counts.sorted { $0.leaf < $1.leaf }, next: next))
-        default:
-            let keys = (0..<input.below(4)).map { _ in key(&input) }
-            return ScanAnswer(
-                request: number,
-                outcome: .keys(keys.sorted { Token(key: $0) < Token(key: $1) }, next: next))
+        default: break
         }
+        let keys = (0..<input.below(4)).map { _ in key(&input) }
+        return ScanAnswer(
+            request: number,
+            outcome: .keys(keys.sorted { Token(key: $0) < Token(key: $1) }, next: next))
+    }
+
+    /// What a replica answers that holds what this node does, but for a key that it lacks or has besides.
+    private func nearlyTrue(_ input: inout FuzzInput, _ request: ScanRequest) -> ScanAnswer.Outcome {
+        var keys: [Blob] = []
+        let lower = StorageKey.position(keyspace: request.keyspace, token: request.first)
+        let upper = StorageKey.position(keyspace: request.keyspace, after: request.last)
+        for (stored, record) in disk
+        where stored.bytes >= lower && upper.map({ stored.bytes < $0 }) ?? true {
+            guard let view = try? RegisterView(record.span),
+                view.isLive(WallTime(milliseconds: request.asOf))
+            else { continue }
+            keys.append(Blob(copying: stored.key))
+        }
+        if input.below(2) == 1 {
+            let key = key(&input)
+            if let place = keys.firstIndex(of: key) { keys.remove(at: place) } else { keys.append(key) }
+        }
+        let range = request.first...request.last
+        keys = keys.filter { range.contains(Token(key: $0).value) }
+        keys.sort { (Token(key: $0), $0) < (Token(key: $1), $1) }
+        if case .counts = request.wanted {
+            var counts: [LeafCount] = []
+            for key in keys {
+                let leaf = Token(key: key).leaf.index
+                if counts.last?.leaf != leaf { counts.append(LeafCount(leaf: leaf)) }
+                counts[counts.count - 1].add(key.span)
+            }
+            return .counts(counts, next: nil)
+        }
+        // It may stop between two tokens.
+        let isShort = keys.count > 1 && input.below(4) == 3
+        return isShort ? .keys([keys[0]], next: Token(key: keys[1]).value) : .keys(keys, next: nil)
     }
 
     private func scan(_ input: inout FuzzInput) -> Scan {

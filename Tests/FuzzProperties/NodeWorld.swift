@@ -40,6 +40,7 @@ final class NodeWorld {
 
         var number: UInt64
         var kind: Kind
+        var scan: ScanRequest?
     }
 
     /// What is read from the disk.
@@ -203,7 +204,8 @@ final class NodeWorld {
         case .merge(let request): asked.append((id, Asked(number: request.request, kind: .merge)))
         case .hint(let request): asked.append((id, Asked(number: request.request, kind: .merge)))
         case .read(let request): asked.append((id, Asked(number: request.request, kind: .read)))
-        case .scan(let request): asked.append((id, Asked(number: request.request, kind: .scan)))
+        case .scan(let request):
+            asked.append((id, Asked(number: request.request, kind: .scan, scan: request)))
         default: break
         }
     }

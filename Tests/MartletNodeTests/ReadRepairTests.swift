@@ -65,6 +65,33 @@ import Testing
         #expect(holders.count >= 2, "what was shown is held by \(holders) alone: the next read goes back")
     }
 
+    @Test func anIdleNodeDoesNotWaitForASilentReplicaUntilTheEnd() throws {
+        let cluster = formed { _ in }
+        let key = try #require(keys(preferring: 1, in: cluster).first)
+        _ = cluster.put(0, key, "v")
+        cluster.drops = { from, _, message in from == 1 && message.kind == .readAnswer }
+        let ticket = cluster.ask(0, read(key))
+        cluster.advance(Limits.speculationDelayDefault + .milliseconds(10))
+        #expect(cluster.reply(0, ticket)?.value == "v")
+    }
+
+    /// Reads that waited before they asked another replica say how long we wait, not how long reads take: the
+    /// next one must not wait longer for it.
+    @Test func aSilentReplicaDoesNotTeachUsPatience() throws {
+        let cluster = formed { _ in }
+        let key = try #require(keys(preferring: 1, in: cluster).first)
+        _ = cluster.put(0, key, "v")
+        cluster.drops = { from, _, message in from == 1 && message.kind == .readAnswer }
+        for _ in 0..<600 {
+            let ticket = cluster.ask(0, read(key))
+            cluster.advance(Limits.speculationDelayDefault + .milliseconds(10), step: .milliseconds(60))
+            guard cluster.reply(0, ticket)?.value == "v" else {
+                Issue.record("\(String(describing: cluster.reply(0, ticket)))")
+                return
+            }
+        }
+    }
+
     @Test func aRepairWhoseReplicaDiesGoesToAnother() throws {
         let cluster = formed { $0.speculation = .off }
         let key = try #require(keys(preferring: 1, in: cluster).first)

@@ -151,6 +151,48 @@ import Testing
         #expect(isOtherAsked || cluster.members[2].node.currentMetrics().replicaScans > 0)
     }
 
+    @Test func aSilentReplicaIsNotWaitedForUntilTheEnd() throws {
+        let cluster = formed()
+        for key in names(50) { _ = cluster.put(0, key, "v") }
+        for silent in [1, 2] {
+            cluster.holds = { from, _, message in from == silent && message.kind == .scanAnswer }
+            let ticket = cluster.ask(0, scan(.keys(about: 1_000)))
+            cluster.advance(Limits.scanPatience + .milliseconds(20))
+            guard case .scanned(let page) = cluster.reply(0, ticket) else {
+                Issue.record("no page, though node \(silent) alone is silent")
+                return
+            }
+            #expect(page.keys.count == 50)
+        }
+        #expect(cluster.members[0].node.currentMetrics().speculativeScans == 1, "one of them was asked first")
+    }
+
+    @Test func manyTombstonesAndLargeValuesArePassedInBounds() throws {
+        let cluster = formed()
+        for key in names(400) {
+            _ = cluster.ask(
+                0,
+                ClientRequest(keyspace: 0, key: Blob(key), operation: .put(Put(.tombstone)), level: .quorum))
+        }
+        for key in names(3) { _ = cluster.put(0, "live " + key, String(repeating: "v", count: 100)) }
+        var answers = 0
+        var questions = 0
+        cluster.watch = { _, _, message in
+            if message.kind == .scanAnswer { answers += 1 }
+            if message.kind == .scan { questions += 1 }
+        }
+        cluster.storageScans = 0
+        #expect(try walk(cluster, 0, about: 1).count == 3)
+        #expect(cluster.storageScans < 100, "\(cluster.storageScans) questions to the storage")
+        // Each list ends where it has passed as much as it may.
+        let large = String(repeating: "v", count: Limits.scanPassedBytesMax / 4 + 1)
+        for key in names(9) { _ = cluster.put(0, "large " + key, large) }
+        questions = 0
+        #expect(try walk(cluster, 0, about: 1_000).count == 12)
+        #expect(try count(cluster, 0) == 12)
+        #expect(questions > 2, "\(questions) questions, \(answers) answers")
+    }
+
     @Test func tooFewReplicasAreUnavailable() {
         let cluster = formed()
         cluster.kill(1)
@@ -212,6 +254,7 @@ import Testing
     /// What no replica says: it is dropped, counted, and another one asked.
     @Test(arguments: [
         ScanAnswer.Outcome.keys([Blob("b"), Blob("a"), Blob("b")], next: nil), .keys([], next: 0),
+        .keys([Blob("a"), Blob("a")], next: nil),
         .counts([], next: nil), .counts([LeafCount(leaf: .max, count: 1, sum: 1)], next: nil),
         .refused(.invalid),
     ])

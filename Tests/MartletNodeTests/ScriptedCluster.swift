@@ -54,6 +54,8 @@ final class ScriptedCluster {
     private var held: [(from: Int, to: Int, event: Event)] = []
     /// Sees every message that is sent: sender, receiver, message.
     var watch: (Int, Int, Message) -> Void = { _, _, _ in }
+    /// Pages that storages were asked for.
+    var storageScans = 0
 
     static let keyspace = KeyspaceDefinition(id: 0, name: "default", stamp: 0, replication: .count(3))
 
@@ -324,6 +326,7 @@ final class ScriptedCluster {
             becomeDurable(i, ticket)
         case .read(let ticket, let key): queue.append((i, .storage(.read(ticket, member.disk[key]))))
         case .scan(let ticket, let lower, let upper, let limit):
+            storageScans += 1
             let page = scan(member, from: lower, until: upper, limit)
             queue.append((i, .storage(.scanned(ticket, page))))
         case .scanHints(let ticket, let lower, let upper, let limit):

@@ -9,8 +9,10 @@ enum Comparison {
     /// A difference, and what must hold all the same.
     case alike(RedisDifference, (_ ours: RESPValue, _ theirs: RESPValue) -> Bool)
 
-    /// - Parameter isExpiredHeld: whether the real server may hold keys that have expired.
-    static func of(_ request: [Blob], isExpiredHeld: Bool) -> Comparison {
+    /// - Parameters:
+    ///   - isExpiredHeld: whether the real server may hold keys that have expired.
+    ///   - slack: how far the two clocks may be apart, in milliseconds.
+    static func of(_ request: [Blob], isExpiredHeld: Bool, slack: Int64) -> Comparison {
         let words = request.map { ($0.text ?? "").uppercased() }
         switch words[0] {
         case "CLIENT" where words.count > 1 && ["ID", "INFO", "LIST"].contains(words[1]):
@@ -38,14 +40,15 @@ enum Comparison {
             return .alike(.order, sameKind)
         case "SCAN", "KEYS": return .alike(.order, sameKeys)
         case "RANDOMKEY": return .alike(.order, sameKind)
-        case "TTL", "EXPIRETIME": return .alike(.clock) { near($0, $1, by: 2) }
-        case "PTTL", "PEXPIRETIME": return .alike(.clock) { near($0, $1, by: 2_000) }
+        case "TTL", "EXPIRETIME": return .alike(.clock) { near($0, $1, by: 2 + slack / 1_000) }
+        case "PTTL", "PEXPIRETIME": return .alike(.clock) { near($0, $1, by: 2_000 + slack) }
         case "TIME":
             return .alike(.clock) { ours, theirs in
                 guard let a = ours.elements, let b = theirs.elements, a.count == 2, b.count == 2 else {
                     return ours == theirs
                 }
-                return abs((Int(a[0].text ?? "") ?? 0) - (Int(b[0].text ?? "") ?? 99)) <= 5
+                return abs((Int64(a[0].text ?? "") ?? 0) - (Int64(b[0].text ?? "") ?? 99)) <= 5 + slack
+                    / 1_000
             }
         default: return .exact
         }

@@ -134,6 +134,39 @@ import Testing
         #expect(harness.client.isFinished == false)
     }
 
+    /// Comparing takes time in the product of both lengths, on the thread that everybody shares.
+    @Test func aPatternThatWouldHoldUpEverybodyIsRefused() {
+        let harness = filled(3)
+        let long = String(repeating: "a", count: GlobPattern.starredBytesMax)
+        for command in ["KEYS *\(long)", "SCAN 0 MATCH k*\(long)"] {
+            #expect(harness.ask(command).hasPrefix("-ERR pattern is too long: from its first * on"))
+        }
+        #expect(harness.ask("KEYS \(long)\(long)k*") == "*0|")
+        #expect(harness.ask("KEYS k*\(long.dropLast())") == "*0|")
+    }
+
+    /// A walk that was let in goes to its end; one too many is refused before it begins.
+    @Test func walksAreAsManyAsPagesAtOnce() throws {
+        let harness = filled(3_000)
+        harness.backend.isImmediate = false
+        let others = try (0..<Limits.scansMax).map { number in
+            try #require(harness.server.open(peer: "127.0.0.1:\(number)", local: "127.0.0.1:7379"))
+        }
+        for other in others { harness.ask("KEYS *", on: other) }
+        #expect(
+            harness.ask("DBSIZE").hasPrefix(
+                "-OVERLOADED node=n1 limit=scans_max: refused before any work; ask again after a pause"))
+        var random = Random(seed: 5)
+        for _ in 0..<9 { harness.backend.step(&random) }
+        harness.server.close(others[0])
+        harness.ask("DBSIZE")
+        harness.server.checkInvariants()
+        harness.backend.finish(&random)
+        #expect(harness.output() == ":3000|")
+        for other in others.dropFirst() { #expect(other.takeOutput().starts(with: "*3000".utf8)) }
+        harness.server.checkInvariants()
+    }
+
     @Test func aConnectionThatGoesWhileItWalks() {
         let harness = filled(50)
         harness.backend.isImmediate = false

@@ -46,7 +46,8 @@ package struct RealRedis {
             }
             if count < 0, errno == EINTR { continue }
             // Redis may have refused what came first and closed.
-            if count <= 0 { break }
+            if count < 0, errno == EPIPE || errno == ECONNRESET { break }
+            if count <= 0 { throw Failure(text: "sending failed: errno \(errno)") }
             sent += count
         }
         shutdown(socket, Int32(SHUT_WR))
@@ -55,7 +56,8 @@ package struct RealRedis {
         while true {
             let count = recv(socket, &buffer, buffer.count, 0)
             if count < 0, errno == EINTR { continue }
-            if count < 0, errno == EAGAIN { throw Failure(text: "no end of the answer") }
+            // Anything but an end is no answer: taken for one it would show as a difference.
+            if count < 0, errno != ECONNRESET { throw Failure(text: "no end of the answer: errno \(errno)") }
             if count <= 0 { return received }
             received += buffer[..<count]
         }
@@ -113,6 +115,7 @@ package struct RealRedis {
         var buffer = [UInt8](repeating: 0, count: 4_096)
         while true {
             let count = read(output, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
             if count <= 0 { return false }
             text += buffer[..<count]
             if String(decoding: text, as: UTF8.self).contains("Ready to accept connections") { return true }
@@ -125,7 +128,7 @@ package struct RealRedis {
     }
 
     private static func makeSocket() throws -> Int32 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(text: "no socket") }
         return descriptor
     }

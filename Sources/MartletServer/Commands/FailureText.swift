@@ -36,8 +36,7 @@ enum FailureText {
                     ? "the write may have happened; repair will finish it"
                     : "too few replicas answered in time; ask again")
         case .overloaded(let node, let limit):
-            return "OVERLOADED node=\(node) limit=\(limit)\(suffix): refused before any work; "
-                + "ask again after a pause, or ask another node"
+            return overloaded(node, limit: limit.description, suffix)
         case .skew(let node, let ahead, let max):
             return
                 "SKEW node=\(node) ahead_ms=\(ahead) max_ms=\(max)\(suffix): nothing was sent; this node's "
@@ -51,6 +50,11 @@ enum FailureText {
         case .badLevel(let level): return badLevel(level.description, forReads: true)
         case .localRead(let why): return "ERR this node's copy can not be read: \(why)"
         }
+    }
+
+    static func overloaded(_ node: String, limit: String, _ suffix: String = "") -> String {
+        "OVERLOADED node=\(node) limit=\(limit)\(suffix): refused before any work; "
+            + "ask again after a pause, or ask another node"
     }
 
     static func badLevel(_ name: String, forReads: Bool) -> String {

@@ -3,12 +3,21 @@
 /// Takes time in the product of both lengths at worst: after a mismatch only the last `*` takes one character
 /// more.
 package struct GlobPattern {
+    /// The part of a pattern of keys from its first `*` on: comparing costs its length times the key's.
+    package static let starredBytesMax = 512
+
     private let pattern: [UInt8]
     private let ignoresCase: Bool
 
     package init(_ pattern: [UInt8], ignoringCase: Bool = false) {
         self.pattern = ignoringCase ? pattern.map(Self.lowered) : pattern
         ignoresCase = ignoringCase
+    }
+
+    /// Whether so much is behind the first `*` that a long key could hold up everybody while it is compared.
+    package var isCostly: Bool {
+        guard let star = pattern.firstIndex(of: UInt8(ascii: "*")) else { return false }
+        return pattern.count - star > Self.starredBytesMax
     }
 
     private static func lowered(_ byte: UInt8) -> UInt8 {

@@ -21,7 +21,7 @@ extension RedisSession {
 
     func scan(_ request: Request) {
         guard let cursor = scanCursor(request[1]) else { return refuse("ERR invalid cursor") }
-        guard let options = scanOptions(request) else { return }
+        guard let options = scanOptions(request), !refuseCostly(options.pattern) else { return }
         let ranges = KeyWalk.rest(of: scannedRanges, from: Token(value: cursor))
         // Everything is a string: what asks for another type needs no look.
         if ranges.isEmpty || !options.isOfStrings {
@@ -37,7 +37,17 @@ extension RedisSession {
 
     func keys(_ request: Request) {
         let pattern = Blob(copying: request[1]).bytes
-        startWalk(.keys, ranges: scannedRanges, pattern: Self.pattern(pattern))
+        let matcher = Self.pattern(pattern)
+        if refuseCostly(matcher) { return }
+        startWalk(.keys, ranges: scannedRanges, pattern: matcher)
+    }
+
+    private func refuseCostly(_ pattern: GlobPattern?) -> Bool {
+        guard pattern?.isCostly == true else { return false }
+        refuse(
+            "ERR pattern is too long: from its first * on it may have \(GlobPattern.starredBytesMax) bytes; "
+                + "match a shorter one and choose among its keys")
+        return true
     }
 
     func databaseSize() { startWalk(.size, ranges: scannedRanges) }

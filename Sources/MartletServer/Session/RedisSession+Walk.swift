@@ -10,7 +10,11 @@ extension RedisSession {
     func startWalk(
         _ purpose: KeyWalk.Purpose, ranges: [ClosedRange<Token>], pattern: GlobPattern? = nil
     ) {
+        guard server.walkCount < Limits.scansMax else {
+            return refuse(FailureText.overloaded(server.settings.nodeName, limit: "scans_max"))
+        }
         let sequence = enqueue(.walk)
+        server.walkCount += 1
         walk = KeyWalk(
             sequence, purpose, ranges: ranges, pattern: pattern, began: backend.now.monotonic)
         if ranges.isEmpty { return endWalk(nil) }
@@ -65,6 +69,7 @@ extension RedisSession {
     private func endWalk(_ failure: OperationFailure?) {
         guard let walk else { invariantBroken("no walk ended") }
         self.walk = nil
+        server.walkCount -= 1
         heldBytes -= walk.keys.bytes.count
         let sequence = walk.sequence
         if let failure {

@@ -210,6 +210,7 @@ package final class RedisSession {
         commands.removeAll()
         operations = OperationTable()
         admitting = nil
+        if walk != nil { server.walkCount -= 1 }
         walk = nil
         heldBytes = 0
         writer = ReplyWriter()

@@ -144,6 +144,10 @@ extension RedisServer {
                 "Reads that asked another replica before the first answered.",
                 metrics.speculativeReads),
             .counter(
+                "martlet_speculative_scans_total",
+                "Parts of scans for which another replica was asked because one was silent.",
+                metrics.speculativeScans),
+            .counter(
                 "martlet_placement_retries_total", "Requests begun anew because a replica saw another ring.",
                 metrics.placementRetries),
         ]
