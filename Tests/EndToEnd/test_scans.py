@@ -2,12 +2,10 @@
 
 import signal
 import threading
-import time
-import unittest
 
 import redis
 
-from harness.resp import Closed, Connection, Refused
+from harness.resp import Closed, Refused
 from harness.scenario import Scenario, redis_py
 from harness.waiting import until
 from test_cluster import CLUSTER, redis_cluster
@@ -116,6 +114,13 @@ class Scans(Scenario):
             client.unlink(*keys[first:first + 500])
         return client.dbsize() == 0
 
+    def heal(self):
+        """What a node has missed while it was away is read key by key: not by all walkers at once."""
+        self.cluster.wait_all_up()
+        with self.n1.connect(timeout_s=30) as connection:
+            connection.call("CONSISTENCY", "ALL", "QUORUM")
+            until("all replicas agree", lambda: connection.call("KEYS", "*"), SEEN_S, failing=(Refused,))
+
     def until_seen(self, node, liveness):
         for seer in (self.n1, self.n2):
             until(f"{seer.name} sees {node.name} {liveness}",
@@ -185,6 +190,7 @@ class Scans(Scenario):
 
     def test_more_scans_than_there_may_be_are_refused_with_a_sentence(self):
         fill(self.n1, {b"many:%d" % i for i in range(2000)})
+        self.heal()
         asked = [self.n1.connect(timeout_s=30) for _ in range(200)]
         try:
             for connection in asked:
@@ -200,7 +206,7 @@ class Scans(Scenario):
         finally:
             for connection in asked:
                 connection.close()
-        self.assertGreaterEqual(listed, 64)
+        self.assertGreaterEqual(listed, 64, refused[:1])
         for error in refused:
             self.assertEqual((error.code, error.fields), ("OVERLOADED", {"node": "n1", "limit": "scans_max"}))
             self.assertIn("refused before any work", error.text)
