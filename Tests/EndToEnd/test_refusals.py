@@ -291,7 +291,7 @@ class SmallLimits(Scenario):
         def serves():
             with self.n1.connect() as connection:
                 return connection.call("PING") == "PONG"
-        until("n1 takes clients again", serves, 10, failing=(OSError, ))
+        until("n1 takes clients again", serves, 10, failing=(OSError, Refused, Closed))
 
 
 class FullDisk(Scenario):
