@@ -151,7 +151,7 @@ extension Node {
         }
     }
 
-    /// Whether a peer's list is one: of the range that was asked for, in order, nothing twice, and getting on.
+    /// Whether a peer's list is one: of the range that was asked for, in order, nothing twice, getting on.
     private func isSound(_ outcome: ScanAnswer.Outcome, _ request: ScanRequest) -> Bool {
         var after = request.first
         var before: Blob?

@@ -74,7 +74,8 @@ extension CommandSpecification {
             tips: "request_policy:all_shards nondeterministic_output_order", since: "1.0.0", "pattern",
             "Find all keys matching the given pattern",
             note: "\(walkNote) A reply over `client_output_max` is refused with TOOLARGE, and a "
-                + "pattern with more than \(GlobPattern.starredBytesMax) bytes from its first `*` on with ERR."),
+                + "pattern with more than \(GlobPattern.starredBytesMax) bytes from its first `*` on "
+                + "with ERR."),
         CommandSpecification(
             .randomKey, "randomkey", 1, "readonly", group: "generic", categories: "keyspace",
             tips: "request_policy:all_shards nondeterministic_output", since: "1.0.0", "",
