@@ -26,8 +26,9 @@ extension RedisSession {
     /// Looks at the first bytes of a connection. A TLS handshake may be without any line end, and would be
     /// waited on for ever. True when it was answered.
     func endTLS(_ bytes: RawSpan) -> Bool {
-        // A record of the handshake, and the major version of TLS.
-        let isHandshake = bytes.withUnsafeBytes { $0.first == 0x16 && ($0.count == 1 || $0[1] == 3) }
+        // A record of the handshake. The byte alone decides, because the next ones may come later: no request
+        // begins with it.
+        let isHandshake = bytes.withUnsafeBytes { $0.first == 0x16 }
         guard isHandshake else { return false }
         row = CommandCounters.noRow
         end(.tls, "ERR this port speaks the Redis protocol without TLS: connect without it")
