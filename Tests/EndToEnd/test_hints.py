@@ -8,7 +8,8 @@ import unittest
 from harness import scenario
 from harness.waiting import until
 
-AWAY_S = 10
+MISSED = 4000
+FILLED_WITHIN_S = 60
 HEALED_WITHIN_S = 60
 CLIENTS = 8
 
@@ -48,11 +49,14 @@ def local_version(connection, key):
 
 
 class Hints(scenario.Scenario):
-    def fill(self, nodes, seconds):
+    def fill(self, nodes, count):
+        """Writes at least so many keys through the nodes: the acknowledged ones, with their versions."""
         fillers = [Filler(nodes[i % len(nodes)], i) for i in range(CLIENTS)]
         for filler in fillers:
             filler.start()
-        time.sleep(seconds)
+        until(f"{count} keys are written",
+              lambda: any(f.errors for f in fillers) or sum(len(f.acknowledged) for f in fillers) >= count,
+              FILLED_WITHIN_S)
         for filler in fillers:
             filler.stopping.set()
         for filler in fillers:
@@ -78,7 +82,7 @@ class Hints(scenario.Scenario):
     def test_a_node_that_was_away_is_healed_by_hints_alone(self):
         self.n3.stop()
         until("n1 sees n3 down", lambda: self.n1.sees("n3") == "down", 30)
-        versions = self.fill([self.n1, self.n2], AWAY_S)
+        versions = self.fill([self.n1, self.n2], MISSED)
         self.assertGreater(len(versions), 1_000)
         kept = [hints(n) for n in (self.n1, self.n2)]
         self.assertEqual([t["target"] for node in kept for t in node["targets"]], ["n3", "n3"])
@@ -101,11 +105,12 @@ class Hints(scenario.Scenario):
 
     def test_hints_survive_kills_of_both_sides(self):
         self.n3.kill()
-        versions = self.fill([self.n1], 3)
+        versions = self.fill([self.n1], 1000)
         self.n1.kill()
         self.n1.start()
         self.n3.start()
-        time.sleep(0.2)
+        until("the replay has begun", lambda: self.n1.metrics()["martlet_hints_delivered_total"] > 0,
+              HEALED_WITHIN_S)
         self.n3.kill()
         self.n3.start()
         self.wait_drained([self.n1])

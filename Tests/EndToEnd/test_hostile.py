@@ -1,6 +1,7 @@
 """Hostile and careless clients: they get an error or are closed, and leave nothing behind."""
 
 import os
+import re
 import socket
 import statistics
 import struct
@@ -116,7 +117,9 @@ class Hostile(Scenario):
             connection.call("SET", "some", b"y" * 100_000)
         reader = raw(self.n1, receive_buffer=4096)
         reader.sendall(encode("GET", "some") * 300)
-        time.sleep(0.5)
+        with self.n1.connect() as watcher:
+            # Replies that it hasn't read wait for it.
+            until("replies wait", lambda: re.search(rb" obl=[1-9]", watcher.call("CLIENT", "LIST")), 20)
         out = 0
         while out < 300 * 100_011:
             chunk = reader.recv(65536)
