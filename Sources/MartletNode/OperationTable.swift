@@ -8,15 +8,19 @@ struct RequestNumber: Hashable, Sendable {
 
     init(bits: UInt64) { self.bits = bits }
 
-    /// kind 2 | attempt 6 | generation 32 | index 24
+    /// kind 4 | attempt 6 | generation 30 | index 24
     init(kind: Kind, attempt: UInt8, generation: UInt32, index: Int) {
-        bits = kind.rawValue << 62 | UInt64(attempt & 0x3F) << 56 | UInt64(generation) << 24 | UInt64(index)
+        bits =
+            kind.rawValue << 60 | UInt64(attempt & 0x3F) << 54
+            | UInt64(generation & Self.generationMask) << 24 | UInt64(index)
     }
 
-    var kind: Kind? { Kind(rawValue: bits >> 62) }
-    var attempt: UInt8 { UInt8(truncatingIfNeeded: bits >> 56) & 0x3F }
-    var generation: UInt32 { UInt32(truncatingIfNeeded: bits >> 24) }
+    var kind: Kind? { Kind(rawValue: bits >> 60) }
+    var attempt: UInt8 { UInt8(truncatingIfNeeded: bits >> 54) & 0x3F }
+    var generation: UInt32 { UInt32(truncatingIfNeeded: bits >> 24) & Self.generationMask }
     var index: Int { Int(bits & 0xFF_FFFF) }
+
+    static let generationMask: UInt32 = (1 << 30) - 1
 }
 
 /// Requests under way: an array with a free list. A generation tells an answer for a request from one for an
@@ -68,7 +72,7 @@ struct OperationTable<Operation> {
         invariant(isUsed[index], "a request ends once")
         slots[index] = vacant
         isUsed[index] = false
-        generations[index] &+= 1
+        generations[index] = (generations[index] + 1) & RequestNumber.generationMask
         free.append(index)
         count -= 1
     }
