@@ -64,8 +64,8 @@ let package = Package(
         module(
             "MartletServer",
             [
-                "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP", "MartletRing",
-                "MartletRuntime", "MartletStorage", "MartletVersions",
+                "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP",
+                "MartletRing", "MartletRuntime", "MartletStorage", "MartletVersions",
             ]),
         .target(
             name: "FakeServer",

@@ -13,6 +13,10 @@ package enum Limits {
     /// Owners of a key, over all data centres.
     package static let ownersMax = 21
     package static let keyspacesMax = 256
+    /// Definitions of keyspaces, those of dropped ones included, which stay for ever.
+    package static let definitionsMax = 1_024
+    /// Changes of definitions that a node carries out at once: creations, flushes and so on.
+    package static let definitionChangesMax = 64
     /// Names of nodes, zones, data centres, clusters and keyspaces, in bytes.
     package static let nameBytesMax = 64
 

@@ -1,8 +1,8 @@
 import MartletBase
 
 /// Which characters a name may have.
-struct NameRule: Sendable {
-    let allowed: String
+package struct NameRule: Sendable {
+    package let allowed: String
     private let capitals: Bool
     private let digitFirst: Bool
     /// Beside letters and digits.
@@ -18,7 +18,7 @@ struct NameRule: Sendable {
     /// A zone or a data centre.
     static let place = node
     /// A keyspace. A letter comes first, because SELECT takes digits for an index.
-    static let keyspace = NameRule(
+    package static let keyspace = NameRule(
         "a-z 0-9 _ -, the first a letter", capitals: false, digitFirst: false, marks: "_-", markFirst: false)
 
     private init(_ characters: String, capitals: Bool, digitFirst: Bool, marks: String, markFirst: Bool) {
@@ -29,7 +29,7 @@ struct NameRule: Sendable {
         self.markFirst = markFirst
     }
 
-    func accepts(_ text: String) -> Bool {
+    package func accepts(_ text: String) -> Bool {
         guard (1...Limits.nameBytesMax).contains(text.utf8.count) else { return false }
         var isFirst = true
         for byte in text.utf8 {

@@ -1,12 +1,12 @@
 import MartletBase
 
 /// A number with a unit, such as `1.5s` or `64KiB`: the table of units of one dimension.
-struct UnitScale: Sendable {
+package struct UnitScale: Sendable {
     /// Smallest first; each a whole multiple of the base unit.
     let units: [(name: String, factor: Int64)]
 
     /// Times, in nanoseconds.
-    static let time = UnitScale(units: [
+    package static let time = UnitScale(units: [
         ("ms", 1_000_000), ("s", 1_000_000_000), ("min", 60_000_000_000), ("h", 3_600_000_000_000),
         ("d", 86_400_000_000_000),
     ])
@@ -17,7 +17,7 @@ struct UnitScale: Sendable {
 
     /// Nil for anything but digits, perhaps a fraction, and a unit; for a value that isn't whole in the base
     /// unit; and for one past 64 bits.
-    func parse(_ text: String) -> Int64? {
+    package func parse(_ text: String) -> Int64? {
         let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         let unit = text.dropFirst(digits.count)
         guard let factor = units.first(where: { $0.name == unit })?.factor else { return nil }
@@ -37,7 +37,7 @@ struct UnitScale: Sendable {
     }
 
     /// In the largest unit in which it is whole; a value below the smallest unit has a fraction of it.
-    func format(_ value: Int64) -> String {
+    package func format(_ value: Int64) -> String {
         let zeroUnit = units.first { $0.name == "s" } ?? units[0]
         if value == 0 { return "0\(zeroUnit.name)" }
         for (name, factor) in units.reversed() where value.isMultiple(of: factor) {
@@ -50,7 +50,7 @@ struct UnitScale: Sendable {
     }
 
     /// What someone who wrote `text` may have meant.
-    func hint(_ text: String) -> String? {
+    package func hint(_ text: String) -> String? {
         let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         guard !digits.isEmpty else { return nil }
         let unit = text.dropFirst(digits.count).drop { $0 == " " }

@@ -10,11 +10,13 @@ package struct ClientRequest: Sendable {
         case getLocal
         case put(Put)
         case scan(Scan)
+        /// Of what keyspaces there are; the request's own keyspace and key mean nothing then.
+        case change(KeyspaceChange)
     }
 
     /// A keyspace's id.
     package var keyspace: UInt32
-    /// `.empty` for a scan, which has a range instead.
+    /// `.empty` for a scan, which has a range instead, and for a change.
     package var key: Blob
     package var operation: Operation
     /// Nil: the keyspace's own level.
@@ -104,11 +106,15 @@ package enum ClientReply: Sendable {
     /// Acknowledged at the level asked for; the stamp is the version that was written.
     case written(Stamp)
     case scanned(KeyPage)
+    /// A change of keyspaces is durable at every node that lives; what it made of their definitions.
+    case defined([KeyspaceDefinition])
     case failed(RequestFailure)
 }
 
 package enum OperationKind: String, Sendable {
     case read, write
+    /// A change of keyspaces.
+    case define
 }
 
 /// The exact outcomes. `unavailable`, `overloaded`, `skew`, `loading` and `stopping`: nothing was
@@ -126,6 +132,7 @@ package enum RequestFailure: Hashable, Sendable {
     case loading(waits: [String])
     case stopping
     case noSuchKeyspace(UInt32)
+    case keyspace(KeyspaceRefusal)
     /// A level that this operation can't have (ANY for a read).
     case badLevel(ConsistencyLevel)
     /// The local copy could not be read.

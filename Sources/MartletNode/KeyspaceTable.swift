@@ -1,7 +1,8 @@
 import MartletBase
 import MartletRing
 
-/// The keyspaces by id, each with its placement as the coordinator needs it.
+/// The keyspaces in the order of their creation, each with its placement as the coordinator needs it, and the
+/// definitions of those that were dropped.
 struct KeyspaceTable {
     struct Keyspace {
         var definition: KeyspaceDefinition
@@ -13,23 +14,38 @@ struct KeyspaceTable {
         var placement: Placement?
         /// How long reads take at this coordinator: what speculation waits for.
         var readLatency = LatencyWindow()
+        /// The truncation that is durable at this node: at most the definition's.
+        var truncationDurable: UInt64 = 0
+        /// That through which this node's records have been swept; durable.
+        var truncationSwept: UInt64 = 0
+
+        init(_ definition: KeyspaceDefinition) { self.definition = definition }
     }
 
-    /// In the order of their ids.
-    private(set) var all: [Keyspace]
+    /// In the order of SELECT's indexes.
+    private(set) var all: [Keyspace] = []
+    /// By id. They stay for ever, so that no id is given twice.
+    private(set) var dropped: [KeyspaceDefinition] = []
+    /// The places in `all` of ids that are not their places themselves.
+    private var places: [UInt32: Int] = [:]
+    /// Covers all definitions.
+    private(set) var digest: UInt64 = 0
 
     init(founded: [KeyspaceDefinition]) {
-        all = founded.map { Keyspace(definition: $0) }
-        all.sort { $0.definition.id < $1.definition.id }
+        all = founded.map { Keyspace($0) }
         invariant(all.count <= Limits.keyspacesMax, "\(all.count) keyspaces are over the limit")
+        invariant(founded.contains { $0.id == KeyspaceDefinition.firstID }, "there is no first keyspace")
+        arrange()
     }
 
     func index(of id: UInt32) -> Int? {
-        // Ids are given in order from zero, so the first guess is nearly always right.
+        // Those that the cluster was founded with are at the places of their ids, if none was dropped.
         let guess = Int(id)
         if guess < all.count, all[guess].definition.id == id { return guess }
-        return all.firstIndex { $0.definition.id == id }
+        return places[id]
     }
+
+    func index(named name: String) -> Int? { all.firstIndex { $0.definition.name == name } }
 
     subscript(index: Int) -> Keyspace {
         @inline(__always) _read { yield all[index] }
@@ -38,16 +54,81 @@ struct KeyspaceTable {
 
     var indices: Range<Int> { all.indices }
 
-    /// Merges a definition heard or recovered: the later stamp wins. False when it changed nothing.
-    mutating func merge(_ definition: KeyspaceDefinition) -> Bool {
-        guard let index = index(of: definition.id) else {
-            guard all.count < Limits.keyspacesMax else { return false }
-            all.append(Keyspace(definition: definition))
-            all.sort { $0.definition.id < $1.definition.id }
-            return true
-        }
-        return all[index].definition.merge(definition)
+    // MARK: Definitions
+
+    /// Every definition that is known, of dropped ones too.
+    var definitions: [KeyspaceDefinition] { all.map(\.definition) + dropped }
+
+    func definition(of id: UInt32) -> KeyspaceDefinition? {
+        if let index = index(of: id) { return all[index].definition }
+        return dropped.first { $0.id == id }
     }
+
+    func isDropped(_ id: UInt32) -> Bool { dropped.contains { $0.id == id } }
+
+    /// Merges a definition heard or recovered. Returns the ids of the definitions that this changed: none
+    /// when it brought nothing new, and more than one when a name that two keyspaces had is settled.
+    mutating func merge(_ definition: KeyspaceDefinition) -> [UInt32] {
+        if let index = index(of: definition.id) {
+            guard all[index].definition.merge(definition) else { return [] }
+        } else if let place = dropped.firstIndex(where: { $0.id == definition.id }) {
+            guard dropped[place].merge(definition) else { return [] }
+        } else {
+            guard all.count + dropped.count < Limits.definitionsMax else { return [] }
+            all.append(Keyspace(definition))
+        }
+        let changed = [definition.id] + settleName(definition.name)
+        arrange()
+        return changed
+    }
+
+    /// The planted bug: the later definition wins whole.
+    mutating func replace(_ definition: KeyspaceDefinition) {
+        if let index = index(of: definition.id) { all[index].definition = definition }
+    }
+
+    /// Two keyspaces of one name: the later creation is kept, the other is dropped.
+    ///
+    /// The later one, because who created it took the name for free: either the earlier one had been
+    /// dropped, of which this node hasn't heard, or the two were created side by side, and then either will
+    /// do. To keep the earlier one would let a node that was away through a drop and a new creation drop the
+    /// new one. But the first keyspace, in which connections begin, always stays.
+    private mutating func settleName(_ name: String) -> [UInt32] {
+        let alike = all.indices.filter { all[$0].definition.name == name }
+        guard alike.count > 1 else { return [] }
+        let kept =
+            alike.first { all[$0].definition.id == KeyspaceDefinition.firstID }
+            ?? alike.max { KeyspaceDefinition.isListed(all[$0].definition, before: all[$1].definition) }
+        for index in alike where index != kept { all[index].definition.isDropped = true }
+        return alike.filter { $0 != kept }.map { all[$0].definition.id }
+    }
+
+    /// Puts what has been dropped aside, and the rest in order.
+    private mutating func arrange() {
+        dropped += all.map(\.definition).filter(\.isDropped)
+        dropped.sort { $0.id < $1.id }
+        all.removeAll(where: \.definition.isDropped)
+        all.sort { KeyspaceDefinition.isListed($0.definition, before: $1.definition) }
+        places.removeAll(keepingCapacity: true)
+        for (index, keyspace) in all.enumerated() { places[keyspace.definition.id] = index }
+        var writer = ByteWriter()
+        for definition in definitions { definition.write(to: &writer) }
+        digest = XXH3.hash(writer.bytes.span.bytes)
+    }
+
+    // MARK: Horizons
+
+    /// Behind what the slot's records don't count any more.
+    func horizon(_ index: Int, _ slot: Slot) -> Horizon {
+        Horizon(truncation: all[index].definition.truncation)
+    }
+
+    /// The same by a keyspace's id; of one that isn't there nothing counts.
+    func horizon(of id: UInt32, _ slot: Slot) -> Horizon {
+        index(of: id).map { horizon($0, slot) } ?? Horizon(truncation: .max)
+    }
+
+    // MARK: Placement
 
     func replicas(_ index: Int, of slot: Slot) -> ReplicaSet? {
         guard !all[index].setOfSlot.isEmpty else { return nil }

@@ -4,10 +4,12 @@ import MartletRing
 /// The facts that a node keeps in the storage's meta family, under keys of one kind byte and a name:
 ///
 ///     e <id>   a ring entry        k <id>   a keyspace's definition
+///     s <id>   the truncation that a keyspace's records are swept through
 ///     p <id>   a peer's storage epoch       f   the founders' ids, once the ring has formed
 struct MetaMemory {
     private(set) var entries: [RingEntry] = []
     private(set) var keyspaces: [KeyspaceDefinition] = []
+    private(set) var swept: [UInt32: UInt64] = [:]
     private(set) var epochs: [NodeID: UInt64] = [:]
     private(set) var formed: [NodeID] = []
 
@@ -21,6 +23,9 @@ struct MetaMemory {
             case UInt8(ascii: "e"): if let entry = try? RingEntry(from: &reader) { entries.append(entry) }
             case UInt8(ascii: "k"):
                 if let keyspace = try? KeyspaceDefinition(from: &reader) { keyspaces.append(keyspace) }
+            case UInt8(ascii: "s"):
+                var name = ByteReader(key.span.extracting(1..<key.count))
+                if let id = try? name.u32(), let truncation = try? reader.u64() { swept[id] = truncation }
             case UInt8(ascii: "p"):
                 var name = ByteReader(key.span.extracting(1..<key.count))
                 if let id = try? NodeID(from: &name), let epoch = try? reader.u64() { epochs[id] = epoch }
@@ -36,12 +41,18 @@ struct MetaMemory {
     static func entryKey(_ id: NodeID) -> Blob { key("e", id) }
     static func epochKey(_ id: NodeID) -> Blob { key("p", id) }
 
-    static func keyspaceKey(_ id: UInt32) -> Blob {
+    static func keyspaceKey(_ id: UInt32) -> Blob { key("k", id) }
+    static func sweptKey(_ id: UInt32) -> Blob { key("s", id) }
+
+    private static func key(_ kind: Unicode.Scalar, _ id: UInt32) -> Blob {
         var writer = ByteWriter()
-        writer.u8(UInt8(ascii: "k"))
+        writer.u8(UInt8(ascii: kind))
         writer.u32(id)
         return Blob(writer.bytes)
     }
+
+    /// Whether it is the key of a keyspace's definition.
+    static func isKeyspace(_ key: Blob) -> Bool { key.bytes.first == UInt8(ascii: "k") }
 
     private static func key(_ kind: Unicode.Scalar, _ id: NodeID) -> Blob {
         var writer = ByteWriter()

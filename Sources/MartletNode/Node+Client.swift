@@ -15,12 +15,16 @@ extension Node {
             effects.append(.reply(ticket, .failed(.loading(waits: formation.waits))))
             return
         }
-        guard let index = keyspaces.index(of: request.keyspace) else {
-            effects.append(.reply(ticket, .failed(.noSuchKeyspace(request.keyspace))))
-            return
-        }
         guard inFlight < configuration.inFlightMax else {
             refuseOverload(ticket, "in_flight_max")
+            return
+        }
+        if case .change(let change) = request.operation {
+            changeKeyspaces(ticket, change, level: request.level, timeout: request.timeout)
+            return
+        }
+        guard let index = keyspaces.index(of: request.keyspace) else {
+            effects.append(.reply(ticket, .failed(.noSuchKeyspace(request.keyspace))))
             return
         }
         if case .scan(let scan) = request.operation {
@@ -39,7 +43,7 @@ extension Node {
         case .getLocal: getLocal(ticket, request, token)
         case .get: startRead(.client(ticket), request, index, token, replicas)
         case .put(let put): startWrite(ticket, request, put, index, token, replicas)
-        case .scan: invariantBroken("a scan has no key")
+        case .scan, .change: invariantBroken("neither a scan nor a change has a key")
         }
     }
 

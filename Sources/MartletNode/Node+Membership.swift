@@ -35,7 +35,7 @@ extension Node {
         gossipEffects.removeAll(keepingCapacity: true)
     }
 
-    private mutating func publish(_ key: RumourKey, _ bytes: Blob) {
+    mutating func publish(_ key: RumourKey, _ bytes: Blob) {
         gossip.handle(.publish(key, bytes), now: now, into: &gossipEffects)
     }
 
@@ -139,10 +139,12 @@ extension Node {
             peers[index].downSince = now.monotonic
             effects.append(.report(.peerDown(name: name, after: nil)))
             if was != .down { forgetAnswers(of: index) }
+            forgetDefinitions(of: index)
         case .left:
             peers[index].downSince = now.monotonic
             effects.append(.report(.peerLeft(name: name)))
             forgetAnswers(of: index)
+            forgetDefinitions(of: index)
         }
     }
 
@@ -264,19 +266,6 @@ extension Node {
         publish(Rumour.ringDigest.key(configuration.id), digest.encoded())
     }
 
-    private mutating func keyspaceCame(_ definition: KeyspaceDefinition) {
-        guard keyspaces.merge(definition) else { return }
-        publishKeyspace(definition.id)
-        placeSlots()
-    }
-
-    private mutating func publishKeyspace(_ id: UInt32) {
-        guard let index = keyspaces.index(of: id) else { return }
-        let bytes = keyspaces[index].definition.encoded()
-        putMeta(MetaMemory.keyspaceKey(id), bytes)
-        publish(Rumour.key(keyspace: id), bytes)
-    }
-
     // MARK: Views
 
     /// Sends what this node knows of the ring, before the answer that says `stalePlacement`.
@@ -288,7 +277,7 @@ extension Node {
     private func view() -> View {
         View(
             entries: ring.entries.map { $0.encoded() },
-            keyspaces: keyspaces.all.map { $0.definition.encoded() })
+            keyspaces: keyspaces.definitions.map { $0.encoded() })
     }
 
     /// A replica's view, which came because its placement differs from ours: merge it, and show ours, so that
@@ -308,7 +297,7 @@ extension Node {
             effects.append(.report(.badPeerBytes("view")))
         }
         flushGossip()
-        let digest = ring.digest
+        let digest = ring.digest ^ keyspaces.digest
         if formation.isFormed, peers[peer].viewSent != digest {
             peers[peer].viewSent = digest
             effects.append(.send(peer, .view(self.view())))
@@ -339,9 +328,7 @@ extension Node {
 
     /// Takes up what the data folder remembers.
     mutating func recover(_ memory: MetaMemory) {
-        for definition in memory.keyspaces where keyspaces.merge(definition) {
-            effects.append(.report(.keyspaceDiffers(name: definition.name)))
-        }
+        recoverKeyspaces(memory)
         guard formation.isFormed else { return }
         for entry in memory.entries {
             _ = try? ring.merge(entry)
@@ -357,7 +344,7 @@ extension Node {
 
     /// Tells gossip what this node has to say at its start.
     mutating func publishOwn() {
-        for keyspace in keyspaces.all { publishKeyspace(keyspace.definition.id) }
+        for definition in keyspaces.definitions { publishKeyspace(definition.id) }
         if formation.isFormed {
             for entry in ring.entries { publishEntry(entry) }
             if let own = ring[configuration.id] { putMeta(MetaMemory.entryKey(own.id), own.encoded()) }
@@ -378,7 +365,7 @@ extension Node {
     }
 
     /// The number of copies that the founding tokens are balanced for: the first keyspace's.
-    private var foundingReplication: ReplicationFactor {
+    var foundingReplication: ReplicationFactor {
         keyspaces.all.first?.definition.replication ?? .count(1)
     }
 
@@ -438,37 +425,45 @@ extension Node {
     mutating func placeSlots() {
         guard formation.isFormed else { return }
         skew.isAlone = ring.entries.count == 1
-        for index in keyspaces.indices {
-            let definition = keyspaces[index].definition
-            let placement = Placement(ring: ring, keyspace: definition)
-            var centers = [configuration.dataCenter]
-            func number(_ name: String) -> Int {
-                if let known = centers.firstIndex(of: name) { return known }
-                centers.append(name)
-                return centers.count - 1
-            }
-            let factors = DataCenterFactors(definition.replication, number: number)
-            let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
-            var sets: [ReplicaSet] = []
-            var lastSlots: [Slot] = []
-            var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
-            for range in placement.ranges {
-                for slot in Int(range.first.index)...Int(range.last.index) {
-                    setOfSlot[slot] = UInt16(sets.count)
-                }
-                lastSlots.append(range.last)
-                let owners = range.owners.indices.map { members[range.owners[$0]] }
-                sets.append(
-                    ReplicaSet(
-                        peers: owners.map(\.peer), digest: placement.digest(of: range.first),
-                        factors: factors,
-                        dataCenters: owners.map(\.dataCenter)))
-            }
-            keyspaces[index].placement = placement
-            keyspaces[index].sets = sets
-            keyspaces[index].lastSlots = lastSlots
-            keyspaces[index].setOfSlot = setOfSlot
+        for index in keyspaces.indices { placeSlots(index) }
+    }
+
+    /// The same for those of these keyspaces that are there.
+    mutating func placeSlots(of ids: [UInt32]) {
+        guard formation.isFormed else { return }
+        for id in ids { if let index = keyspaces.index(of: id) { placeSlots(index) } }
+    }
+
+    private mutating func placeSlots(_ index: Int) {
+        let definition = keyspaces[index].definition
+        let placement = Placement(ring: ring, keyspace: definition)
+        var centers = [configuration.dataCenter]
+        func number(_ name: String) -> Int {
+            if let known = centers.firstIndex(of: name) { return known }
+            centers.append(name)
+            return centers.count - 1
         }
+        let factors = DataCenterFactors(definition.replication, number: number)
+        let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
+        var sets: [ReplicaSet] = []
+        var lastSlots: [Slot] = []
+        var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
+        for range in placement.ranges {
+            for slot in Int(range.first.index)...Int(range.last.index) {
+                setOfSlot[slot] = UInt16(sets.count)
+            }
+            lastSlots.append(range.last)
+            let owners = range.owners.indices.map { members[range.owners[$0]] }
+            sets.append(
+                ReplicaSet(
+                    peers: owners.map(\.peer), digest: placement.digest(of: range.first),
+                    factors: factors,
+                    dataCenters: owners.map(\.dataCenter)))
+        }
+        keyspaces[index].placement = placement
+        keyspaces[index].sets = sets
+        keyspaces[index].lastSlots = lastSlots
+        keyspaces[index].setOfSlot = setOfSlot
     }
 
     /// The peer of a ring entry; one that gossip hasn't met yet counts as down.

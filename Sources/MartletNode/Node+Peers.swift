@@ -78,7 +78,9 @@ extension Node {
         case .hint(let request): hintAsked(link, peer, request)
         case .mergeAnswer(let answer):
             let number = RequestNumber(bits: answer.request)
-            if let place = placeOf(peer, number) {
+            if number.kind == .definition {
+                definitionAnswered(number, peer, answer.outcome)
+            } else if let place = placeOf(peer, number) {
                 mergeAnswered(number, place, answer.outcome)
             } else if number.kind == .write {
                 standInAnswered(number, peer, answer.outcome)
@@ -92,6 +94,7 @@ extension Node {
             let number = RequestNumber(bits: answer.request)
             if let place = placeOf(peer, number) { scanAnswered(number, place, answer.outcome) }
         case .view(let view): viewCame(peer, view)
+        case .define(let request): defineAsked(link, request)
         case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
         case .hello, .farewell:
             metrics.badPeerBytes += 1
@@ -111,7 +114,7 @@ extension Node {
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
         case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
         case .hint: isReplay(number, to: peer) ? 0 : nil
-        case nil: nil
+        case .definition, .sweep, nil: nil
         }
     }
 
@@ -121,6 +124,7 @@ extension Node {
         hastenJudgement(by: peer)
         flushGossip()
         hastenReplay(to: peer)
+        askAgainToDefine(peer)
     }
 
     /// The connection to the peer broke: its answers are lost, and it may be dead.

@@ -255,8 +255,13 @@ extension Node {
         }
     }
 
-    /// A hint of a keyspace that isn't there. One that counts is data, and stays; it is passed over.
+    /// A hint of a keyspace that isn't there. One that counts is data, and stays; it is passed over. But of
+    /// a dropped keyspace nothing is to stay.
     private mutating func nobodyOwns(_ item: HintReplay.Item, _ replay: HintReplay) {
+        if keyspaces.isDropped(item.write.keyspace) {
+            replay.done.append(HintReplay.DoneHint(stored: item.stored, key: item.key, bytes: item.bytes))
+            return
+        }
         metrics.hintsUnowned += 1
         guard !item.key.counts else { return }
         dropHint(item.write.keyspace, Token(key: item.write.key).leaf)

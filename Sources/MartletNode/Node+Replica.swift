@@ -83,7 +83,17 @@ extension Node {
         if isFresh, let stamp = replica.stamps.dominator(of: view.stamp, key: hash) {
             outcome = .dominated(stamp)
         }
+        if let truncation = truncation(of: keyspace, over: view.stamp.time) {
+            // The truncation was before this put, or beside it: stamped above, it is after it for sure.
+            if isFresh { outcome = .dominated(truncation.stamp) }
+            if truncation.isDurable {
+                metrics.mergesTruncated += 1
+                answerMerge(origin, outcome)
+                return
+            }
+        }
         replica.stamps.remember(view.stamp, key: hash, now: now.monotonic)
+        sweep?.touched.insert(hash)
         metrics.replicaMerges += 1
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .merge(origin, outcome), key: hash))
@@ -94,6 +104,18 @@ extension Node {
             replica.pending[replica.pending.count - 1].purpose = .answered
             answerMerge(origin, outcome)
         }
+    }
+
+    /// The truncation of the keyspace, when it hides what was written at this time. A dropped keyspace is
+    /// truncated for good.
+    private func truncation(of keyspace: UInt32, over time: HybridTime) -> (stamp: Stamp, isDurable: Bool)? {
+        guard let index = keyspaces.index(of: keyspace) else { return (.zero, true) }
+        let truncation = keyspaces[index].definition.truncation
+        guard time.bits <= truncation, configuration.planted != .ignoreTruncation else { return nil }
+        return (
+            Stamp(time: HybridTime(bits: truncation), writer: .last),
+            truncation <= keyspaces[index].truncationDurable
+        )
     }
 
     private mutating func park(
@@ -122,7 +144,7 @@ extension Node {
         }
     }
 
-    private mutating func answerMerge(_ origin: Origin, _ outcome: MergeAnswer.Outcome) {
+    mutating func answerMerge(_ origin: Origin, _ outcome: MergeAnswer.Outcome) {
         switch origin {
         case .own(let number, let place): mergeAnswered(number, place, outcome)
         case .link(let link, let request): respond(link, request, outcome)
@@ -141,7 +163,8 @@ extension Node {
         metrics.replicaReads += 1
         let hash = Replica.hash(token, keyspace)
         let (index, generation) = replica.reads.insert(
-            Replica.PendingRead(origin: origin, wantsDigest: wantsDigest, key: hash))
+            Replica.PendingRead(
+                origin: origin, wantsDigest: wantsDigest, keyspace: keyspace, slot: token.slot, key: hash))
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: index)
         effects.append(
             .storage(
@@ -156,7 +179,8 @@ extension Node {
         replica.reads.remove(number.index)
         let outcome: ReadAnswer.Outcome
         switch result {
-        case .success(let record):
+        case .success(var record):
+            if let stored = record, isHidden(stored, read.keyspace, read.slot) { record = nil }
             outcome = read.wantsDigest ? .digest(Record.digest(record)) : .record(record)
         case .failure: outcome = .refused(.overloaded)
         }
@@ -167,6 +191,11 @@ extension Node {
         } else {
             answerRead(read.origin, outcome)
         }
+    }
+
+    func isHidden(_ record: Blob, _ keyspace: UInt32, _ slot: Slot) -> Bool {
+        configuration.planted != .ignoreTruncation
+            && Record.isHidden(record.span, behind: keyspaces.horizon(of: keyspace, slot))
     }
 
     private mutating func answerRead(_ origin: Origin, _ outcome: ReadAnswer.Outcome) {
@@ -190,13 +219,14 @@ extension Node {
             switch RequestNumber(bits: ticket.number).kind {
             case .scan: scanRefused(ticket)
             case .hint: hintsRefused(ticket)
+            case .sweep: sweepRefused()
             default: readCompleted(ticket, .failure(ReadRefused()))
             }
         case .scanned(let ticket, let page):
-            if RequestNumber(bits: ticket.number).kind == .hint {
-                hintsCame(ticket, page)
-            } else {
-                scanCame(ticket, page)
+            switch RequestNumber(bits: ticket.number).kind {
+            case .hint: hintsCame(ticket, page)
+            case .sweep: sweptPageCame(page)
+            default: scanCame(ticket, page)
             }
         case .stampsReserved(let ceiling):
             clock.reserved(HybridTime(bits: ceiling))
@@ -227,12 +257,15 @@ extension Node {
         case .merge(let origin, let outcome): answerMerge(origin, outcome)
         case .hint(let index): hintStored(index)
         case .deletion(let index): hintsDeleted(index)
-        case .meta, .answered, .refused: break
+        case .meta(let key, let value): if MetaMemory.isKeyspace(key) { definitionIsDurable(value) }
+        case .sweep: pageSwept()
+        case .erasure, .answered, .refused: break
         }
         for answer in write.withheld {
             switch answer.outcome {
             case .read(let outcome): answerRead(answer.origin, outcome)
             case .scan(let outcome): answerScan(answer.origin, outcome)
+            case .definition(let ids): answerDefinition(answer.origin, ids)
             }
         }
     }
@@ -251,6 +284,8 @@ extension Node {
             replica.refusedMeta.append((key, value))
         case .hint(let index): hintRefused(index)
         case .deletion(let index): deletionRefused(index)
+        case .erasure(let keyspace): replica.refusedErasures.insert(keyspace)
+        case .sweep: sweepRefused()
         case .answered, .refused: break
         }
         finishRefusedWrites()
@@ -264,9 +299,14 @@ extension Node {
         effects.append(.storage(.putMeta(ticket, key: key, value: value)))
     }
 
-    /// Writes again what the storage refused of the node's own facts: with each timer, of which gossip needs
-    /// one a second.
-    mutating func retryRefusedMeta() {
+    /// Asks again for what the storage refused and nobody else asks for: the node's own facts, and what
+    /// follows from them. With each timer, of which gossip needs one a second.
+    mutating func retryRefused() {
+        if !replica.refusedErasures.isEmpty {
+            let refused = replica.refusedErasures.sorted()
+            replica.refusedErasures.removeAll()
+            for keyspace in refused { eraseKeyspace(keyspace) }
+        }
         guard !replica.refusedMeta.isEmpty else { return }
         let refused = replica.refusedMeta
         replica.refusedMeta.removeAll()

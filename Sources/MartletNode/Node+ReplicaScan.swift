@@ -48,7 +48,13 @@ extension Node {
     mutating func scanCame(_ ticket: ReadTicket, _ page: ScanPage) {
         let number = RequestNumber(bits: ticket.number)
         invariant(replica.scans.contains(number), "the storage completed a scan that nobody asked for")
-        switch replica.scans[number.index].take(page) {
+        // What is hidden now and isn't when the list is shown can't be: horizons only rise.
+        let keyspace = replica.scans[number.index].keyspace
+        let (keyspaces, isBlind) = (keyspaces, configuration.planted == .ignoreTruncation)
+        let progress = replica.scans[number.index].take(page) { slot in
+            isBlind ? .none : keyspaces.horizon(of: keyspace, slot)
+        }
+        switch progress {
         case .more(let position): passOn(number.index, from: position)
         case .done(let outcome): finishScan(number.index, outcome)
         }

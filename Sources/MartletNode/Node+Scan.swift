@@ -261,7 +261,7 @@ extension Node {
             scans[index].readsUnderWay -= 1
             resolve(index)
         case .failed(let failure): failScan(index, failure)
-        case .written, .scanned: invariantBroken("a read was answered by something else")
+        case .written, .scanned, .defined: invariantBroken("a read was answered by something else")
         }
     }
 

@@ -49,7 +49,10 @@ extension Node {
         return (keyspaces[index].definition, placement)
     }
 
+    /// Of the keyspaces that there are, in the order of their creation.
     package var keyspaceDefinitions: [KeyspaceDefinition] { keyspaces.all.map(\.definition) }
+    /// Covers every definition, those of dropped keyspaces included.
+    package var definitionsDigest: UInt64 { keyspaces.digest }
 
     /// The counters, with the gauges as they are now.
     package func currentMetrics() -> NodeMetrics {

@@ -75,7 +75,7 @@ extension Node {
             down: self.names(replicas, scope.subtracting(reachable)))
     }
 
-    private mutating func skewed() -> ClientReply {
+    mutating func skewed() -> ClientReply {
         metrics.skewRefused += 1
         judgeClock()
         return .failed(
@@ -183,7 +183,8 @@ extension Node {
         case .write: writeAnswered(number, place, outcome)
         case .read: repairAnswered(number, place, outcome)
         case .hint: replayAnswered(number, outcome)
-        case .scan, nil: break
+        case .definition: definitionAnswered(number, PeerTable.own, outcome)
+        case .scan, .sweep, nil: break
         }
     }
 

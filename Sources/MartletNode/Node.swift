@@ -20,6 +20,8 @@ import MartletWire
 ///   (`Node+Replica.swift`).
 /// - *scan*: pages of the keys of a part of the ring, agreed on by as many replicas as a get asks
 ///   (`Node+Scan.swift`).
+/// - *definition*: what a keyspace is; merged like a record, at all nodes (`Node+Keyspaces.swift`,
+///   `Node+Definitions.swift`).
 /// - *place*: an owner's position in a key's preference list (`ReplicaSet`).
 ///
 /// Laws, each checked by the simulator:
@@ -70,6 +72,8 @@ package struct Node: ~Copyable {
     var scans = OperationTable(vacant: ScanOperation.vacant)
     /// Of `reads`: those that scans asked for.
     var scanReads = 0
+    var changes = OperationTable(vacant: DefinitionChange.vacant)
+    var sweep: Sweep?
     var deadlines = DeadlineHeap<Deadline>()
     var wakeAt = Instant.distantFuture
 
@@ -175,6 +179,7 @@ package struct Node: ~Copyable {
         tellGossip(.join(seeds: others.filter { $0 != configuration.peersAddress }))
         tryToForm()
         countHints()
+        startKeyspaces()
     }
 
     private mutating func shutdown() {
@@ -188,7 +193,8 @@ package struct Node: ~Copyable {
     private mutating func settle() {
         if case .draining(let until) = life {
             let isIdle =
-                reads.count == 0 && writes.count == 0 && scans.count == 0 && replica.pending.isEmpty
+                reads.count == 0 && writes.count == 0 && scans.count == 0 && changes.count == 0
+                && replica.pending.isEmpty
                 && hints.parked.isEmpty
                 && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
@@ -215,6 +221,7 @@ package struct Node: ~Copyable {
             failWrite(index)
         }
         for index in reads.indices { failRead(index) }
+        for index in changes.indices { changeExpired(index) }
     }
 
     mutating func stop(_ reason: StopReason) {
@@ -234,12 +241,15 @@ package struct Node: ~Copyable {
             case (.read, .speculate): speculate(due.number)
             case (.scan, .expire): scanExpired(due.number)
             case (.scan, .speculate): lookAfterScan(due.number)
-            case (.read, .hint), (.scan, .hint), (.hint, _), (nil, _):
+            case (.definition, .expire):
+                if changes.contains(due.number) { changeExpired(due.number.index) }
+            case (.read, .hint), (.scan, .hint), (.definition, _), (.hint, _), (.sweep, _), (nil, _):
                 invariantBroken("a deadline for nothing")
             }
         }
         replica.stamps.prune(now: now.monotonic)
-        retryRefusedMeta()
+        retryRefused()
+        resumeSweep()
         if hints.tickAt <= now.monotonic { tickHints() }
         reserveStamps()
         judgeClock()
@@ -255,7 +265,8 @@ package struct Node: ~Copyable {
                 case .read: !reads.contains(deadline.number)
                 case .write: !writes.contains(deadline.number)
                 case .scan: !scans.contains(deadline.number)
-                case .hint, nil: invariantBroken("a deadline for nothing")
+                case .definition: !changes.contains(deadline.number)
+                case .hint, .sweep, nil: invariantBroken("a deadline for nothing")
                 }
             }
         }
@@ -264,7 +275,7 @@ package struct Node: ~Copyable {
 
     /// At most two deadlines for each request under way, as many again of those that have ended, and some.
     private var deadlinesMax: Int {
-        Limits.deadlinesKept + 4 * (reads.count + writes.count + scans.count)
+        Limits.deadlinesKept + 4 * (reads.count + writes.count + scans.count + changes.count)
     }
 
     // MARK: Time
@@ -318,7 +329,9 @@ package struct Node: ~Copyable {
     }
 
     /// Requests of clients under way.
-    var inFlight: Int { reads.count - scanReads + writes.count - hints.answeredPuts + scans.count }
+    var inFlight: Int {
+        reads.count - scanReads + writes.count - hints.answeredPuts + scans.count + changes.count
+    }
 
     // MARK: Invariants
 
@@ -331,7 +344,7 @@ package struct Node: ~Copyable {
         invariant(scans.count <= Limits.scansMax, "\(scans.count) scans under way, over scans_max")
         invariant(
             replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax
-                + 2 * Limits.hintsStoringMax,
+                + 2 * Limits.hintsStoringMax + 3 * Limits.definitionsMax,
             "too many merges and hints wait")
         invariant(
             deadlines.count <= Limits.deadlinesKept

@@ -103,6 +103,11 @@ package struct NodeMetrics: Sendable {
     package var hintsUnowned: UInt64 = 0
     /// Writes that count because another node stood in for an owner.
     package var standIns: UInt64 = 0
+    /// Truncations of keyspaces that came here, merges that they hid and that were discarded, and records
+    /// that were deleted because of them.
+    package var truncations: UInt64 = 0
+    package var mergesTruncated: UInt64 = 0
+    package var recordsSwept: UInt64 = 0
     package var badPeerBytes: UInt64 = 0
     package var gossipRefused: UInt64 = 0
     package var clockPoisonIgnored: UInt64 = 0

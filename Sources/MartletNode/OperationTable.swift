@@ -2,7 +2,14 @@ import MartletBase
 
 /// Names one request under way at its coordinator, and one attempt at it: what a replica's answer repeats.
 struct RequestNumber: Hashable, Sendable {
-    enum Kind: UInt64 { case read = 0, write = 1, scan = 2, hint = 3 }
+    enum Kind: UInt64 {
+        case read = 0
+        case write = 1
+        case scan = 2
+        case hint = 3
+        case definition = 4
+        case sweep = 5
+    }
 
     let bits: UInt64
 

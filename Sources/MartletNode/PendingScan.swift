@@ -58,12 +58,14 @@ struct PendingScan {
     }
 
     /// Takes a page of the storage.
-    mutating func take(_ page: ScanPage) -> Progress {
+    ///
+    /// - Parameter horizon: of a slot.
+    mutating func take(_ page: ScanPage, horizon: (Slot) -> Horizon) -> Progress {
         for record in page.records {
             guard let stored = StorageKey(stored: record.key) else { continue }
             let token = Token(value: stored.token)
             if let next = end(before: token) { return .done(outcome(next: next)) }
-            pass(stored, token, record.value)
+            pass(stored, token, record.value, behind: horizon(token.slot))
             if keyBytes > Limits.scanAnswerBytesMax { return .done(.refused(.overloaded)) }
         }
         guard let next = page.next else { return .done(outcome(next: nil)) }
@@ -90,11 +92,15 @@ struct PendingScan {
         passed >= Limits.scanPassedMax || passedBytes >= Limits.scanPassedBytesMax
     }
 
-    private mutating func pass(_ stored: StorageKey, _ token: Token, _ record: Blob) {
+    private mutating func pass(
+        _ stored: StorageKey, _ token: Token, _ record: Blob, behind horizon: Horizon
+    ) {
         passed += 1
         passedBytes += record.count
         latest = token
-        guard let view = try? RegisterView(record.span), view.isLive(asOf) else { return }
+        guard let view = try? RegisterView(record.span), view.isLive(asOf),
+            !Record.isHidden(record.span, behind: horizon)
+        else { return }
         switch wanted {
         case .keys:
             keyBytes += stored.key.byteCount

@@ -33,4 +33,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case deleteHintsEarly
     /// A hint is replayed under a stamp of its own, and so overtakes later writes.
     case restampHints
+    /// A flush is answered when this node alone has acknowledged it.
+    case flushEarly
+    /// A replica shows and stores what lies at or below a truncation, if it is still there or comes again.
+    case ignoreTruncation
+    /// Of two definitions the later one wins whole, its truncation too.
+    case loseTruncation
 }

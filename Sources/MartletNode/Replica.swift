@@ -23,6 +23,10 @@ struct Replica {
             /// A hint, or a batch of deletions: a place in the tables of `Hints`.
             case hint(Int)
             case deletion(Int)
+            /// All records of a dropped keyspace.
+            case erasure(UInt32)
+            /// A page of the sweep.
+            case sweep
             /// Nobody waits for it any more.
             case answered
             /// Refused by the storage, and answered so; its place waits for its turn.
@@ -37,14 +41,18 @@ struct Replica {
     struct PendingRead {
         var origin: Origin
         var wantsDigest: Bool
+        var keyspace: UInt32
+        var slot: Slot
+        /// The key's hash.
         var key: UInt64
     }
 
-    /// An answer to a read or a scan.
+    /// An answer to a read or a scan, or the acknowledgement of definitions.
     struct WithheldAnswer {
         enum Outcome {
             case read(ReadAnswer.Outcome)
             case scan(ScanAnswer.Outcome)
+            case definition([UInt32])
         }
         var origin: Origin
         var outcome: Outcome
@@ -65,13 +73,17 @@ struct Replica {
     /// For each key with merges that aren't durable yet, the last one's ticket.
     var unsynced = HashTable<UInt64>()
     var reads = OperationTable(
-        vacant: PendingRead(origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, key: 0))
+        vacant: PendingRead(
+            origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, keyspace: 0, slot: Slot(0),
+            key: 0))
     var scans = OperationTable(vacant: PendingScan.vacant)
     var parked = Queue<ParkedMerge>()
     var stamps: StampMemory
     /// Facts of the node's own that the storage refused, the newest under each key: written again until it
     /// takes them. Each key's once, so they are as few as the nodes and keyspaces.
     var refusedMeta: [(key: Blob, value: Blob)] = []
+    /// The same of dropped keyspaces whose records the storage didn't delete.
+    var refusedErasures: Set<UInt32> = []
 
     init(stamps: StampMemory) { self.stamps = stamps }
 

@@ -56,8 +56,7 @@ struct StampMemory {
 
     /// A stamp of another writer, at or above the given one, that may have been merged under this key.
     func dominator(of stamp: Stamp, key: UInt64) -> Stamp? {
-        let writer = Writer(node: .max, boot: .max, shard: .max)
-        let floor = stamp.time <= floor ? Stamp(time: floor, writer: writer) : nil
+        let floor = stamp.time <= floor ? Stamp(time: floor, writer: .last) : nil
         guard let entry = table[key], entry.stamp > stamp, entry.stamp.writer != stamp.writer else {
             return floor
         }

@@ -76,18 +76,27 @@ package enum ConflictPolicy: UInt8, Sendable, CaseIterable, CustomStringConverti
     package var description: String { self == .lww ? "lww" : "siblings" }
 }
 
-/// A keyspace as the cluster knows it; gossiped with the ring's entries and merged like them: the later stamp
-/// wins whole, at equal stamps the greater canonical bytes. (A chain, so the join's three laws hold.)
+/// A keyspace as the cluster knows it; gossiped with the ring's entries and merged like them.
+///
+/// The join has three parts, each a semilattice, so their product is one, and the three laws hold:
+///
+/// - the *settings*: the later stamp wins whole, at equal stamps the greater canonical bytes (a chain);
+/// - *dropped*: once dropped, always dropped. The definition stays as its own tombstone, so that its id is
+///   never given again, and a hint or a node that was away can't bring the keyspace back;
+/// - the *truncation*: the greater one. It isn't part of the settings, because an ALTER that was made beside
+///   a FLUSHDB, and so doesn't know of it, would undo the flush.
 ///
 /// Encoding (canonical):
 ///
-///     id 4 | name | stamp 8 | replication factor | conflict 1 | read 1 | write 1 | sloppy quorum 1
-///     | ttl in nanoseconds 8 | purge floor 8
+///     id 4 | name | created 8 | stamp 8 | replication factor | conflict 1 | read 1 | write 1
+///     | sloppy quorum 1 | ttl in nanoseconds 8 | dropped 1 | truncation 8
 package struct KeyspaceDefinition: Hashable, Sendable {
     /// The keyspace's part of the data keys; never reused.
     package var id: UInt32
     package var name: String
-    /// The hybrid time of its last change, as bits.
+    /// The hybrid time of its creation, as bits; zero for those that the cluster was founded with.
+    package var created: UInt64
+    /// The hybrid time of the last change of its settings, as bits.
     package var stamp: UInt64
     package var replication: ReplicationFactor
     package var conflict: ConflictPolicy
@@ -98,17 +107,20 @@ package struct KeyspaceDefinition: Hashable, Sendable {
     package var sloppyQuorum: Bool
     /// Of values that don't say theirs; zero for none.
     package var ttl: Interval
-    /// Versions at or below this stamp have been purged; only rises.
-    package var purgeFloor: UInt64
+    /// Nothing is left of it but its id; stays true.
+    package var isDropped: Bool
+    /// FLUSHDB's: whatever was written at or below this hybrid time is gone. Only rises.
+    package var truncation: UInt64
 
     package init(
-        id: UInt32, name: String, stamp: UInt64, replication: ReplicationFactor,
+        id: UInt32, name: String, created: UInt64 = 0, stamp: UInt64, replication: ReplicationFactor,
         conflict: ConflictPolicy = .lww, read: ConsistencyLevel = .quorum,
         write: ConsistencyLevel = .quorum, sloppyQuorum: Bool = false, ttl: Interval = .zero,
-        purgeFloor: UInt64 = 0
+        isDropped: Bool = false, truncation: UInt64 = 0
     ) {
         self.id = id
         self.name = name
+        self.created = created
         self.stamp = stamp
         self.replication = replication
         self.conflict = conflict
@@ -116,7 +128,8 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         self.write = write
         self.sloppyQuorum = sloppyQuorum
         self.ttl = ttl
-        self.purgeFloor = purgeFloor
+        self.isDropped = isDropped
+        self.truncation = truncation
         checkInvariants()
     }
 
@@ -125,15 +138,26 @@ package struct KeyspaceDefinition: Hashable, Sendable {
     package mutating func merge(_ other: KeyspaceDefinition) -> Bool {
         invariant(id == other.id, "definitions of two keyspaces can't be merged: \(id) and \(other.id)")
         if self == other { return false }
-        let isBelow = stamp != other.stamp ? stamp < other.stamp : encoded() < other.encoded()
-        if isBelow { self = other }
-        return isBelow
+        let before = self
+        if hasSettings(below: other) { self = other }
+        isDropped = before.isDropped || other.isDropped
+        truncation = max(before.truncation, other.truncation)
+        return self != before
+    }
+
+    private func hasSettings(below other: KeyspaceDefinition) -> Bool {
+        if stamp != other.stamp { return stamp < other.stamp }
+        var (a, b) = (self, other)
+        (a.truncation, b.truncation) = (0, 0)
+        (a.isDropped, b.isDropped) = (false, false)
+        return a.encoded() < b.encoded()
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         id = try reader.u32()
         name = try Names.read("keyspace name", from: &reader)
-        stamp = try reader.u64()
+        created = try Self.readTime(from: &reader)
+        stamp = try Self.readTime(from: &reader)
         replication = try ReplicationFactor(from: &reader)
         guard let conflict = ConflictPolicy(rawValue: try reader.u8()) else { throw .invalid("conflict") }
         self.conflict = conflict
@@ -146,12 +170,23 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         let nanoseconds = try reader.u64()
         guard nanoseconds <= UInt64(Int64.max) else { throw .invalid("ttl") }
         ttl = Interval(nanoseconds: Int64(nanoseconds))
-        purgeFloor = try reader.u64()
+        let dropped = try reader.u8()
+        guard dropped <= 1, dropped == 0 || id != Self.firstID else { throw .invalid("dropped") }
+        isDropped = dropped == 1
+        truncation = try Self.readTime(from: &reader)
+    }
+
+    /// A hybrid time that stamps may have: none is above 2^63.
+    private static func readTime(from reader: inout ByteReader) throws(WireError) -> UInt64 {
+        let bits = try reader.u64()
+        guard bits <= 1 << 63 else { throw .invalid("hybrid time") }
+        return bits
     }
 
     package func write(to writer: inout ByteWriter) {
         writer.u32(id)
         writer.string(name)
+        writer.u64(created)
         writer.u64(stamp)
         replication.write(to: &writer)
         writer.u8(conflict.rawValue)
@@ -159,7 +194,8 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         write.write(to: &writer)
         writer.u8(sloppyQuorum ? 1 : 0)
         writer.u64(UInt64(ttl.nanoseconds))
-        writer.u64(purgeFloor)
+        writer.u8(isDropped ? 1 : 0)
+        writer.u64(truncation)
     }
 
     package func encoded() -> Blob {
@@ -175,5 +211,31 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         invariant(replication.isValid, "replication factor \(replication) of keyspace \(name)")
         invariant(!read.isForWritesOnly, "keyspace \(name) can't be read at \(read)")
         invariant(ttl >= .zero, "keyspace \(name) has a negative ttl")
+        invariant(!isDropped || id != Self.firstID, "the first keyspace can't be dropped")
+    }
+
+    /// Of the keyspace that connections begin in. It can't be dropped.
+    package static let firstID: UInt32 = 0
+    /// Ids up to this one are those of cluster.yaml's keyspaces, by their places in it.
+    package static let foundedIDMax: UInt32 = 0xFFFF
+
+    /// An id for a keyspace that a node creates: two nodes that create one at once, or one node over its
+    /// restarts, draw different ones, because no stamp is issued twice. (But for a collision of 32-bit
+    /// hashes among what is created between two rounds of gossip: then the later definition would win.)
+    package static func newID(creator: NodeID, created: UInt64, isTaken: (UInt32) -> Bool) -> UInt32 {
+        var writer = ByteWriter()
+        creator.write(to: &writer)
+        writer.u64(created)
+        var seed: UInt64 = 0
+        while true {
+            let id = UInt32(truncatingIfNeeded: XXH3.hash(writer.bytes.span.bytes, seed: seed))
+            if id > foundedIDMax, id < .max, !isTaken(id) { return id }
+            seed += 1
+        }
+    }
+
+    /// The order that lists and SELECT's indexes go by: that of creation.
+    package static func isListed(_ a: KeyspaceDefinition, before b: KeyspaceDefinition) -> Bool {
+        a.created != b.created ? a.created < b.created : a.id < b.id
     }
 }

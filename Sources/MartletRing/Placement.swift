@@ -260,7 +260,7 @@ extension Placement {
         var writer = ByteWriter(reservingCapacity: 32 + owners.count * NodeID.byteCount)
         writer.u32(keyspace.id)
         writer.u64(keyspace.stamp)
-        writer.u64(keyspace.purgeFloor)
+        writer.u64(keyspace.truncation)
         writer.u8(phase.rawValue)
         for place in owners.indices { members[owners[place]].id.write(to: &writer) }
         return XXH3.hash(writer.bytes.span.bytes)

@@ -23,6 +23,10 @@ extension RocksDBEngine {
             case .putMeta(let key, let value): put(value, under: key, in: database.meta)
             case .putHint(let key, let value): put(value, under: key, in: database.hints)
             case .deleteHint(let key): delete(key, in: database.hints)
+            case .delete(let key):
+                delete(key.bytes, in: database.data)
+                loop.cache.remove(key)
+            case .deleteKeyspace(let keyspace): delete(keyspace: keyspace)
             }
         }
         if rocksdb_writebatch_count(loop.batch.pointer) > 0 {
@@ -74,6 +78,22 @@ extension RocksDBEngine {
         key.withUnsafeBytes {
             rocksdb_writebatch_delete_cf(loop.batch.pointer, family, $0.characters, $0.count)
         }
+    }
+
+    /// Keyspace ids end one before the largest number, so that each has an end.
+    private func delete(keyspace: UInt32) {
+        let (first, end) = (
+            StorageKey.position(keyspace: keyspace, token: 0),
+            StorageKey.position(keyspace: keyspace + 1, token: 0)
+        )
+        first.withUnsafeBytes { first in
+            end.withUnsafeBytes { end in
+                rocksdb_writebatch_delete_range_cf(
+                    loop.batch.pointer, database.data, first.characters, first.count, end.characters,
+                    end.count)
+            }
+        }
+        loop.cache.remove(keyspace: keyspace)
     }
 
     /// The batch wasn't written, so the cache must not hold what it would have made.

@@ -124,6 +124,18 @@ package final class StorageDriver {
         case .deleteHints(let ticket, let keys):
             for key in keys { batch.deleteHint(key) }
             batchTickets.append(ticket)
+        case .delete(let ticket, let keys):
+            for key in keys {
+                batchKeys.append(XXH3.hash(key.bytes))
+                batch.delete(key)
+            }
+            batchTickets.append(ticket)
+            if batchKeys.count >= Self.batchKeysMax { writeBatch() }
+        case .deleteKeyspace(let ticket, let keyspace):
+            batch.deleteKeyspace(keyspace)
+            batchTickets.append(ticket)
+            // A read of any of its keys must see it.
+            writeBatch()
         case .read(let ticket, let key): read(ticket, key)
         case .scan(let ticket, let lower, let upper, let limit):
             scan(ticket) { (engine) throws(StorageError) in

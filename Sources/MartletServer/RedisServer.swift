@@ -48,7 +48,8 @@ package final class RedisServer {
     private var touched: ContiguousArray<RedisSession> = []
     private var touchedSpare: ContiguousArray<RedisSession> = []
 
-    var clusterViews = ClusterViewCache()
+    /// By keyspace.
+    var clusterViews: [UInt32: ClusterViewCache] = [:]
 
     /// Sessions that go over the keys. A walk has one page under way at a time: as long as there are no more
     /// walks than pages that the core makes at once, none is refused half-way.
@@ -156,29 +157,41 @@ package final class RedisServer {
 
     // MARK: Keyspaces
 
+    /// The index of a keyspace; nil when it has been dropped.
+    ///
+    /// - Parameter guess: where it was, and mostly is.
+    func place(of id: UInt32, near guess: Int = 0) -> Int? {
+        if guess < keyspaces.count, keyspaces[guess].id == id { return guess }
+        return keyspaces.firstIndex { $0.id == id }
+    }
+
     /// The definition of the keyspace that a session has selected, not older than `Limits.keyspaceAgeMax`.
-    func keyspace(_ index: Int) -> KeyspaceDefinition? {
+    func keyspace(_ id: UInt32, near guess: Int) -> KeyspaceDefinition? {
         refreshKeyspaces()
-        return index < keyspaces.count ? keyspaces[index] : nil
+        return place(of: id, near: guess).map { keyspaces[$0] }
     }
 
     /// How long its values live that don't say so.
-    func timeToLive(_ index: Int) -> Interval {
+    func timeToLive(_ id: UInt32, near guess: Int) -> Interval {
         refreshKeyspaces()
-        return index < keyspaces.count ? keyspaces[index].ttl : .zero
+        return place(of: id, near: guess).map { keyspaces[$0].ttl } ?? .zero
     }
 
     /// The level of requests that don't say theirs.
-    func level(of kind: AskedRequest.Kind, _ index: Int) -> ConsistencyLevel {
-        guard index < keyspaces.count else { return .quorum }
-        return kind == .write ? keyspaces[index].write : keyspaces[index].read
+    func level(of kind: AskedRequest.Kind, _ id: UInt32, near guess: Int) -> ConsistencyLevel {
+        guard let index = place(of: id, near: guess) else { return .quorum }
+        return kind == .write || kind == .define ? keyspaces[index].write : keyspaces[index].read
     }
 
-    func refreshKeyspaces() {
-        let now = backend.now.monotonic
-        guard now - keyspacesRead >= Limits.keyspaceAgeMax else { return }
+    private func refreshKeyspaces() {
+        if backend.now.monotonic - keyspacesRead >= Limits.keyspaceAgeMax { readKeyspaces() }
+    }
+
+    /// For what must not miss a keyspace that was created a moment ago.
+    func readKeyspaces() {
         keyspaces = backend.keyspaces
-        keyspacesRead = now
+        keyspacesRead = backend.now.monotonic
+        clusterViews = clusterViews.filter { place(of: $0.key) != nil }
     }
 
     /// Of the commands since INFO last asked, so that who polls it sees the rate between polls.

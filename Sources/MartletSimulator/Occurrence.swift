@@ -34,6 +34,7 @@ enum Occurrence {
     case resume(Int, life: UInt32)
     case arrival
     case walk
+    case operate
     case retry(operation: UInt64)
     case fault(FaultKind)
     case faultEnds(Disturbance, round: Int)

@@ -47,6 +47,8 @@ struct Operation {
 
     /// What a read must show at least.
     var floor = HeldVersion.none
+    /// The flush that a read must not look behind.
+    var truncationFloor: UInt64 = 0
     /// The stamp of the value that it wrote, or whose expiry it changed, when that is known.
     var written: Stamp?
     /// The stamp that a write must exceed.

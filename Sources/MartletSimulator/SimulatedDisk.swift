@@ -93,6 +93,16 @@ package final class SimulatedDisk {
         batchTickets.append(ticket)
     }
 
+    func delete(_ ticket: WriteTicket, _ keys: [StorageKey]) {
+        for key in keys { batch.delete(key) }
+        batchTickets.append(ticket)
+    }
+
+    func deleteKeyspace(_ ticket: WriteTicket, _ keyspace: UInt32) {
+        batch.deleteKeyspace(keyspace)
+        batchTickets.append(ticket)
+    }
+
     package enum Written {
         case nothing
         /// The batch is visible, and not durable.
@@ -136,7 +146,7 @@ package final class SimulatedDisk {
             return Self.hint(key, value).map { .hint(key, $0) }
         case .deleteHint(let key):
             return deleting[key].map { .deletion(key, key: $0) }
-        case .putMeta: return nil
+        case .putMeta, .delete, .deleteKeyspace: return nil
         }
     }
 
@@ -221,6 +231,13 @@ package final class SimulatedDisk {
     package func read(_ key: StorageKey) -> Blob? {
         guard case .found(let record) = try? engine.read(key, tier: .any) else { return nil }
         return record
+    }
+
+    /// The keyspaces of which there are records.
+    var keyspacesHeld: Set<UInt32> {
+        let limit = ScanLimit(recordsMax: .max, bytesMax: .max)
+        let page = try? engine.scan(from: .empty, until: nil, limit: limit)
+        return Set((page?.records ?? []).compactMap { StorageKey(stored: $0.key)?.keyspace })
     }
 
     /// With few records a page, so that lists have many pages here too.

@@ -84,6 +84,7 @@ extension Simulation {
         operation.reached = now
         if operation.kind == .get {
             operation.floor = monotone.readFloor(operation.key, operation.levelClass)
+            operation.truncationFloor = flushed.floor(operation.levelClass)
         }
         if !operation.isRead {
             operation.stampFloor = monotone.stampFloor(operation.key, operation.levelClass)
@@ -135,6 +136,7 @@ extension Simulation {
         _ process: SimulatedProcess, _ number: UInt64, _ reply: ClientReply
     ) throws(Violation) {
         if number >= ScanWalk.tickets { return try pageAnswered(process, number, reply) }
+        if number >= ChangeOrder.tickets { return try orderAnswered(process, number, reply) }
         guard let operation = operations[number] else {
             throw Violation("Answered", "\(process.name) answers a request that nobody made")
         }
@@ -149,7 +151,8 @@ extension Simulation {
         switch reply {
         case .read(let record): try readAnswered(process, operation, record)
         case .written(let stamp): try writeAnswered(process, operation, stamp)
-        case .scanned: throw Violation("Answered", "\(operation.described) got the answer of a scan")
+        case .scanned, .defined:
+            throw Violation("Answered", "\(operation.described) got another's answer")
         case .failed(let failure): try failed(process, operation, failure)
         }
     }
@@ -166,7 +169,16 @@ extension Simulation {
         }
         guard operation.kind == .get else { return }
         if plan.durability == .batch {
-            try monotone.read(operation, version, holders: holders(operation.key, version))
+            try flushed.read(operation, version)
+            // What a flush that nobody has acknowledged yet may hide, may be shown or not.
+            if flushed.mayHide(operation.floor) {
+                var operation = operation
+                operation.floor = .none
+                let shown = flushed.mayHide(version) ? .none : version
+                try monotone.read(operation, shown, holders: holders(operation.key, shown))
+            } else {
+                try monotone.read(operation, version, holders: holders(operation.key, version))
+            }
         }
         guard let bytes, phase != .sweeping, phase != .ended else { return }
         // Some read in order to write.
@@ -193,7 +205,7 @@ extension Simulation {
         if let bytes = operation.record, let based = HeldVersion(of: bytes) {
             version = HeldVersion(based.stamp, expiryStamp: stamp)
         }
-        guard plan.durability == .batch else { return }
+        guard plan.durability == .batch, !flushed.mayHide(version) else { return }
         guard !isWeak(operation) else {
             try durable.acknowledged(operation, version, holders: holdersOrHints(operation.key, version))
             hinted.acknowledged(operation, version)
@@ -240,6 +252,7 @@ extension Simulation {
         if let bytes = operation.record, let based = HeldVersion(of: bytes) {
             version = HeldVersion(based.stamp, expiryStamp: stamp)
         }
+        if flushed.mayHide(version) { return }
         if isWeak(operation) {
             // Who stood in may have delivered its hint by now.
             let held = holdersOrHints(operation.key, version).reduce(0, +)
@@ -293,6 +306,7 @@ extension Simulation {
         case .read(let record): Record.digest(record)
         case .written(let stamp): stamp.time.bits ^ stamp.writer.node
         case .scanned(let page): UInt64(page.count)
+        case .defined(let definitions): UInt64(definitions.count)
         case .failed: 1
         }
     }

@@ -28,7 +28,7 @@ extension Simulation {
         guard plan.durability == .batch else { return }
         for key in keys {
             guard let hint = process.activeDisk.hint(key),
-                let target = processes.first(where: { $0.id == hint.target })
+                let target = processes.first(where: { $0.id == hint.target }), !flushed.mayHide(hint.version)
             else { continue }
             let age = process.clock.now(at: now).wall.milliseconds - hint.time
             try hinted.deleted(
@@ -51,7 +51,8 @@ extension Simulation {
         }
         guard plan.durability == .batch else { return }
         var copy = hinted
-        try copy.atTheEnd { holders($0, $1) }
+        let flushed = flushed
+        try copy.atTheEnd(exceptFor: { flushed.mayHide($0) }) { holders($0, $1) }
         hinted = copy
     }
 }

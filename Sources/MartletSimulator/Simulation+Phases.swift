@@ -31,6 +31,7 @@ extension Simulation {
         case .faults:
             beginFaults()
             if plan.workload.operationsPerSecond > 0 { beginWalk() }
+            if plan.changes.isOn { schedule(.operate, after: .seconds(1)) }
             schedule(.phase(.healing), after: plan.faultPhase)
         case .healing:
             endFaults()
@@ -126,6 +127,7 @@ extension Simulation {
         closeAll(of: process, isSilent: process.isPoweredOff)
         orphan(process)
         abandonWalks(at: process)
+        abandonOrders(at: process)
         process.state = .down
         process.life += 1
         process.wellSince = now
@@ -242,7 +244,7 @@ extension Simulation {
         guard plan.durability == .batch, process.intruder == nil else { return }
         for key in 0..<plan.workload.keys {
             let expected = process.disk.durableVersion(key)
-            guard expected > .none else { continue }
+            guard expected > .none, !flushed.mayHide(expected) else { continue }
             let record = process.disk.read(WorkloadKeys.stored(key))
             let found = record.flatMap { HeldVersion(of: $0) } ?? .none
             try durable.stays(key, onDiskOf: process.name, atLeast: expected, found: found)
@@ -259,12 +261,15 @@ extension Simulation {
             process.disk.checkInvariants()
             guard process.node != nil else { continue }
             let status = process.node!.status()
+            let definitions = process.node?.definitionsDigest ?? 0
             views.append(
                 Agreed.View(
-                    name: process.name, ringDigest: status.ringDigest, isAgreed: status.isAgreed,
+                    name: process.name, ringDigest: status.ringDigest,
+                    definitions: definitions, isAgreed: status.isAgreed,
                     owners: (ownersOfKeys(process) ?? []).map { $0.map { processes[$0].id } }))
         }
         try Agreed.check(views)
         try checkHintsDrained()
+        try checkSwept()
     }
 }

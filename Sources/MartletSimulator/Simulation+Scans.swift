@@ -90,7 +90,7 @@ extension Simulation {
             guard isExplained else {
                 throw Violation("Answered", "\(walk.described) failed in a healthy cluster: \(failure)")
             }
-        case .read, .written: throw Violation("Answered", "\(described) got another's answer")
+        case .read, .written, .defined: throw Violation("Answered", "\(described) got another's answer")
         }
     }
 
@@ -143,7 +143,8 @@ extension Simulation {
         return walk.floors.indices.map { key in
             let floor = walk.floors[key]
             return scanned.certainty(
-                floor: floor, isTombstone: noPhantom.isDeletion(floor.stamp), operations: byKey[key])
+                floor: floor, isTombstone: noPhantom.isDeletion(floor.stamp),
+                isFlushed: flushed.mayHide(floor), operations: byKey[key])
         }
     }
 

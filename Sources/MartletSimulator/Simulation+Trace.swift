@@ -93,6 +93,8 @@ extension Simulation {
         case .scanAnswer(let answer):
             return (nil, "answer #\(hex(answer.request)) \(Self.text(answer.outcome))")
         case .view: return (nil, "its view of the ring")
+        case .define(let request):
+            return (nil, "define #\(hex(request.request)), \(request.definitions.count) keyspaces")
         case .hello, .farewell, .gossip: return nil
         }
     }
@@ -128,6 +130,8 @@ extension Simulation {
             "\(page.count) keys: \(page.keys.map(\.description).joined(separator: " ")), "
                 + "next \(page.next.map(\.description) ?? "none")"
         case .read(let record): "read \(text(record))"
+        case .defined(let definitions):
+            "defined \(definitions.map { "\($0.name) up to \(HybridTime(bits: $0.truncation))" })"
         case .written(let stamp): "written as \(stamp)"
         case .failed(let failure): "\(failure)"
         }

@@ -155,7 +155,9 @@ extension Simulation {
                 self.record(key: index, "\(process.name) writes \(Self.text(record)) as \(ticket.number)")
             }
             disk.merge(ticket, key, record)
-        case .putMeta(let ticket, let key, let value): disk.putMeta(ticket, key, value)
+        case .putMeta(let ticket, let key, let value):
+            noteMeta(key, value)
+            disk.putMeta(ticket, key, value)
         case .read(let ticket, let key): read(process, ticket, key)
         case .scan(let ticket, let lower, let upper, let limit):
             writeBatch(process)
@@ -174,6 +176,8 @@ extension Simulation {
         case .deleteHints(let ticket, let keys):
             try hintsDeleted(process, keys)
             disk.deleteHints(ticket, keys)
+        case .delete(let ticket, let keys): disk.delete(ticket, keys)
+        case .deleteKeyspace(let ticket, let keyspace): disk.deleteKeyspace(ticket, keyspace)
         case .reserveStamps(let ceiling):
             disk.pendingCeiling = HybridTime(bits: ceiling)
             schedule(

@@ -48,6 +48,7 @@ package struct Simulation: ~Copyable {
     var faults: Random
     var links: Random
     var walkers: Random
+    var operators: Random
 
     // What the checkers know.
     let levels: LevelTable
@@ -64,6 +65,10 @@ package struct Simulation: ~Copyable {
     var stamped: Stamped
     var scanned = Scanned()
     var hinted: Hinted
+    var flushed: Flushed
+    /// Changes of keyspaces that are under way, in the order in which they were asked for.
+    var orders: [ChangeOrder] = []
+    var ordersMade: UInt64 = 0
     /// Under way, in the order in which they began.
     var walks: [ScanWalk] = []
     var walksBegun: UInt64 = 0
@@ -79,6 +84,7 @@ package struct Simulation: ~Copyable {
         package var acknowledged = 0
         package var reads = 0
         package var pages = 0
+        package var changes = 0
         package var refused = 0
         package var timedOut = 0
         package var orphaned = 0
@@ -99,6 +105,7 @@ package struct Simulation: ~Copyable {
             acknowledged += other.acknowledged
             reads += other.reads
             pages += other.pages
+            changes += other.changes
             refused += other.refused
             timedOut += other.timedOut
             orphaned += other.orphaned
@@ -128,6 +135,7 @@ package struct Simulation: ~Copyable {
         let networkSource = root.fork()
         var world = root.fork()
         walkers = root.fork()
+        operators = root.fork()
         network = SimulatedNetwork(
             random: networkSource, machines: plan.machines.count,
             latencyMin: Self.latencies(plan.machines, &world))
@@ -139,6 +147,7 @@ package struct Simulation: ~Copyable {
         monotone = Monotone(levels: levels, keys: plan.workload.keys)
         noPhantom = NoPhantom(keys: plan.workload.keys)
         hinted = Hinted(levels: levels, keys: plan.workload.keys)
+        flushed = Flushed(levels: levels)
         agreed = Agreed(processes: plan.machines.count)
         stamped = Stamped(processes: plan.machines.count)
         // A replication factor for all data centres leaves open where the copies are.
@@ -263,6 +272,7 @@ package struct Simulation: ~Copyable {
         case .resume(let index, let life): try resume(processes[index], life)
         case .arrival: arrive()
         case .walk: beginWalk()
+        case .operate: try operate()
         case .retry(let number): retry(number)
         case .fault(let kind): try strike(kind)
         case .faultEnds(let disturbance, let round): end(disturbance, round)

@@ -15,6 +15,7 @@ package struct SimulationPlan: Sendable {
     var inFlightMax: Int
     var workload: WorkloadPlan
     package var hints: HintPlan
+    package var changes: ChangePlan
     /// Sorted as `FaultKind` lists them.
     package var faults: [FaultKind]
     /// Scales how often and how much: 0 is hardly, 1 is badly.
@@ -49,6 +50,7 @@ package struct SimulationPlan: Sendable {
         var hurry = Random(seed: seed ^ 0x6875_7272_79)
         if hurry.chance(0.15) { workload.operationsPerSecond = Double(40 + hurry.below(80)) }
         hints = HintPlan(seed: seed)
+        changes = ChangePlan(seed: seed)
         intensity = random.fraction()
         // A run in ten has no faults: then everything must be perfect.
         let share = random.chance(0.1) ? 0 : 0.1 + 0.4 * random.fraction()
@@ -70,6 +72,7 @@ package struct SimulationPlan: Sendable {
         plan.replication = .count(min(3, nodes))
         plan.durability = .batch
         plan.hints = HintPlan()
+        plan.changes = ChangePlan()
         plan.workload.operationsPerSecond = 0
         plan.faults = []
         plan.disturbsForming = false
@@ -111,7 +114,7 @@ package struct SimulationPlan: Sendable {
     package var summary: String {
         let names = faults.map(\.rawValue).joined(separator: " ")
         return "nodes=\(machines.count) replication=\(replicationText) durability=\(durability.rawValue) "
-            + "hints=\(hints.text) "
+            + "hints=\(hints.text) changes=\(changes.text) "
             + "levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
             + "faults: \(names.isEmpty ? "none" : names)"
     }
@@ -148,6 +151,26 @@ package struct HintPlan: Sendable {
             + (bytesMax < 1 << 30 ? ",\(bytesMax)B" : "")
             + (window < .hours(3) ? ",\(window.nanoseconds / 1_000_000_000)s" : "")
     }
+}
+
+/// What operators do to keyspaces.
+package struct ChangePlan: Sendable {
+    package var isOn = false
+    package var flushes = false
+    /// Between two things that an operator does.
+    var gapMax = Interval.seconds(10)
+
+    package init() {}
+
+    init(seed: UInt64) {
+        // From a source of its own, because it came later.
+        var random = Random(seed: seed ^ 0x6B65_7973)
+        isOn = random.chance(0.5)
+        flushes = random.chance(0.7)
+        gapMax = .seconds(Int64(2 + random.below(12)))
+    }
+
+    var text: String { isOn ? flushes ? "flushes" : "on" : "off" }
 }
 
 /// What the clients of a run do.

@@ -69,6 +69,16 @@ package final class MemoryEngine: StorageEngine {
                 guard let before = hints[key] else { continue }
                 hints.restore(nil, under: key)
                 undo.append(.hint(key, before))
+            case .delete(let key): delete(key)
+            case .deleteKeyspace(let keyspace):
+                var keys: [StorageKey] = []
+                data.visit(from: StorageKey(position: StorageKey.position(keyspace: keyspace, token: 0))) {
+                    key, _ in
+                    guard key.keyspace == keyspace else { return false }
+                    keys.append(key)
+                    return true
+                }
+                for key in keys { delete(key) }
             }
         }
         counts.batches += 1
@@ -84,6 +94,12 @@ package final class MemoryEngine: StorageEngine {
         }
         let joined = rules.joined(present, record, scratch: &scratch)
         undo.append(.record(key, data.replace(joined, under: key)))
+    }
+
+    private func delete(_ key: StorageKey) {
+        guard let before = data[key] else { return }
+        data.restore(nil, under: key)
+        undo.append(.record(key, before))
     }
 
     // MARK: Durability

@@ -72,6 +72,11 @@ package struct RecordCache {
         if let slot = index[hash] { remove(slot, hash: hash) }
     }
 
+    /// Takes time in proportion to what is held.
+    package mutating func remove(keyspace: UInt32) {
+        for key in slots.map(\.key) where key.keyspace == keyspace { remove(key) }
+    }
+
     /// Counts a merge into a record that isn't here; true when there were so many that it should be.
     package mutating func isHot(afterBlindMergeOf key: StorageKey) -> Bool {
         blindMerges.add(XXH3.hash(key.bytes))

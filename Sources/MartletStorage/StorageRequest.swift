@@ -42,6 +42,11 @@ package struct StorageKey: Hashable, Comparable, Sendable {
         return keyspace < .max ? position(keyspace: keyspace + 1, token: 0) : nil
     }
 
+    /// The keyspace that the prefix holds.
+    package var keyspace: UInt32 {
+        bytes.span.unsafeLoadUnaligned(fromByteOffset: 0, as: UInt32.self).bigEndian
+    }
+
     /// The token that the prefix holds.
     package var token: UInt64 {
         bytes.span.unsafeLoadUnaligned(fromByteOffset: 4, as: UInt64.self).bigEndian
@@ -79,6 +84,10 @@ package enum StorageRequest: Sendable {
     case putHint(WriteTicket, key: Blob, value: Blob)
     /// Forget hints; those that aren't there make no difference.
     case deleteHints(WriteTicket, [Blob])
+    /// Forget these records, at least one; those that aren't there make no difference.
+    case delete(WriteTicket, [StorageKey])
+    /// Forget every record of a keyspace.
+    case deleteKeyspace(WriteTicket, UInt32)
     case read(ReadTicket, StorageKey)
     /// Some records in the order of their stored keys, as one moment has them: from `lower` (included) to
     /// `upper` (excluded; nil: to the end).

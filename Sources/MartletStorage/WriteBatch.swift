@@ -9,6 +9,9 @@ package struct WriteBatch {
         case putMeta(key: Blob, value: Blob)
         case putHint(key: Blob, value: Blob)
         case deleteHint(key: Blob)
+        case delete(StorageKey)
+        /// All records of a keyspace that were written before this.
+        case deleteKeyspace(UInt32)
     }
 
     package private(set) var writes: ContiguousArray<Write> = []
@@ -39,6 +42,13 @@ package struct WriteBatch {
         writes.append(.deleteHint(key: key))
         byteCount += key.count
     }
+
+    package mutating func delete(_ key: StorageKey) {
+        writes.append(.delete(key))
+        byteCount += key.bytes.count
+    }
+
+    package mutating func deleteKeyspace(_ keyspace: UInt32) { writes.append(.deleteKeyspace(keyspace)) }
 
     /// Keeps the memory for the next turn.
     package mutating func removeAll() {

@@ -79,15 +79,17 @@ package enum Record {
         return true
     }
 
-    /// Whether the record lies behind the horizon: all of it was written at or below the truncation; or, at or
-    /// below the purge floor, it is a tombstone, or a value that expired by then as well.
+    /// Whether the record lies behind the horizon: its value was written at or below the truncation; or, all
+    /// of it at or below the purge floor, it is a tombstone, or a value that expired by then as well.
+    ///
+    /// A truncation goes by the value alone: who read a value before it and sets its expiry after it must not
+    /// bring it back.
     ///
     /// Undecodable bytes are not hidden: they can't be dated.
     package static func isHidden(_ bytes: RawSpan, behind horizon: Horizon) -> Bool {
         guard horizon != .none, let view = try? RegisterView(bytes) else { return false }
-        let written = max(view.stamp.time, view.expiryStamp.time).bits
-        if written <= horizon.truncation { return true }
-        guard written <= horizon.purgeFloor else { return false }
+        if view.stamp.time.bits <= horizon.truncation { return true }
+        guard max(view.stamp.time, view.expiryStamp.time).bits <= horizon.purgeFloor else { return false }
         if view.isTombstone { return true }
         guard let expiry = view.expiry else { return false }
         return expiry <= HybridTime(bits: horizon.purgeFloor).milliseconds

@@ -15,6 +15,9 @@ package struct Writer: Hashable, Comparable, BitwiseCopyable, Sendable, CustomSt
         self.shard = shard
     }
 
+    /// Above every writer that there is.
+    package static let last = Writer(node: .max, boot: .max, shard: .max)
+
     /// Boot and shard in one word, for digests.
     var run: UInt64 { UInt64(boot) << 16 | UInt64(shard) }
 

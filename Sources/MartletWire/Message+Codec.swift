@@ -15,6 +15,7 @@ extension Message {
         case .hint: .hint
         case .view: .view
         case .gossip: .gossip
+        case .define: .define
         }
     }
 
@@ -34,6 +35,7 @@ extension Message {
         case .hint(let hint): hint.write(to: &writer)
         case .view(let view): view.write(to: &writer)
         case .gossip(let payload): writer.raw(payload)
+        case .define(let request): request.write(to: &writer)
         }
     }
 
@@ -53,6 +55,7 @@ extension Message {
         case .scanAnswer: self = .scanAnswer(try ScanAnswer(from: &reader))
         case .hint: self = .hint(try HintRequest(from: &reader))
         case .view: self = .view(try View(from: &reader))
+        case .define: self = .define(try DefineRequest(from: &reader))
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
         }
         try reader.expectEnd()
@@ -202,7 +205,7 @@ extension View {
             return items
         }
         entries = try list(max: Limits.viewEntriesMax, "ring entries", &reader)
-        keyspaces = try list(max: Limits.keyspacesMax, "keyspaces", &reader)
+        keyspaces = try list(max: Limits.definitionsMax, "keyspaces", &reader)
     }
 }
 

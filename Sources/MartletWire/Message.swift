@@ -17,6 +17,8 @@ package enum Message: Hashable, Sendable {
     case view(View)
     /// A payload of MartletGossip that is too large or too important for a datagram.
     case gossip(Blob)
+    /// Answered by `mergeAnswer`: a definition is merged as a record is.
+    case define(DefineRequest)
 
     /// The bytes of what it carries, for bounds on what waits: the rest of a message is small.
     package var payloadBytes: Int {
@@ -27,6 +29,7 @@ package enum Message: Hashable, Sendable {
         case .readAnswer(let answer):
             if case .record(.some(let record)) = answer.outcome { record.count } else { 0 }
         case .gossip(let payload): payload.count
+        case .define(let request): request.definitions.reduce(0) { $0 + $1.count }
         case .view(let view): (view.entries + view.keyspaces).reduce(0) { $0 + $1.count }
         case .scanAnswer(let answer):
             if case .keys(let keys, _) = answer.outcome { keys.reduce(0) { $0 + $1.count } } else { 0 }
@@ -47,6 +50,7 @@ package enum Message: Hashable, Sendable {
         case scan = 9
         case scanAnswer = 10
         case hint = 16
+        case define = 45
     }
 }
 

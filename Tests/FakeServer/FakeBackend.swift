@@ -79,6 +79,7 @@ package final class FakeBackend: RedisBackend {
     private func carryOut(_ request: ClientRequest) -> ClientReply {
         if let failure = fails?(request) { return .failed(failure) }
         if case .scan(let scan) = request.operation { return .scanned(page(scan, request.keyspace)) }
+        if case .change(let change) = request.operation { return carryOut(change) }
         let name = StorageName(keyspace: request.keyspace, key: request.key)
         guard case .put(let put) = request.operation else { return .read(records[name]) }
         let floor = max(clock.last, put.above?.time ?? .zero)
@@ -98,6 +99,38 @@ package final class FakeBackend: RedisBackend {
         }
         records[name] = records[name].map { Record.join($0, record) } ?? record
         return .written(stamp)
+    }
+
+    private func carryOut(_ change: KeyspaceChange) -> ClientReply {
+        switch change {
+        case .create(let name, let options):
+            if keyspaces.contains(where: { $0.name == name }) { return .failed(.keyspace(.exists(name))) }
+            var made = KeyspaceDefinition(
+                id: 100 + UInt32(submitted.count), name: name, created: clock.last.bits + 1, stamp: 1,
+                replication: options.replication ?? .count(3))
+            made.apply(options)
+            keyspaces.append(made)
+            return .defined([made])
+        case .alter(let name, let options):
+            guard let index = index(named: name) else { return unknown(name) }
+            if let (option, reason) = keyspaces[index].fixedOption(among: options) {
+                return .failed(.keyspace(.fixed(keyspace: name, option: option, reason: reason)))
+            }
+            keyspaces[index].apply(options)
+            return .defined([keyspaces[index]])
+        case .drop(let name):
+            guard let index = index(named: name) else { return unknown(name) }
+            return .defined([keyspaces.remove(at: index)])
+        case .truncate(let ids):
+            records = records.filter { !ids.contains($0.key.keyspace) }
+            return .defined(keyspaces.filter { ids.contains($0.id) })
+        }
+    }
+
+    private func index(named name: String) -> Int? { keyspaces.firstIndex { $0.name == name } }
+
+    private func unknown(_ name: String) -> ClientReply {
+        .failed(.keyspace(.unknown(name, known: keyspaces.map(\.name))))
     }
 
     /// Where a page ends although the range goes on, as it does where the owners change.

@@ -235,6 +235,12 @@ final class NodeWorld {
             try issue(ticket)
             hintsBefore[ticket.number] = keys.map { ($0, hints[$0]) }
             for key in keys { hints[key] = nil }
+        case .delete(let ticket, let keys):
+            try issue(ticket)
+            for key in keys { disk[key] = nil }
+        case .deleteKeyspace(let ticket, let keyspace):
+            try issue(ticket)
+            for key in disk.keys where key.keyspace == keyspace { disk[key] = nil }
         case .scanHints(let ticket, let lower, let upper, let limit):
             reads.append((ticket, .hints(from: lower, until: upper, limit)))
         case .read(let ticket, let key): reads.append((ticket, .record(key)))

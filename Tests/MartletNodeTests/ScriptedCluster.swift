@@ -120,6 +120,11 @@ final class ScriptedCluster {
         reply(i, ask(i, ClientRequest(keyspace: 0, key: Blob(key), operation: .get, level: level)))
     }
 
+    func change(_ i: Int, _ change: KeyspaceChange, _ level: ConsistencyLevel? = nil) -> ClientReply? {
+        reply(
+            i, ask(i, ClientRequest(keyspace: 0, key: .empty, operation: .change(change), level: level)))
+    }
+
     /// Moves time on, firing what falls due, in steps of at most `step`.
     func advance(_ interval: Interval, step: Interval = .milliseconds(10)) {
         let until = monotonic + interval
@@ -324,6 +329,12 @@ final class ScriptedCluster {
         case .deleteHints(let ticket, let keys):
             for key in keys { member.hints[key] = nil }
             becomeDurable(i, ticket)
+        case .delete(let ticket, let keys):
+            for key in keys { member.disk[key] = nil }
+            becomeDurable(i, ticket)
+        case .deleteKeyspace(let ticket, let keyspace):
+            for key in member.disk.keys where key.keyspace == keyspace { member.disk[key] = nil }
+            becomeDurable(i, ticket)
         case .read(let ticket, let key): queue.append((i, .storage(.read(ticket, member.disk[key]))))
         case .scan(let ticket, let lower, let upper, let limit):
             storageScans += 1
@@ -367,7 +378,7 @@ extension StorageRequest {
     var writeTicket: WriteTicket? {
         switch self {
         case .merge(let ticket, _, _), .putMeta(let ticket, _, _), .putHint(let ticket, _, _),
-            .deleteHints(let ticket, _):
+            .deleteHints(let ticket, _), .delete(let ticket, _), .deleteKeyspace(let ticket, _):
             ticket
         case .read, .scan, .scanHints, .reserveStamps: nil
         }
@@ -386,7 +397,7 @@ extension ClientReply {
         switch self {
         case .written(let stamp): stamp
         case .read(.some(let record)): Register(decoding: record).stamp
-        case .read(.none), .scanned, .failed: nil
+        case .read(.none), .scanned, .defined, .failed: nil
         }
     }
 

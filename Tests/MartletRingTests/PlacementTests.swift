@@ -204,7 +204,7 @@ private func interestingSlots(_ ring: Ring, _ random: inout Random) -> [Slot] {
         try moved.merge(other)
         #expect(moved.digest != ring.digest)
         let same = Placement(ring: moved, keyspace: keyspace())
-        let others = [keyspace(id: 1), keyspace(stamp: 2), keyspace(purgeFloor: 3)].map {
+        let others = [keyspace(id: 1), keyspace(stamp: 2), keyspace(truncation: 3)].map {
             Placement(ring: ring, keyspace: $0)
         }
         for range in base.ranges {

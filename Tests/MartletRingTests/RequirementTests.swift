@@ -143,7 +143,8 @@ import Testing
         var random = Random(seed: seed)
         return (0..<12).map { _ in
             KeyspaceDefinition(
-                id: 3, name: "k\(random.below(2))", stamp: UInt64(random.below(3)),
+                id: 3, name: "k\(random.below(2))", created: UInt64(random.below(2)),
+                stamp: UInt64(random.below(3)),
                 replication: random.chance(0.5)
                     ? .count(1 + random.below(7))
                     : .perDataCenter([
@@ -151,7 +152,8 @@ import Testing
                     ]),
                 conflict: random.chance(0.5) ? .lww : .siblings, read: .localQuorum,
                 write: random.chance(0.5) ? .any : .eachQuorum, sloppyQuorum: random.chance(0.5),
-                ttl: .seconds(Int64(random.below(3))), purgeFloor: UInt64(random.below(2)))
+                ttl: .seconds(Int64(random.below(3))), isDropped: random.chance(0.1),
+                truncation: UInt64(random.below(3)))
         }
     }
 
@@ -172,6 +174,34 @@ import Testing
                 for c in all { #expect(join(a, join(b, c)) == join(join(a, b), c), "seed \(seed)") }
             }
         }
+    }
+
+    @Test func whatWasChangedBesideAFlushOrADropUndoesNeither() {
+        let base = KeyspaceDefinition(id: 70_000, name: "k", created: 1, stamp: 1, replication: .count(3))
+        var (altered, flushed, dropped) = (base, base, base)
+        altered.stamp = 9
+        altered.read = .one
+        flushed.truncation = 5
+        dropped.isDropped = true
+        let joined = join(join(altered, flushed), dropped)
+        #expect(joined.read == .one && joined.truncation == 5 && joined.isDropped)
+        // And what had seen neither.
+        #expect(join(joined, base) == joined)
+    }
+
+    @Test func noTwoCreationsDrawOneId() {
+        var random = Random(seed: 5)
+        var ids: Set<UInt32> = []
+        let (a, b) = (NodeID(random: &random), NodeID(random: &random))
+        for created in UInt64(1)...500 {
+            for creator in [a, b] {
+                let id = KeyspaceDefinition.newID(creator: creator, created: created) { ids.contains($0) }
+                #expect(id > KeyspaceDefinition.foundedIDMax && ids.insert(id).inserted)
+            }
+        }
+        // One that is taken already isn't drawn again.
+        let first = KeyspaceDefinition.newID(creator: a, created: 1) { _ in false }
+        #expect(KeyspaceDefinition.newID(creator: a, created: 1) { $0 == first } != first)
     }
 
     @Test(arguments: 1...20)

@@ -38,10 +38,10 @@ struct RingWorld {
 }
 
 func keyspace(
-    _ replication: ReplicationFactor = .count(3), id: UInt32 = 0, stamp: UInt64 = 1, purgeFloor: UInt64 = 0
+    _ replication: ReplicationFactor = .count(3), id: UInt32 = 0, stamp: UInt64 = 1, truncation: UInt64 = 0
 ) -> KeyspaceDefinition {
     KeyspaceDefinition(
-        id: id, name: "default", stamp: stamp, replication: replication, purgeFloor: purgeFloor)
+        id: id, name: "default", stamp: stamp, replication: replication, truncation: truncation)
 }
 
 extension Placement {

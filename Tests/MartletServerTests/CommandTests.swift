@@ -116,7 +116,8 @@ import Testing
                 ("SELECT 1", "+OK|"), ("SELECT sessions", "+OK|"),
                 ("SELECT 2", "-ERR DB index is out of range|"),
                 ("SELECT -1", "-ERR DB index is out of range|"),
-                ("SELECT nope", "-ERR value is not an integer or out of range|"),
+                ("SELECT nope", "-ERR no keyspace is named 'nope': there are default, sessions|"),
+                ("SELECT 1.5", "-ERR value is not an integer or out of range|"),
                 (
                     "AUTH a",
                     "-ERR AUTH <password> called without any password configured for the default user. "

@@ -32,6 +32,8 @@ enum Comparison {
             return .alike(.expired) { ours, theirs in ours.isNull || sameKind(ours, theirs) }
         case "MEMORY": return .alike(.memory, sameKind)
         case "WAIT": return .alike(.wait, sameKind)
+        case "SELECT" where words.last?.first?.isLetter == true:
+            return .alike(.select) { $0.errorText != nil && $1.errorText != nil }
         case "DBSIZE" where isExpiredHeld:
             return .alike(.expired) { $0 == $1 || ($0.integer ?? .max) <= ($1.integer ?? -1) }
         // From another place than the beginning, or less than everything in one page.
@@ -63,7 +65,6 @@ enum Comparison {
         case "MSETNX": return words.count >= 3
         case "SETNX", "INCRBY", "INCRBYFLOAT", "DECRBY", "PUBLISH": return words.count == 3
         case "INCR", "DECR": return words.count == 2
-        case "FLUSHDB": return true
         // Its long reply is cut off: Redis drops what is unsent when a client has sent its last byte.
         case "COMMAND": return words.count == 1 || words.count == 2 && ["INFO", "DOCS"].contains(words[1])
         default: return false

@@ -87,7 +87,7 @@ extension RequestGenerator {
     mutating func refused() -> [Blob] {
         let lines = [
             "SETNX a 1", "MSETNX a 1 b 2", "INCR a", "INCRBY a 1", "INCRBYFLOAT a 1", "DECR a", "DECRBY a 1",
-            "FLUSHDB", "PUBLISH a b", "EVAL", "INCR", "SETNX a", "PUBLISH", "DECRBY a",
+            "PUBLISH a b", "EVAL", "INCR", "SETNX a", "PUBLISH", "DECRBY a",
         ]
         return pick(lines).split(separator: " ").map { Blob(String($0)) }
     }

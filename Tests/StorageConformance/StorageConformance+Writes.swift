@@ -20,6 +20,50 @@ extension StorageConformance {
         try requireEqual(value(engine, key("a")), later, "the later write wins")
     }
 
+    @Sendable static func deletions(_ engine: any StorageEngine) throws {
+        let old = ToyRecord.set([1, 2])
+        for name in ["a", "b"] { try merge(engine, [(key(name), old)]) }
+        // Held by caches, where there are some.
+        for _ in 0..<3 { _ = try value(engine, key("a")) }
+        var batch = WriteBatch()
+        batch.delete(key("a"))
+        batch.delete(key("never"))
+        try engine.write(batch)
+        try requireEqual(value(engine, key("a")), nil, "what is deleted is gone")
+        try requireEqual(value(engine, key("b")), old, "another key is untouched")
+        let keys = try engine.scan(from: .empty, until: nil, limit: ScanLimit()).records.map(\.key)
+        try requireEqual(keys, [key("b").bytes], "what is deleted isn't listed")
+        try merge(engine, [(key("a"), ToyRecord.set([3]))])
+        try requireEqual(value(engine, key("a")), ToyRecord.set([3]), "a later write begins anew")
+        batch.removeAll()
+        batch.merge(key("a"), ToyRecord.set([4]))
+        batch.delete(key("a"))
+        batch.merge(key("a"), ToyRecord.set([5]))
+        try engine.write(batch)
+        try requireEqual(value(engine, key("a")), ToyRecord.set([5]), "within a batch the order counts")
+        try engine.compact()
+        try requireEqual(value(engine, key("a")), ToyRecord.set([5]), "nothing comes back by compaction")
+    }
+
+    @Sendable static func deletedKeyspace(_ engine: any StorageEngine) throws {
+        func name(_ keyspace: UInt32, _ token: UInt64) -> StorageKey {
+            StorageKey(keyspace: keyspace, token: token, key: Blob("k"))
+        }
+        let record = ToyRecord.set([1])
+        let others = [name(1, .max), name(3, 0)]
+        let gone = [name(2, 0), name(2, 7), name(2, .max)]
+        try merge(engine, (others + gone).map { ($0, record) })
+        for key in others + gone { _ = try value(engine, key) }
+        var batch = WriteBatch()
+        batch.deleteKeyspace(2)
+        try engine.write(batch)
+        for key in gone { try requireEqual(value(engine, key), nil, "\(key) is gone") }
+        for key in others { try requireEqual(value(engine, key), record, "\(key) is untouched") }
+        try engine.compact()
+        let keys = try engine.scan(from: .empty, until: nil, limit: ScanLimit()).records.map(\.key)
+        try requireEqual(keys, others.map(\.bytes), "only the other keyspaces are listed")
+    }
+
     @Sendable static func oneKeyInABatch(_ engine: any StorageEngine) throws {
         try merge(engine, (0..<40).map { (key("a"), ToyRecord.set([UInt8($0)])) })
         try requireEqual(

@@ -40,6 +40,8 @@ package enum StorageConformance {
             ConformanceCase(name: "facts are overwritten and listed by prefix", run: facts),
             ConformanceCase(name: "facts and records are apart", run: apart),
             ConformanceCase(name: "hints are kept in order until they are deleted", run: hints),
+            ConformanceCase(name: "what is deleted is gone until it is written again", run: deletions),
+            ConformanceCase(name: "a keyspace is deleted whole, and no other", run: deletedKeyspace),
             ConformanceCase(name: "an empty batch changes nothing", run: emptyBatch),
             ConformanceCase(name: "scans go in the order of the bytes, within their bounds", run: scanOrder),
             ConformanceCase(name: "a scan in pages misses and repeats nothing", run: scanPages),

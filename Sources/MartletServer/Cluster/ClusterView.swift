@@ -6,9 +6,8 @@ import MartletRing
 /// The cluster as Redis Cluster's clients are shown it: nodes, each the only one of its shard, and for each
 /// slot one of them as its master (`MasterPreference`).
 ///
-/// The slots are those of the first keyspace, whatever a session has selected: a cluster has one map of its
-/// slots. Keyspaces with another replication factor are answered by the same nodes, perhaps with one hop
-/// more.
+/// The slots are those of the keyspace that the session has selected: keyspaces with other replication
+/// factors have other owners.
 ///
 /// A master is a node that this one reaches: it isn't held dead, and its connection has not just broken. A
 /// process that is killed breaks it at once, while gossip takes seconds to be sure of a death; by then
@@ -124,12 +123,15 @@ struct ClusterViewCache {
 
 extension RedisServer {
     /// The cluster as it is now.
-    func clusterView() -> ClusterView {
-        clusterViews.view(backend, keyspace: keyspaces[0].id, own: settings.nodeID)
+    func clusterView(_ keyspace: UInt32) -> ClusterView {
+        clusterViews[keyspace, default: ClusterViewCache()].view(
+            backend, keyspace: keyspace, own: settings.nodeID)
     }
 
     /// The part of the ring that this node answers for where a Redis Cluster's node answers for its own keys
     /// alone (SCAN, KEYS, DBSIZE, RANDOMKEY): its master slots, in order and apart from each other. Empty
     /// while the ring forms.
-    package func masterRanges() -> [ClosedRange<Token>] { clusterView().ownTokens }
+    package func masterRanges(_ keyspace: UInt32 = 0) -> [ClosedRange<Token>] {
+        clusterView(keyspace).ownTokens
+    }
 }

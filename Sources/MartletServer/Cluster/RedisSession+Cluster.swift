@@ -23,7 +23,7 @@ extension RedisSession {
         case .clusterLinks: clusterLinks()
         case .clusterReplicas:
             let id = Blob(copying: request[2])
-            guard server.clusterView().nodes.contains(where: { Blob($0.id.description) == id }) else {
+            guard server.clusterView(keyspace).nodes.contains(where: { Blob($0.id.description) == id }) else {
                 return refuse(Array("ERR Unknown node ".utf8) + id.bytes)
             }
             answer { $0.array(count: 0) }
@@ -58,7 +58,7 @@ extension RedisSession {
     // MARK: Topology
 
     private func clusterSlots() {
-        let view = server.clusterView()
+        let view = server.clusterView(keyspace)
         answer { writer in
             writer.array(count: view.ranges.count)
             for range in view.ranges {
@@ -78,7 +78,7 @@ extension RedisSession {
 
     /// Each node is a shard of its own.
     private func clusterShards() {
-        let view = server.clusterView()
+        let view = server.clusterView(keyspace)
         answer { writer in
             writer.array(count: view.nodes.count)
             for node in view.nodes {
@@ -112,7 +112,7 @@ extension RedisSession {
 
     /// `id ip:port@cport flags master ping-sent pong-received epoch link-state slots...`
     private func clusterNodes() {
-        let view = server.clusterView()
+        let view = server.clusterView(keyspace)
         let now = backend.now.wall.milliseconds
         let acknowledged = Dictionary(
             backend.status().members.map { ($0.entry.id, $0.acknowledgedBefore) }, uniquingKeysWith: { $1 })
@@ -137,7 +137,7 @@ extension RedisSession {
     }
 
     private func clusterInfo() {
-        let view = server.clusterView()
+        let view = server.clusterView(keyspace)
         let slots = view.ranges.reduce(0) { $0 + $1.count }
         let failed = view.ranges.reduce(0) { $0 + ($1.isLive ? 0 : $1.count) }
         let doubted = view.nodes.reduce(0) { $0 + ($1.liveness == .suspect ? $1.slotCount : 0) }

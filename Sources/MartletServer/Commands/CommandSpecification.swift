@@ -18,13 +18,14 @@ enum CommandCode: UInt8 {
     case type, objectEncoding, objectFreq, objectIdleTime, objectRefCount, objectHelp
     case memoryUsage, memoryHelp
     case scan, keys, databaseSize, randomKey
+    case flushDatabase, flushAll
     case time, wait
     case consistency, vget, vset, vdel
     case clusterSlots, clusterShards, clusterNodes, clusterInfo, clusterMyID, clusterKeySlot, clusterLinks
     case clusterCountKeys, clusterGetKeys, clusterReplicas, clusterHelp, clusterRefused
     /// READONLY, READWRITE, ASKING.
     case clusterSwitch
-    case martletStatus, martletRing, martletHints, martletMetrics, martletHelp
+    case martletStatus, martletRing, martletHints, martletKeyspace, martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
     case refused
 }

@@ -98,6 +98,15 @@ extension CommandSpecification {
                     .martletHints, "martlet|hints", 2, "loading stale", group: "server", since: "0.1.0", "",
                     "Show the hints that this node keeps for others, as JSON"),
                 CommandSpecification(
+                    .martletKeyspace, "martlet|keyspace", -3, "loading stale", group: "server",
+                    since: "0.2.0",
+                    "LIST | SHOW name | CREATE name [option value ...] | ALTER name option value ... "
+                        + "| DROP name",
+                    "List and change keyspaces; lists and definitions are JSON",
+                    note: "Options are cluster.yaml's: `replication_factor` (3, or dc1:3,dc2:2), `conflict`, "
+                        + "`read`, `write`, `sloppy_quorum`, `ttl`. A change is answered when all nodes that "
+                        + "live have it on disk."),
+                CommandSpecification(
                     .martletMetrics, "martlet|metrics", 2, "loading stale", group: "server", since: "0.1.0",
                     "",
                     "Show this node's metrics, as Prometheus text"),

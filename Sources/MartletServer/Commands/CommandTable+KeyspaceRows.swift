@@ -7,6 +7,11 @@ extension CommandSpecification {
         "Goes over the whole cluster, page after page, at the connection's read level; keys that are written "
         + "or deleted meanwhile may count or not."
 
+    private static let flushNote =
+        "Answered when all nodes that live have it on disk, owners of every key among them as many as the "
+        + "connection's write level asks for. ASYNC and SYNC make no difference: the keys are gone when it "
+        + "is answered, and their space is given back behind that."
+
     static let keyspace = [
         CommandSpecification(
             .type, "type", 2, "readonly fast", keys: .one, access: "RO", group: "generic",
@@ -58,6 +63,16 @@ extension CommandSpecification {
                     .memoryHelp, "memory|help", 2, "loading stale", group: "server", since: "4.0.0", "",
                     "Show helpful text about the different subcommands", note: "Made from this table."),
             ]),
+        CommandSpecification(
+            .flushDatabase, "flushdb", -1, "write", group: "server", categories: "keyspace dangerous",
+            tips: "request_policy:all_shards response_policy:all_succeeded", since: "1.0.0",
+            "[ASYNC|SYNC]", "Remove all keys from the current database",
+            note: flushNote),
+        CommandSpecification(
+            .flushAll, "flushall", -1, "write", group: "server", categories: "keyspace dangerous",
+            tips: "request_policy:all_shards response_policy:all_succeeded", since: "1.0.0",
+            "[ASYNC|SYNC]", "Remove all keys from all databases",
+            note: "FLUSHDB of every keyspace. " + flushNote),
         CommandSpecification(
             .databaseSize, "dbsize", 1, "readonly fast", group: "server", categories: "keyspace",
             tips: "request_policy:all_shards response_policy:agg_sum", since: "1.0.0", "",

@@ -4,15 +4,6 @@
 extension CommandSpecification {
     static let refused =
         transactions + conditional + counters + scripts + messages
-        + [
-            refusal(
-                "flushdb", -1, "server",
-                "FLUSHDB is not supported yet: delete the keys that SCAN finds, with UNLINK"),
-            refusal(
-                "flushall", -1, "server",
-                "FLUSHALL is not supported yet: delete the keys that SCAN finds, with UNLINK, in each "
-                    + "keyspace"),
-        ]
 
     private static func refusal(
         _ name: String, _ arity: Int, _ group: String, _ sentence: String

@@ -31,10 +31,13 @@ enum FailureText {
                 "TIMEOUT op=\(kind.rawValue) level=\(level) required=\(required) acknowledged=\(acked) "
                 + "acked=\(list(names)) unknown=\(list(unknown))"
                 + (token.map { " version=\($0)" } ?? "") + " after_ms=\(after.milliseconds)\(suffix): "
-            return fields
-                + (kind == .write
-                    ? "the write may have happened; repair will finish it"
-                    : "too few replicas answered in time; ask again")
+            switch kind {
+            case .write: return fields + "the write may have happened; repair will finish it"
+            case .read: return fields + "too few replicas answered in time; ask again"
+            case .define:
+                return fields + "the change holds at the nodes that acknowledged it, and reaches the others "
+                    + "by gossip; asking again waits for them"
+            }
         case .overloaded(let node, let limit):
             return overloaded(node, limit: limit.description, suffix)
         case .skew(let node, let ahead, let max):
@@ -47,9 +50,33 @@ enum FailureText {
         case .stopping:
             return "STOPPING node=\(node)\(suffix): nothing was sent; the node shuts down, ask another one"
         case .noSuchKeyspace: return "ERR the selected keyspace does not exist any more: SELECT another one"
+        case .keyspace(let refusal): return text(refusal)
         case .badLevel(let level): return badLevel(level.description, forReads: true)
         case .localRead(let why): return "ERR this node's copy can not be read: \(why)"
         }
+    }
+
+    private static func text(_ refusal: KeyspaceRefusal) -> String {
+        switch refusal {
+        case .exists(let name): "ERR there is a keyspace named '\(name)' already"
+        case .unknown(let name, let known): unknownKeyspace(name, known: known)
+        case .fixed(let keyspace, let option, let reason):
+            "ERR \(option) of keyspace '\(keyspace)' can not be changed: \(reason)"
+        case .unknownDataCenter(let name, let known):
+            "ERR replication_factor: no node is in a data centre '\(name)': there are \(list(known))"
+        case .notServed(let policy):
+            "ERR conflict: found '\(policy)', allowed: "
+                + ConflictPolicy.allCases.filter(\.isServed).map(\.description).joined(separator: " or ")
+                + "; this version has nothing else"
+        case .first(let name):
+            "ERR keyspace '\(name)' can not be dropped: connections begin in it; FLUSHDB empties it"
+        case .tooMany(let max):
+            "ERR there are \(max) keyspaces, those that were dropped included: a cluster has no more"
+        }
+    }
+
+    static func unknownKeyspace(_ name: String, known: [String]) -> String {
+        "ERR no keyspace is named '\(name)': there are \(known.joined(separator: ", "))"
     }
 
     static func overloaded(_ node: String, limit: String, _ suffix: String = "") -> String {

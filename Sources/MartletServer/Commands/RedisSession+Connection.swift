@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import MartletRESP
 
 /// PING, ECHO, HELLO, AUTH, QUIT, RESET, SELECT.
@@ -99,7 +100,7 @@ extension RedisSession {
 
     /// An index, or a keyspace's name.
     func select(_ request: Request) {
-        server.refreshKeyspaces()
+        server.readKeyspaces()
         if let number = parseInteger(request[1]), Int64(Int32.min)...Int64(Int32.max) ~= number {
             // A Redis Cluster has one database.
             guard face == .single || number == 0 else {
@@ -111,9 +112,13 @@ extension RedisSession {
             selectKeyspace(Int(number))
             return answerOK()
         }
-        let name = Blob(copying: request[1])
-        guard let index = server.keyspaces.firstIndex(where: { Blob($0.name) == name }) else {
-            return refuse("ERR value is not an integer or out of range")
+        let name = text(request[1])
+        guard let index = server.keyspaces.firstIndex(where: { $0.name == name }) else {
+            // What can't be a name is taken for a number gone wrong, as Redis takes it.
+            return refuse(
+                NameRule.keyspace.accepts(name)
+                    ? FailureText.unknownKeyspace(name, known: server.keyspaces.map(\.name))
+                    : "ERR value is not an integer or out of range")
         }
         selectKeyspace(index)
         answerOK()

@@ -14,7 +14,7 @@ extension RedisSession {
     /// is in a range.
     var scannedRanges: [ClosedRange<Token>] {
         guard face == .cluster else { return [Token.all] }
-        let view = server.clusterView()
+        let view = server.clusterView(keyspace)
         // While the ring forms nothing is anybody's: the core says so.
         return view.isFormed ? view.ownTokens : [Token.all]
     }

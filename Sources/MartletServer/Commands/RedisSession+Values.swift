@@ -83,7 +83,7 @@ extension RedisSession {
 
     /// Of values that don't say theirs: the keyspace's.
     var defaultExpiry: Int64? {
-        let ttl = server.timeToLive(keyspaceIndex)
+        let ttl = server.timeToLive(keyspace, near: keyspaceIndex)
         if ttl == .zero { return nil }
         return backend.now.wall.milliseconds + max(1, ttl.milliseconds)
     }

@@ -9,7 +9,7 @@ extension RedisSession {
     func consistency(_ request: Request) {
         switch request.count {
         case 1:
-            let definition = server.keyspace(keyspaceIndex)
+            let definition = server.keyspace(keyspace, near: keyspaceIndex)
             let read = readLevel ?? definition?.read ?? .quorum
             let write = writeLevel ?? definition?.write ?? .quorum
             answer { writer in

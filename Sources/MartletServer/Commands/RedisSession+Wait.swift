@@ -31,7 +31,7 @@ extension RedisSession {
     /// How many nodes hold an acknowledged write of this session, whatever its key. At a LOCAL level that may
     /// be one where the copies are spread over data centres without a rule how many each has.
     private var guaranteedCopies: Int {
-        guard let definition = server.keyspace(keyspaceIndex) else { return 1 }
+        guard let definition = server.keyspace(keyspace, near: keyspaceIndex) else { return 1 }
         let level = writeLevel ?? definition.write
         let status = backend.status()
         // While the ring forms the node may not know itself yet, and then takes no write.

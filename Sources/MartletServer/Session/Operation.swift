@@ -16,6 +16,8 @@ struct Operation {
         case part(ValuePart)
         /// A page of a walk over the keys; the session has only this one under way then.
         case walk
+        /// A change of keyspaces; the same.
+        case change
         /// DEL: a read for the count, then a tombstone, whatever was read.
         case delete
         /// EXPIRE and its like: the record that was read, with another expiry.
@@ -27,7 +29,7 @@ struct Operation {
         /// Whether a write follows the read: only then is the request needed again.
         var hasSecondStep: Bool {
             switch self {
-            case .single, .part, .walk: false
+            case .single, .part, .walk, .change: false
             case .delete, .expire, .replace: true
             }
         }

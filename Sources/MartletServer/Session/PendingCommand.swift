@@ -17,6 +17,8 @@ struct PendingCommand {
         case fact
         /// SCAN, KEYS, DBSIZE, RANDOMKEY: the bytes that the walk made.
         case walk
+        /// FLUSHDB and others that change keyspaces: the bytes are there when it is done.
+        case change
         case ok
         /// The sum over its keys.
         case number

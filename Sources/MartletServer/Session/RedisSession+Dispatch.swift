@@ -68,6 +68,7 @@ extension RedisSession {
         case .keys: keys(request)
         case .databaseSize: databaseSize()
         case .randomKey: randomKey()
+        case .flushDatabase, .flushAll: flush(code, request)
         default: executeAboutConnection(code, request)
         }
     }
@@ -112,6 +113,7 @@ extension RedisSession {
         case .martletStatus: martletStatus()
         case .martletRing: martletRing(request)
         case .martletHints: martletHints()
+        case .martletKeyspace: martletKeyspace(request)
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)
         case .clusterSlots, .clusterShards, .clusterNodes, .clusterInfo, .clusterMyID, .clusterKeySlot,

@@ -68,7 +68,7 @@ extension RedisSession {
     /// Hands a request to the core, and remembers when.
     func ask(_ index: Int, _ request: ClientRequest) {
         let kind = AskedRequest.Kind(request.operation)
-        let level = request.level ?? server.level(of: kind, keyspaceIndex)
+        let level = request.level ?? server.level(of: kind, keyspace, near: keyspaceIndex)
         operations[index].asked = AskedRequest(kind: kind, level: level, began: backend.now.monotonic)
         backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
     }
@@ -84,6 +84,10 @@ extension RedisSession {
         if case .walk = operations[index].program {
             operations.remove(index)
             return walked(reply)
+        }
+        if case .change = operations[index].program {
+            operations.remove(index)
+            return changed(reply)
         }
         guard operations[index].program.hasSecondStep, !operations[index].isWriting,
             case .read(let record) = reply
@@ -104,7 +108,7 @@ extension RedisSession {
     private func secondStep(_ index: Int, _ record: Blob?) -> SecondStep {
         let live = live(record)
         switch operations[index].program {
-        case .single, .part, .walk: return .done
+        case .single, .part, .walk, .change: return .done
         case .delete:
             operations[index].number = live == nil ? 0 : 1
             return .write(Put(.tombstone))
@@ -169,6 +173,7 @@ extension RedisSession {
         writeReplies()
         if admitting != nil { admitMore() }
         if walk != nil { walkOn() }
+        if change != nil { changeOn() }
         resume()
     }
 
@@ -178,7 +183,7 @@ extension RedisSession {
         commands[sequence].outstanding -= 1
         if case .failed(let failure) = reply { return fail(operation, .request(failure)) }
         switch commands[sequence].shape {
-        case .ready, .walk: invariantBroken("a command without operations of its own had one")
+        case .ready, .walk, .change: invariantBroken("a command without operations of its own had one")
         case .ok: break
         case .value:
             guard case .read(let record) = reply else { return keep(sequence, operation.previous) }

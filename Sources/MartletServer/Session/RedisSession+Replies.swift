@@ -51,7 +51,7 @@ extension RedisSession {
         case .value: writer.value(of: command.bytes)
         case .part: writer.bulk(command.bytes ?? .empty)
         case .fact: writeFact(command)
-        case .walk: writer.bytes.append(contentsOf: (command.bytes ?? .empty).bytes)
+        case .walk, .change: writer.bytes.append(contentsOf: (command.bytes ?? .empty).bytes)
         case .values:
             let records = command.parts?.records ?? []
             writer.array(count: records.count)

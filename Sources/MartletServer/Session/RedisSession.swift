@@ -73,6 +73,8 @@ package final class RedisSession {
     /// The command that goes over the keys: always the last one in the queue.
     var walk: KeyWalk?
     var isWalking = false
+    /// The command that changes keyspaces: always the last one in the queue.
+    var change: PendingChange?
     /// Values that wait in the queue for their reply to be written.
     var heldBytes = 0
 
@@ -84,6 +86,7 @@ package final class RedisSession {
 
     // What commands change for those that follow.
     var keyspace: UInt32 = 0
+    /// The selected keyspace's index when it was selected: where to look for it first.
     var keyspaceIndex = 0
     /// Nil: the keyspace's own.
     var readLevel: ConsistencyLevel?
@@ -164,7 +167,8 @@ package final class RedisSession {
     var wantsPause: Bool { isBlocked && input.count >= Limits.readBufferBytes }
 
     private var hasRoom: Bool {
-        admitting == nil && walk == nil && !operations.isFull && commands.count < Limits.clientCommandsMax
+        admitting == nil && walk == nil && change == nil && !operations.isFull
+            && commands.count < Limits.clientCommandsMax
             && unsentBytes < Limits.clientOutputPauseBytes
     }
 
@@ -212,6 +216,7 @@ package final class RedisSession {
         admitting = nil
         if walk != nil { server.walkCount -= 1 }
         walk = nil
+        change = nil
         heldBytes = 0
         writer = ReplyWriter()
         // A session can end while it parses, and then drops its input when it has parsed.

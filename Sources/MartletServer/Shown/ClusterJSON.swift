@@ -137,7 +137,7 @@ enum ClusterJSON {
     }
 
     /// A number, or an object of a number for each data centre.
-    private static func factor(_ replication: ReplicationFactor, to json: inout JSONWriter) {
+    static func factor(_ replication: ReplicationFactor, to json: inout JSONWriter) {
         switch replication {
         case .count(let count): json.number(count)
         case .perDataCenter(let list):

@@ -53,7 +53,7 @@ enum CommandOutcome: Int, CaseIterable {
         case .skew: self = .skew
         case .loading: self = .loading
         case .stopping: self = .stopping
-        case .noSuchKeyspace, .badLevel, .localRead: self = .error
+        case .noSuchKeyspace, .keyspace, .badLevel, .localRead: self = .error
         }
     }
 

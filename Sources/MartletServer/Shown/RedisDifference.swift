@@ -12,12 +12,13 @@ package enum RedisDifference: String, CaseIterable, Sendable {
     case expired
     case order
     case wait
+    case select
     case clock
 
     /// The commands that it shows in.
     package var commands: String {
         switch self {
-        case .refused: "INCR, EVAL, PUBLISH, MULTI, FLUSHDB and others"
+        case .refused: "INCR, EVAL, PUBLISH, MULTI and others"
         case .conditional: "SET NX, SET XX, SETNX, MSETNX"
         case .identity: "HELLO, INFO, CLIENT ID, CLIENT INFO, CLIENT LIST, RESET"
         case .table: "COMMAND, COMMAND COUNT, LIST, DOCS; the HELP of each command"
@@ -28,6 +29,7 @@ package enum RedisDifference: String, CaseIterable, Sendable {
         case .expired: "DBSIZE, MEMORY USAGE"
         case .order: "SCAN, KEYS, RANDOMKEY"
         case .wait: "WAIT"
+        case .select: "SELECT"
         case .clock: "TIME, TTL, PTTL, EXPIRETIME, PEXPIRETIME"
         }
     }
@@ -65,6 +67,9 @@ package enum RedisDifference: String, CaseIterable, Sendable {
         case .wait:
             "Redis waits for replicas that acknowledge after the write. Here a write isn't acknowledged "
                 + "before it has met its level, so the answer is known."
+        case .select:
+            "It takes a keyspace's name too, so the error for a name that no keyspace has lists those that "
+                + "there are."
         case .clock: "They follow the clock of the node that is asked."
         }
     }

@@ -5,13 +5,14 @@ import MartletRing
 /// A request that a session has handed to the core.
 struct AskedRequest {
     enum Kind: Int, CaseIterable {
-        case read, write, scan
+        case read, write, scan, define
 
         init(_ operation: ClientRequest.Operation) {
             switch operation {
             case .get, .getLocal: self = .read
             case .put: self = .write
             case .scan: self = .scan
+            case .change: self = .define
             }
         }
     }
@@ -24,7 +25,7 @@ struct AskedRequest {
 /// What became of the requests of sessions to the core, by what was asked at which level, and how long they
 /// took. A command of many keys is many of them, and one that reads before it writes is two.
 ///
-/// Labels are bounded: 3 kinds, 9 levels, 10 outcomes; and only what has happened is shown.
+/// Labels are bounded: 4 kinds, 9 levels, 10 outcomes; and only what has happened is shown.
 struct RequestCounters {
     private static let levels = ConsistencyLevel.allCases.count
     private static let outcomes = CommandOutcome.allCases.count

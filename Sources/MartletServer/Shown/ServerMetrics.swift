@@ -134,6 +134,16 @@ extension RedisServer {
                 "Puts that a replica knew to be older than another client's: what last-writer-wins costs.",
                 metrics.contended),
             .counter(
+                "martlet_truncations_total", "Flushes of keyspaces that this node has learnt of.",
+                metrics.truncations),
+            .counter(
+                "martlet_truncated_merges_total",
+                "Writes that came after a flush that they were older than, and were discarded.",
+                metrics.mergesTruncated),
+            .counter(
+                "martlet_swept_records_total", "Records that were deleted because of a flush.",
+                metrics.recordsSwept),
+            .counter(
                 "martlet_digest_mismatches_total", "Reads whose replicas differed.",
                 metrics.digestMismatches),
             .counter(

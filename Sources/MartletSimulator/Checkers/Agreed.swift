@@ -1,7 +1,8 @@
 import MartletBase
 import MartletRing
 
-/// Agreed: after gossip settles, all live nodes compute the same ring and the same preference lists. And what
+/// Agreed: after gossip settles, all live nodes compute the same ring, the same definitions of keyspaces and
+/// the same preference lists. And what
 /// makes that so: what a node knows of another in the ring only grows; an entry never gives way to an older
 /// one.
 struct Agreed {
@@ -41,6 +42,8 @@ struct Agreed {
     struct View: Sendable {
         var name: String
         var ringDigest: UInt64
+        /// The digest of all keyspaces' definitions.
+        var definitions: UInt64
         /// Whether the node itself thinks that all agree.
         var isAgreed: Bool
         /// By key of the workload.
@@ -55,6 +58,10 @@ struct Agreed {
                     "Agreed",
                     "\(first.name) and \(view.name) have different rings: \(hex(first.ringDigest)) and "
                         + hex(view.ringDigest))
+            }
+            guard view.definitions == first.definitions else {
+                throw Violation(
+                    "Agreed", "\(first.name) and \(view.name) have different definitions of keyspaces")
             }
             for (key, owners) in view.owners.enumerated() where owners != first.owners[key] {
                 throw Violation(

@@ -19,11 +19,12 @@ struct Scanned {
     /// - Parameters:
     ///   - floor: what every replica set of the walk's level showed at least, when the walk began.
     ///   - isTombstone: whether that is a deletion.
+    ///   - isFlushed: whether a flush may have hidden that, before the walk or during it.
     ///   - operations: all that clients have asked of the key until now.
     func certainty(
-        floor: HeldVersion, isTombstone: Bool, operations: [Operation]
+        floor: HeldVersion, isTombstone: Bool, isFlushed: Bool, operations: [Operation]
     ) -> Certainty {
-        guard floor > .none else { return .unsure }
+        guard floor > .none, !isFlushed else { return .unsure }
         for operation in operations {
             switch operation.kind {
             case .get, .getLocal: continue

@@ -1,0 +1,83 @@
+import MartletBase
+import MartletGossip
+import MartletRing
+import MartletStorage
+import MartletVersions
+
+/// What the node knows of keyspaces: definitions are merged, remembered, spread, and take effect at once,
+/// wherever they come from: gossip, a view, a coordinator's `define`, the data folder.
+extension Node {
+    mutating func keyspaceCame(_ definition: KeyspaceDefinition) {
+        let before = keyspaces.definition(of: definition.id)
+        if configuration.planted == .loseTruncation, let before, definition.stamp > before.stamp {
+            keyspaces.replace(definition)
+        }
+        let changed = keyspaces.merge(definition)
+        guard !changed.isEmpty else { return }
+        for id in changed {
+            publishKeyspace(id)
+            if keyspaces.isDropped(id) { eraseKeyspace(id) }
+        }
+        placeSlots(of: changed)
+        if definition.truncation > before?.truncation ?? 0 { truncationCame(definition) }
+    }
+
+    /// What this node says of a keyspace, to its own disk and to the others.
+    mutating func publishKeyspace(_ id: UInt32) {
+        guard let definition = keyspaces.definition(of: id) else { return }
+        let bytes = definition.encoded()
+        putMeta(MetaMemory.keyspaceKey(id), bytes)
+        publish(Rumour.key(keyspace: id), bytes)
+    }
+
+    /// The keyspace has been flushed: its records from before are hidden from here on.
+    private mutating func truncationCame(_ definition: KeyspaceDefinition) {
+        metrics.truncations += 1
+        // What is stamped here from now on lies above.
+        clock.observe(HybridTime(bits: definition.truncation))
+        if clock.last > clock.ceiling { reserveStamps() }
+    }
+
+    /// Nothing of a dropped keyspace is to stay. No later write of it can come, for its id is never given
+    /// again; so a range that is deleted twice, at each start, is deleted once too often at worst.
+    mutating func eraseKeyspace(_ id: UInt32) {
+        let ticket = replica.nextTicket
+        replica.pending.append(Replica.PendingWrite(purpose: .erasure(id), key: 0))
+        effects.append(.storage(.deleteKeyspace(ticket, id)))
+    }
+
+    // MARK: The data folder
+
+    /// Takes up the definitions that the data folder remembers.
+    mutating func recoverKeyspaces(_ memory: MetaMemory) {
+        for definition in memory.keyspaces {
+            let isFounded = keyspaces.definition(of: definition.id) != nil
+            if !keyspaces.merge(definition).isEmpty, isFounded {
+                effects.append(.report(.keyspaceDiffers(name: definition.name)))
+            }
+            clock.observe(HybridTime(bits: definition.truncation))
+        }
+        for index in keyspaces.indices {
+            let definition = keyspaces[index].definition
+            keyspaces[index].truncationDurable = definition.truncation
+            keyspaces[index].truncationSwept = memory.swept[definition.id] ?? 0
+        }
+    }
+
+    /// Ends what a crash may have interrupted.
+    mutating func startKeyspaces() {
+        for definition in keyspaces.dropped { eraseKeyspace(definition.id) }
+        sweepNext()
+    }
+
+    /// A definition is on this node's disk for good.
+    mutating func definitionIsDurable(_ bytes: Blob) {
+        var reader = ByteReader(bytes.span)
+        guard let definition = try? KeyspaceDefinition(from: &reader),
+            let index = keyspaces.index(of: definition.id)
+        else { return }
+        keyspaces[index].truncationDurable = max(
+            keyspaces[index].truncationDurable, definition.truncation)
+        sweepNext()
+    }
+}

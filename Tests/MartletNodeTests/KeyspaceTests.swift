@@ -1,0 +1,286 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletVersions
+import MartletWire
+import Testing
+
+@Suite struct KeyspaceTests {
+    private func formed(_ count: Int = 3, change: (inout NodeConfiguration) -> Void = { _ in })
+        -> ScriptedCluster
+    {
+        let cluster = ScriptedCluster(nodes: count, change: change)
+        cluster.start()
+        cluster.advance(.seconds(1))
+        return cluster
+    }
+
+    private func names(_ cluster: ScriptedCluster, _ i: Int) -> [String] {
+        cluster.members[i].node.keyspaceDefinitions.map(\.name)
+    }
+
+    private func definition(_ cluster: ScriptedCluster, _ i: Int, _ name: String) -> KeyspaceDefinition? {
+        cluster.members[i].node.keyspaceDefinitions.first { $0.name == name }
+    }
+
+    private func put(
+        _ cluster: ScriptedCluster, _ i: Int, _ keyspace: UInt32, _ key: String, _ value: String
+    ) -> ClientReply? {
+        cluster.reply(
+            i,
+            cluster.ask(
+                i,
+                ClientRequest(
+                    keyspace: keyspace, key: Blob(key),
+                    operation: .put(Put(.value(Blob(value), expiry: nil))))))
+    }
+
+    private func get(
+        _ cluster: ScriptedCluster, _ i: Int, _ keyspace: UInt32, _ key: String
+    ) -> ClientReply? {
+        cluster.reply(i, cluster.ask(i, ClientRequest(keyspace: keyspace, key: Blob(key), operation: .get)))
+    }
+
+    private func count(_ cluster: ScriptedCluster, _ i: Int) -> Int? {
+        let scan = Scan(Token.all, .count)
+        let reply = cluster.reply(
+            i, cluster.ask(i, ClientRequest(keyspace: 0, key: .empty, operation: .scan(scan))))
+        guard case .scanned(let page)? = reply else { return nil }
+        return page.count
+    }
+
+    // MARK: Definitions
+
+    @Test func whatOneNodeCreatesAllNodesServe() throws {
+        let cluster = formed()
+        var options = KeyspaceOptions()
+        options.ttl = .seconds(5)
+        guard case .defined(let made)? = cluster.change(1, .create("cache", options)) else {
+            Issue.record("a keyspace is created")
+            return
+        }
+        #expect(made.count == 1 && made[0].id > KeyspaceDefinition.foundedIDMax)
+        for i in 0..<3 {
+            #expect(definition(cluster, i, "cache") == made[0], "it is everywhere when it is answered")
+        }
+        #expect(put(cluster, 0, made[0].id, "k", "there")?.stamp != nil)
+        #expect(get(cluster, 2, made[0].id, "k")?.value == "there")
+        #expect(cluster.get(2, "k")?.value == "-", "keyspaces are apart")
+        // And after a restart.
+        cluster.kill(2)
+        cluster.restart(2)
+        #expect(definition(cluster, 2, "cache") == made[0])
+    }
+
+    @Test func whatCantBeDoneIsRefusedWithItsReason() {
+        let cluster = formed()
+        func refusal(_ change: KeyspaceChange) -> KeyspaceRefusal? {
+            guard case .keyspace(let refusal)? = cluster.change(0, change)?.failure else { return nil }
+            return refusal
+        }
+        var options = KeyspaceOptions()
+        #expect(refusal(.create("default", options)) == .exists("default"))
+        #expect(refusal(.drop("default")) == .first("default"))
+        #expect(refusal(.drop("nope")) == .unknown("nope", known: ["default"]))
+        options.conflict = .siblings
+        guard case .fixed("default", "conflict", _)? = refusal(.alter("default", options)) else {
+            Issue.record("a conflict policy stays")
+            return
+        }
+        options.conflict = nil
+        options.replication = .count(2)
+        guard case .fixed("default", "replication_factor", _)? = refusal(.alter("default", options)) else {
+            Issue.record("a replication factor stays")
+            return
+        }
+        options.replication = .perDataCenter([.init(name: "mars", count: 1)])
+        #expect(refusal(.create("far", options)) == .unknownDataCenter("mars", known: ["default"]))
+        #expect(names(cluster, 0) == ["default"])
+    }
+
+    @Test func alteringTakesEffectEverywhere() {
+        let cluster = formed()
+        var options = KeyspaceOptions()
+        options.write = .all
+        guard case .defined? = cluster.change(2, .alter("default", options)) else {
+            Issue.record("a keyspace is altered")
+            return
+        }
+        cluster.kill(1)
+        let ticket = cluster.ask(
+            0, ClientRequest(keyspace: 0, key: Blob("k"), operation: .put(Put(.tombstone))))
+        guard case .unavailable(.write, .all, _, _, _, _)? = cluster.reply(0, ticket)?.failure else {
+            Issue.record("the new level holds at once")
+            return
+        }
+    }
+
+    @Test func twoOfOneNameSettleOnTheLater() throws {
+        let cluster = formed()
+        cluster.losesDatagrams = true
+        cluster.drops = { from, to, _ in from == 2 || to == 2 }
+        let first = cluster.ask(
+            0,
+            ClientRequest(keyspace: 0, key: .empty, operation: .change(.create("cache", KeyspaceOptions()))))
+        cluster.advance(.milliseconds(20))
+        let second = cluster.ask(
+            2,
+            ClientRequest(keyspace: 0, key: .empty, operation: .change(.create("cache", KeyspaceOptions()))))
+        let early = try #require(definition(cluster, 0, "cache"))
+        let late = try #require(definition(cluster, 2, "cache"))
+        #expect(early.id != late.id)
+        cluster.advance(.seconds(3))
+        for (i, ticket) in [(0, first), (2, second)] {
+            guard
+                case .timeout(.define, .all, _, _, _, let unknown, _, _)? = cluster.reply(i, ticket)?.failure
+            else {
+                Issue.record("a change that a node doesn't acknowledge times out")
+                continue
+            }
+            #expect(!unknown.isEmpty)
+        }
+        cluster.drops = { _, _, _ in false }
+        cluster.losesDatagrams = false
+        cluster.advance(.seconds(60), step: .milliseconds(100))
+        for i in 0..<3 { #expect(definition(cluster, i, "cache")?.id == late.id, "n\(i + 1)") }
+    }
+
+    @Test func aDroppedKeyspaceIsGoneForGood() throws {
+        let cluster = formed()
+        guard case .defined(let made)? = cluster.change(0, .create("cache", KeyspaceOptions())) else {
+            Issue.record("a keyspace is created")
+            return
+        }
+        let id = made[0].id
+        cluster.kill(2)
+        #expect(put(cluster, 0, id, "k", "there")?.stamp != nil)
+        cluster.advance(.seconds(5))
+        #expect(cluster.members[0].hints.count + cluster.members[1].hints.count > 0)
+        guard case .defined? = cluster.change(1, .drop("cache")) else {
+            Issue.record("a keyspace is dropped")
+            return
+        }
+        #expect(get(cluster, 0, id, "k")?.failure == .noSuchKeyspace(id))
+        #expect(cluster.members[0].disk.isEmpty && cluster.members[1].disk.isEmpty)
+        // A node that knew it brings nothing back, and hears of it.
+        cluster.restart(2)
+        cluster.advance(.seconds(60), step: .milliseconds(100))
+        for i in 0..<3 {
+            #expect(names(cluster, i) == ["default"])
+            #expect(cluster.members[i].hints.isEmpty && cluster.members[i].disk.isEmpty)
+        }
+        // Its name is free again.
+        guard case .defined(let again)? = cluster.change(2, .create("cache", KeyspaceOptions())) else {
+            Issue.record("a name is free again")
+            return
+        }
+        #expect(again[0].id != id)
+        #expect(get(cluster, 0, again[0].id, "k")?.value == "-")
+    }
+
+    // MARK: FLUSHDB
+
+    @Test func aFlushHidesAtOnceAndSweeps() throws {
+        let cluster = formed()
+        for i in 0..<20 { _ = cluster.put(0, "k\(i)", "old") }
+        guard case .defined(let flushed)? = cluster.change(1, .truncate([0])) else {
+            Issue.record("a keyspace is flushed")
+            return
+        }
+        for i in 0..<3 {
+            #expect(cluster.get(i, "k3", .one)?.value == "-")
+            #expect(count(cluster, i) == 0)
+        }
+        let stamp = try #require(cluster.put(2, "k3", "new")?.stamp)
+        #expect(stamp.time.bits > flushed[0].truncation)
+        #expect(cluster.get(0, "k3")?.value == "new")
+        #expect(count(cluster, 1) == 1)
+        cluster.advance(.seconds(3))
+        for i in 0..<3 { #expect(cluster.members[i].disk.count == 1, "n\(i + 1) has swept the rest") }
+    }
+
+    @Test func nothingComesBackByAHintOrANodeThatWasAway() throws {
+        let cluster = formed()
+        _ = cluster.put(0, "k", "old", .all)
+        cluster.kill(2)
+        _ = cluster.put(0, "k", "older than the flush")
+        cluster.advance(.seconds(5))
+        #expect(!cluster.members[0].hints.isEmpty)
+        guard case .defined? = cluster.change(0, .truncate([0])) else {
+            Issue.record("a keyspace is flushed while a node is down")
+            return
+        }
+        cluster.restart(2)
+        cluster.advance(.seconds(60), step: .milliseconds(100))
+        for i in 0..<3 {
+            #expect(cluster.get(i, "k", .one)?.value == "-")
+            #expect(cluster.members[i].disk.isEmpty && cluster.members[i].hints.isEmpty, "n\(i + 1)")
+        }
+    }
+
+    @Test func anExpirySetAfterAFlushDoesntReviveWhatWasReadBefore() throws {
+        let cluster = formed()
+        _ = cluster.put(0, "k", "old")
+        guard case .read(let record?)? = cluster.get(0, "k") else {
+            Issue.record("the value is read")
+            return
+        }
+        _ = cluster.change(0, .truncate([0]))
+        let ticket = cluster.ask(
+            1,
+            ClientRequest(
+                keyspace: 0, key: Blob("k"), operation: .put(Put(.expiry(of: record, 2_000_000_000_000)))))
+        #expect(cluster.reply(1, ticket)?.stamp != nil)
+        #expect(cluster.get(2, "k")?.value == "-")
+    }
+
+    @Test func aPutStampedBelowTheFlushIsStampedAnew() throws {
+        let cluster = formed { $0.clockSkewMax = .seconds(10) }
+        // The clock of the flushing node is ahead, and what it says reaches the others' disks, not n3.
+        cluster.members[0].wallOffset = .seconds(2)
+        cluster.advance(.seconds(3))
+        cluster.losesDatagrams = true
+        cluster.drops = { from, to, _ in from == 2 || to == 2 }
+        _ = cluster.ask(
+            0, ClientRequest(keyspace: 0, key: .empty, operation: .change(.truncate([0])), level: .quorum))
+        let truncation = try #require(definition(cluster, 0, "default")).truncation
+        cluster.drops = { _, _, _ in false }
+        let stamp = try #require(cluster.put(2, "k", "new")?.stamp)
+        #expect(stamp.time.bits > truncation)
+        for i in 0..<3 { #expect(cluster.get(i, "k")?.value == "new") }
+    }
+
+    @Test func aFlushNeedsAsManyOwnersAsAWrite() {
+        let cluster = formed()
+        _ = cluster.put(0, "k", "old")
+        cluster.kill(1)
+        cluster.kill(2)
+        guard case .unavailable(.write, .quorum, _, _, _, _)? = cluster.change(0, .truncate([0]))?.failure
+        else {
+            Issue.record("too few owners live")
+            return
+        }
+        #expect(definition(cluster, 0, "default")?.truncation == 0, "nothing was done")
+        // Who is only suspected is waited for.
+        cluster.advance(.seconds(20), step: .milliseconds(100))
+        guard case .defined? = cluster.change(0, .truncate([0]), .one) else {
+            Issue.record("one is enough at ONE")
+            return
+        }
+        #expect(cluster.get(0, "k", .one)?.value == "-")
+    }
+
+    @Test func aFlushIsAcknowledgedWhenItIsDurable() {
+        let cluster = formed()
+        _ = cluster.put(0, "k", "old")
+        cluster.members[1].holdsSync = true
+        let ticket = cluster.ask(
+            0, ClientRequest(keyspace: 0, key: .empty, operation: .change(.truncate([0]))))
+        #expect(cluster.reply(0, ticket) == nil)
+        cluster.sync(1)
+        guard case .defined? = cluster.reply(0, ticket) else {
+            Issue.record("it is acknowledged once all have it on disk")
+            return
+        }
+    }
+}
