@@ -41,8 +41,10 @@ extension Node {
     private mutating func step(_ index: Int) {
         let position = scans[index].position
         let range = scans[index].scan.range
-        guard let keyspace = keyspaces.index(of: scans[index].keyspace),
-            let run = keyspaces.run(keyspace, from: position.slot, through: range.upperBound.slot)
+        guard let keyspace = keyspaces.index(of: scans[index].keyspace) else {
+            return failScan(index, .noSuchKeyspace(scans[index].keyspace))
+        }
+        guard let run = keyspaces.run(keyspace, from: position.slot, through: range.upperBound.slot)
         else { return failScan(index, .loading(waits: formation.waits)) }
         let level = scans[index].level
         let requirement = run.replicas.requirement(level)
@@ -238,7 +240,7 @@ extension Node {
             let token = Token(key: key)
             guard let keyspace = keyspaces.index(of: scans[index].keyspace),
                 let replicas = keyspaces.replicas(keyspace, of: token.slot)
-            else { return failScan(index, .loading(waits: formation.waits)) }
+            else { return failScan(index, .noSuchKeyspace(scans[index].keyspace)) }
             let request = ClientRequest(
                 keyspace: scans[index].keyspace, key: key, operation: .get, level: scans[index].level,
                 timeout: scans[index].deadline - now.monotonic)

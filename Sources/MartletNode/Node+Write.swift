@@ -345,7 +345,9 @@ extension Node {
         metrics.writesTimedOut += 1
         let counted = write.acked.union(write.hinted)
         let unknown = write.requirement.scope.subtracting(counted)
-        let standIns = write.standIns.filter(\.hasKept).map { peers[$0.peer].name }
+        // Who stood in for a place that has acknowledged itself since then doesn't count beside it.
+        let standIns = write.standIns.filter { $0.hasKept && !write.acked.contains($0.place) }
+            .map { peers[$0.peer].name }
         answerWrite(
             index,
             .failed(

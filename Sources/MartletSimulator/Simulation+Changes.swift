@@ -134,7 +134,8 @@ extension Simulation {
             for key in 0..<plan.workload.keys {
                 let record = process.disk.read(WorkloadKeys.stored(key))
                 try flushed.atTheEnd(
-                    key, onDiskOf: process.name, found: record.flatMap { HeldVersion(of: $0) } ?? .none)
+                    key, onDiskOf: process.name, behind: keyspaces[0].truncation,
+                    found: record.flatMap { HeldVersion(of: $0) } ?? .none)
             }
         }
     }

@@ -43,6 +43,19 @@ extension Simulation {
         ask(processes[index], key: key, .put, level: level)
     }
 
+    /// An operator flushes the clients' keyspace through a node.
+    package mutating func flush(through index: Int) throws(Violation) {
+        try order(processes[index], .truncate([0]), level: .quorum)
+    }
+
+    /// Changes of keyspaces that were acknowledged.
+    package var changes: Int { counters.changes }
+
+    /// How many records of the workload's keys up to this one are on a node's disk, hidden or not.
+    package borrowing func recordsStored(by index: Int, below count: Int) -> Int {
+        (0..<count).count { processes[index].disk.read(WorkloadKeys.stored($0)) != nil }
+    }
+
     package var acknowledged: Int { counters.acknowledged }
 
     /// How many keys of the workload up to this one a node's disk surely holds.

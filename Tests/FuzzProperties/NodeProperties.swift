@@ -46,6 +46,9 @@ extension NodeWorld {
             let view = View(
                 entries: (0..<input.below(4)).map { _ in entry(&input) },
                 keyspaces: (0..<input.below(3)).map { _ in keyspace(&input) })
+            if view.entries.isEmpty, !view.keyspaces.isEmpty {
+                return said(&input, .define(DefineRequest(request: 1, definitions: view.keyspaces)))
+            }
             return said(&input, .view(view))
         case 22: return input.below(2) == 0 ? rarity(&input) : ack(&input)
         case 23:
@@ -391,12 +394,14 @@ extension NodeWorld {
                 .init(name: "default", count: 2), .init(name: "other", count: 1 + input.below(3)),
             ])
             : .count(1 + input.below(5))
+        let (id, name, stamp) = (UInt32(input.below(4)), "k\(input.below(3))", UInt64(input.u8()))
         return KeyspaceDefinition(
-            id: UInt32(input.below(4)), name: "k\(input.below(3))", stamp: UInt64(input.u8()),
-            replication: replication,
+            id: id, name: name, stamp: stamp, replication: replication,
             read: ConsistencyLevel(rawValue: 1 + UInt8(input.below(8))) ?? .one,
             write: ConsistencyLevel(rawValue: UInt8(input.below(9))) ?? .one,
-            sloppyQuorum: input.below(2) == 1, ttl: Interval(nanoseconds: Int64(input.u64() >> 1))
+            sloppyQuorum: input.below(2) == 1, ttl: Interval(nanoseconds: Int64(input.u64() >> 1)),
+            isDropped: id > 0 && stamp & 3 == 3,
+            truncation: stamp & 4 == 0 ? 0 : HybridTime(now.wall).bits + stamp
         ).encoded()
     }
 }

@@ -104,6 +104,34 @@ import Testing
         }
     }
 
+    /// Neither the node itself nor the hints that are kept for it bring a flushed key back.
+    @Test(arguments: 20...24)
+    func whatWasFlushedWhileANodeWasAwayStaysAway(seed: UInt64) throws {
+        try cluster(4, seed: seed, keys: 100) { simulation in
+            func write(_ keys: Range<Int>, _ nodes: [Int], _ simulation: inout Simulation) throws {
+                for key in keys {
+                    simulation.put(key, through: nodes[key % nodes.count], .quorum)
+                    try simulation.run(for: .milliseconds(50))
+                }
+            }
+            try write(0..<50, [0, 1, 2, 3], &simulation)
+            try simulation.kill(1)
+            try simulation.run(for: .seconds(10))
+            try write(0..<100, [0, 2, 3], &simulation)
+            #expect(simulation.hintCount > 0)
+            try simulation.flush(through: 2)
+            try simulation.run(for: .seconds(2))
+            #expect(simulation.changes == 1, "seed \(seed): the flush is acknowledged without the dead node")
+            #expect(simulation.recordsStored(by: 1, below: 100) > 0)
+            try simulation.start(1)
+            let healed = try simulation.run(atMost: .seconds(30)) { simulation in
+                simulation.hintCount == 0
+                    && (0..<4).allSatisfy { simulation.recordsStored(by: $0, below: 100) == 0 }
+            }
+            #expect(healed != nil, "seed \(seed): something is left, or came back")
+        }
+    }
+
     @Test func aPausedNodeIsSoonUpAgain() throws {
         for seed in UInt64(7)...9 {
             try cluster(5, seed: seed) { simulation in

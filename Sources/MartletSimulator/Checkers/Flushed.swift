@@ -51,9 +51,18 @@ struct Flushed {
     }
 
     /// A disk is looked at when all is over.
-    mutating func atTheEnd(_ key: Int, onDiskOf name: String, found: HeldVersion) throws(Violation) {
+    ///
+    /// - Parameter truncation: what its node knows by then. A flush that nobody has acknowledged may have
+    /// been
+    ///   forgotten in a crash.
+    mutating func atTheEnd(
+        _ key: Int, onDiskOf name: String, behind truncation: UInt64, found: HeldVersion
+    ) throws(Violation) {
         checked += 1
-        guard found == .none || !mayHide(found) else {
+        guard truncation >= (acknowledged.max() ?? 0) else {
+            throw Violation("Flushed", "\(name) has forgotten a flush that was acknowledged")
+        }
+        guard found == .none || found.stamp.time.bits > truncation else {
             throw Violation(
                 "Flushed", key: key, "\(name) still holds \(found) of k\(key), which was flushed")
         }
