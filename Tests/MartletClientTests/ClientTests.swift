@@ -45,6 +45,21 @@ import Testing
         await client.close()
     }
 
+    @Test func everyConnectionSelectsTheKeyspaceBeforeItAsks() async throws {
+        let cluster = try await FakeCluster.start()
+        let client = try await connect(cluster) { $0.keyspace = "sessions" }
+        for number in 0..<50 { try await client.set("key:\(number)", "1") }
+        let made = await cluster.connectionsMade.reduce(0, +)
+        #expect(await cluster.selected == Array(repeating: "sessions", count: made))
+        await client.close()
+        let error = await failure { () throws(MartletError) in
+            var configuration = MartletClient.Configuration(seeds: cluster.addresses)
+            configuration.keyspace = "nope"
+            return try await MartletClient.connect(to: configuration)
+        }
+        #expect(error.map { "\($0)" }?.contains("there are default") == true, "\(String(describing: error))")
+    }
+
     @Test func eachKeyIsAskedOfItsOwner() async throws {
         let cluster = try await FakeCluster.start()
         let client = try await connect(cluster)

@@ -116,6 +116,7 @@ final class FakeCluster: Sendable {
     /// All requests so far but the greetings and CLUSTER SLOTS.
     var requests: [FakeRequest] { get async { await ask { $0.requests } } }
     var connectionsMade: [Int] { get async { await ask { $0.connectionsMade } } }
+    var selected: [String] { get async { await ask { $0.selected } } }
     /// The most unanswered requests that one connection has had.
     var inFlightMax: Int { get async { await ask { $0.inFlightMax } } }
 
@@ -147,6 +148,8 @@ final class FakeNodes {
     var owners: [Int]
     private var listeners: [TCPListener?]
     private var connections: [Connection] = []
+    /// What connections have selected, in order.
+    private(set) var selected: [String] = []
     private(set) var connectionsMade: [Int]
     private(set) var requests: [FakeRequest] = []
     private(set) var inFlightMax = 0
@@ -227,7 +230,13 @@ final class FakeNodes {
         let words = blobs.map { String(decoding: $0.bytes.prefix(256), as: UTF8.self) }
         switch words[0] {
         case "HELLO": return add(connection, .map([.init(.bulkString(Blob("proto")), .integer(3))]))
-        case "CLIENT", "SELECT": return add(connection, .simpleString("OK"))
+        case "CLIENT": return add(connection, .simpleString("OK"))
+        case "SELECT":
+            selected.append(words[1])
+            let isKnown = words[1] != "nope"
+            return add(
+                connection,
+                isKnown ? .simpleString("OK") : .error("ERR no keyspace is named 'nope': there are default"))
         case "CLUSTER": return add(connection, isCluster ? slots : .error("ERR no cluster here"))
         default: break
         }

@@ -120,7 +120,7 @@ import Testing
             "config|resetstat", "config|get", "time", "wait", "setex", "psetex", "getset",
             "getdel", "getex", "append", "getrange", "substr", "setrange", "strlen", "type",
             "object|encoding", "object|freq", "object|idletime", "object|refcount", "object|help",
-            "memory|usage", "memory|help", "dbsize", "scan", "keys", "randomkey",
+            "memory|usage", "memory|help", "flushdb", "flushall", "dbsize", "scan", "keys", "randomkey",
         ]
         let harness = Harness()
         for version in ["2", "3"] {

@@ -104,7 +104,8 @@ extension RequestGenerator {
             "CONFIG SET databases 3", "CONFIG SET loglevel notice",
             "CONFIG SET client-output-buffer-limit a,0,0,0", "CONFIG SET timeout 0", "CONFIG SET timeout x",
             "CONFIG SET maxmemory 0", "CONFIG SET maxmemory-policy noeviction",
-            "CONFIG SET maxmemory-policy nope", "CONFIG SET appendonly nope",
+            "CONFIG SET maxmemory-policy nope", "CONFIG SET appendonly nope", "FLUSHDB", "FLUSHDB ASYNC",
+            "FLUSHDB SYNC", "FLUSHDB x", "FLUSHALL", "FLUSHALL SYNC x",
         ]
         return pick(lines).split(separator: " ").map { Blob(String($0).replacing(",", with: " ")) }
     }
