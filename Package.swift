@@ -126,8 +126,8 @@ let package = Package(
         module(
             "MartletNode",
             [
-                "MartletBase", "MartletGossip", "MartletRing", "MartletStorage", "MartletVersions",
-                "MartletWire",
+                "MartletBase", "MartletGossip", "MartletMerkle", "MartletRing", "MartletStorage",
+                "MartletVersions", "MartletWire",
             ]),
         tests(
             "MartletNodeTests",
@@ -140,7 +140,7 @@ let package = Package(
         module("MartletConfig", ["CYAML", "MartletBase"]),
         module("MartletLoop", ["CUV", "MartletBase"]),
         module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
-        module("MartletWire", ["CLZ4", "MartletBase", "MartletVersions"]),
+        module("MartletWire", ["CLZ4", "MartletBase", "MartletMerkle", "MartletVersions"]),
         tests("MartletConfigTests", ["MartletBase", "MartletConfig"]),
         tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
         tests(
@@ -152,11 +152,13 @@ let package = Package(
 
         // Floor 2: pure, each alone.
         module("MartletGossip", ["MartletBase"]),
+        module("MartletMerkle", ["MartletBase"]),
         module("MartletRESP", ["MartletBase"]),
         module("MartletRing", ["MartletBase"]),
         module("MartletStorage", ["MartletBase"]),
         module("MartletVersions", ["MartletBase"]),
         tests("MartletGossipTests", ["MartletBase", "MartletGossip"]),
+        tests("MartletMerkleTests", ["MartletBase", "MartletMerkle"]),
         tests("MartletRESPTests", ["MartletBase", "MartletRESP", "RealRedis"]),
         tests("MartletRingTests", ["MartletBase", "MartletRing"]),
         .target(

@@ -48,8 +48,9 @@ package enum Limits {
     package static let replyLineBytesMax = 64 << 10
 
     // MARK: Peers
-    /// A frame's bytes after the length field. Holds one record of the largest size.
-    package static let frameBytesMax = valueBytesMax + keyBytesMax + 4_096
+    /// A frame's bytes after the length field. Holds one record of the largest size, behind what an exchange
+    /// sends together.
+    package static let frameBytesMax = valueBytesMax + keyBytesMax + 2 * exchangeBytesMax
     /// UDP packets, whatever `packet_bytes_max` says.
     package static let packetBytesMax = 65_507
     /// Nodes that a node counts while it runs: as many of the ring as there may be, the rest strangers.
@@ -120,6 +121,39 @@ package enum Limits {
     package static let hintTargetsMax = 64
     /// Scans of hints at once: a page for each of these targets, or the one that counts at the start.
     package static let hintScansMax = hintTargetsMax
+
+    // MARK: Exchanges
+    /// Exchanges that a node has begun and not ended, and questions of peers' exchanges that it works on.
+    package static let exchangesMax = 8
+    package static let exchangeQuestionsMax = 32
+    /// Listings of one exchange under way at once.
+    package static let exchangeBatchesMax = 4
+    /// Leaves of one listing, and what is listed of them: keys, and the keys' bytes.
+    package static let exchangeLeavesMax = 256
+    package static let exchangeTagsMax = 16_384
+    package static let exchangeKeysMax = 2_048
+    package static let exchangeKeyBytesMax = 1 << 20
+    /// Records that travel together, and what they may come to; one record may be larger.
+    package static let exchangeRecordsMax = 4_096
+    package static let exchangeBytesMax = 1 << 20
+    /// How often listings of an exchange may be answered in part, with less than half of what a message may
+    /// hold.
+    package static let exchangePartsMax = 1 << 16
+    /// Records that a rescan passes at a time, and what they may come to.
+    package static let rescanRecordsMax = 20_000
+    package static let rescanBytesMax = 16 << 20
+    /// Leaves of a rescan, and ranges of them.
+    package static let rescanLeavesMax = 1 << 13
+    package static let rescanRangesMax = 256
+    /// Jobs that exchanges have at the storage at once: one for each question and each batch of an exchange,
+    /// and one for its rescan.
+    package static let exchangeJobsMax = exchangeQuestionsMax + exchangesMax * (exchangeBatchesMax + 1)
+    /// An exchange ends when the other side is silent for so long.
+    package static let exchangePatience = Interval.seconds(10)
+    /// A peer that waits for our rescan hears how far it is each time.
+    package static let exchangeNoticeInterval = Interval.seconds(1)
+    /// And so often: then it has taken too long.
+    package static let exchangeNoticesMax = 3_600
 
     // MARK: Gossip
     /// Members known, dead ones and those that left included.
@@ -255,6 +289,9 @@ package enum Limits {
             frameBytesMax >= keyBytesMax + valueBytesMax + recordOverheadMax,
             "a frame must hold one record of the largest size")
         invariant(frameBytesMax >= scanAnswerBytesMax + keyBytesMax, "a frame must hold a replica's list")
+        invariant(
+            frameBytesMax >= exchangeBytesMax + keyBytesMax + valueBytesMax + 3 * exchangeTagsMax,
+            "a frame must hold an exchange's records, the last of the largest size")
         invariant(scanStepsMax < 64, "a step's number has six bits")
         invariant(frameBytesMax < Int(Int32.max), "a frame's length is a positive 32-bit number")
         invariant(replicationFactorMax <= nodesMax, "more copies than nodes")

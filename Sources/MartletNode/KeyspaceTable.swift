@@ -1,4 +1,5 @@
 import MartletBase
+import MartletMerkle
 import MartletRing
 
 /// The keyspaces in the order of their creation, each with its placement as the coordinator needs it, and the
@@ -161,5 +162,44 @@ struct KeyspaceTable {
                     last: min(last, bound), replicas: replicas, digest: XXH3.hash(writer.bytes.span.bytes))
             }
         }
+    }
+
+    /// Below what the records of a slot don't count any more.
+    func horizon(_ index: Int, _ slot: Slot) -> Horizon { .none }
+
+    /// The other owners of what this node owns, in order.
+    func partners(_ index: Int) -> [PeerIndex] {
+        var partners: Set<PeerIndex> = []
+        for set in all[index].sets where set.own != nil { partners.formUnion(set.peers) }
+        partners.remove(PeerTable.own)
+        return partners.sorted()
+    }
+
+    /// The leaves that this node and a peer both own; nil while the ring forms.
+    ///
+    /// The digest covers what both must agree on to compare them: the slots, their placements and their
+    /// horizons.
+    func commonLeaves(_ index: Int, with peer: PeerIndex) -> CommonLeaves? {
+        guard !all[index].setOfSlot.isEmpty else { return nil }
+        var leaves = LeafRanges()
+        var writer = ByteWriter()
+        var first: UInt32 = 0
+        for (set, last) in zip(all[index].sets, all[index].lastSlots) {
+            let slots = first...UInt32(last.index)
+            first = UInt32(last.index) + 1
+            guard set.own != nil, set.place(of: peer) != nil else { continue }
+            leaves.append(slots.lowerBound * 16...(slots.upperBound * 16 + 15))
+            writer.u32(slots.lowerBound)
+            writer.u32(slots.upperBound)
+            writer.u64(set.digest)
+            for slot in slots {
+                let horizon = horizon(index, Slot(Int(slot)))
+                guard horizon != .none else { continue }
+                writer.u32(slot)
+                writer.u64(horizon.truncation)
+                writer.u64(horizon.purgeFloor)
+            }
+        }
+        return CommonLeaves(leaves: leaves, digest: XXH3.hash(writer.bytes.span.bytes))
     }
 }

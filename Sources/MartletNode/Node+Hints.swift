@@ -99,6 +99,7 @@ extension Node {
             metrics.hintsKeptForOthers += 1
             effects.append(.respond(link, .mergeAnswer(MergeAnswer(request: request, outcome: .merged))))
         case .moved(let number)?: moveStored(number)
+        case .put(.group)?: invariantBroken("a group of merges keeps no hint")
         case nil: break
         }
     }
@@ -120,6 +121,7 @@ extension Node {
                 .respond(
                     link, .mergeAnswer(MergeAnswer(request: request, outcome: .refused(.overloaded)))))
         case .moved(let number)?: moveRefused(number)
+        case .put(.group)?: invariantBroken("a group of merges keeps no hint")
         case nil: break
         }
     }

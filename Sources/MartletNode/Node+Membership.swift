@@ -134,6 +134,7 @@ extension Node {
             effects.append(.report(.peerUp(name: name)))
             hastenJudgement(by: index)
             hastenReplay(to: index)
+            hastenExchanges(with: index)
         case .suspect: effects.append(.report(.peerSuspect(name: name)))
         case .down:
             peers[index].downSince = now.monotonic

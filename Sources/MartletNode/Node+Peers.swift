@@ -76,6 +76,11 @@ extension Node {
         case .read(let request): readAsked(link, peer, request)
         case .scan(let request): scanAsked(link, peer, request)
         case .hint(let request): hintAsked(link, peer, request)
+        case .mergeMany(let request): mergeManyAsked(link, peer, request)
+        case .exchangeOpening(let opening): openingCame(link, peer, opening)
+        case .exchangeDescent(let descent): descentCame(link, peer, descent)
+        case .exchangeListing(let listing): listingAsked(link, peer, listing)
+        case .exchangeAnswer(let answer): exchangeAnswered(peer, answer)
         case .mergeAnswer(let answer):
             let number = RequestNumber(bits: answer.request)
             if number.kind == .definition {
@@ -84,6 +89,8 @@ extension Node {
                 mergeAnswered(number, place, answer.outcome)
             } else if number.kind == .write {
                 standInAnswered(number, peer, answer.outcome)
+            } else if number.kind == .batch {
+                pushAnswered(peer, number, answer.outcome)
             }
         case .readAnswer(let answer):
             let number = RequestNumber(bits: answer.request)
@@ -114,7 +121,11 @@ extension Node {
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
         case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
         case .hint: isReplay(number, to: peer) ? 0 : nil
+<<<<<<< HEAD
         case .definition, .sweep, nil: nil
+=======
+        case .exchange, .batch, nil: nil
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
         }
     }
 
@@ -124,7 +135,11 @@ extension Node {
         hastenJudgement(by: peer)
         flushGossip()
         hastenReplay(to: peer)
+<<<<<<< HEAD
         askAgainToDefine(peer)
+=======
+        hastenExchanges(with: peer)
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 
     /// The connection to the peer broke: its answers are lost, and it may be dead.
@@ -139,6 +154,7 @@ extension Node {
     /// No answer under way will come from this peer.
     mutating func forgetAnswers(of peer: PeerIndex) {
         forgetReplay(to: peer)
+        forgetExchanges(with: peer)
         // A put that ends may end others: this node's own hints may be refused.
         for index in writes.indices where writes.isInUse(index) { writeLost(index, peer) }
         // A read that fails may end a scan, and with it the scan's other reads.

@@ -100,7 +100,7 @@ extension Node {
         let isActive = hints.replays.values.contains {
             !$0.isAtRest && $0.step != .reading(isExpiring: true)
         }
-        hints.pace.setActive(isActive, now: now.monotonic)
+        setPaceActive()
         guard hints.ledger.hints > 0 || isActive else { return }
         let isHeldBack = hints.replays.values.contains { $0.isHeldBack }
         let tick = isHeldBack ? Self.paceTick : isActive ? Self.activeTick : Self.hintTick

@@ -51,7 +51,7 @@ extension Node {
         return nil
     }
 
-    private mutating func respond(_ link: LinkID, _ request: UInt64, _ outcome: MergeAnswer.Outcome) {
+    mutating func respond(_ link: LinkID, _ request: UInt64, _ outcome: MergeAnswer.Outcome) {
         effects.append(.respond(link, .mergeAnswer(MergeAnswer(request: request, outcome: outcome))))
     }
 
@@ -95,6 +95,7 @@ extension Node {
         replica.stamps.remember(view.stamp, key: hash, now: now.monotonic)
         sweep?.touched.insert(hash)
         metrics.replicaMerges += 1
+        if configuration.planted != .skipDirtyBit { exchanges.forest.mark(keyspace, token.leaf.index) }
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .merge(origin, outcome), key: hash))
         replica.unsynced[hash] = ticket.number
@@ -148,6 +149,7 @@ extension Node {
         switch origin {
         case .own(let number, let place): mergeAnswered(number, place, outcome)
         case .link(let link, let request): respond(link, request, outcome)
+        case .group(let number): groupAnswered(number, outcome)
         }
     }
 
@@ -203,6 +205,7 @@ extension Node {
         case .own(let number, let place): readAnswered(number, place, outcome)
         case .link(let link, let request):
             effects.append(.respond(link, .readAnswer(ReadAnswer(request: request, outcome: outcome))))
+        case .group: invariantBroken("a group of merges reads nothing")
         }
     }
 
@@ -219,15 +222,24 @@ extension Node {
             switch RequestNumber(bits: ticket.number).kind {
             case .scan: scanRefused(ticket)
             case .hint: hintsRefused(ticket)
+<<<<<<< HEAD
             case .sweep: sweepRefused()
+=======
+            case .exchange: exchangeJobRefused(ticket)
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
             default: readCompleted(ticket, .failure(ReadRefused()))
             }
         case .scanned(let ticket, let page):
             switch RequestNumber(bits: ticket.number).kind {
             case .hint: hintsCame(ticket, page)
+<<<<<<< HEAD
             case .sweep: sweptPageCame(page)
+=======
+            case .exchange: exchangeCollected(ticket, page)
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
             default: scanCame(ticket, page)
             }
+        case .digested(let ticket, let page): exchangeDigested(ticket, page)
         case .stampsReserved(let ceiling):
             clock.reserved(HybridTime(bits: ceiling))
             reserving = nil
@@ -265,7 +277,13 @@ extension Node {
             switch answer.outcome {
             case .read(let outcome): answerRead(answer.origin, outcome)
             case .scan(let outcome): answerScan(answer.origin, outcome)
+<<<<<<< HEAD
             case .definition(let ids): answerDefinition(answer.origin, ids)
+=======
+            case .exchange(let outcome): answerExchange(answer.origin, outcome)
+            case .settled:
+                if case .own(let number, _) = answer.origin { exchangeSettled(number) }
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
             }
         }
     }

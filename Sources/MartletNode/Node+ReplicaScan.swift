@@ -84,6 +84,7 @@ extension Node {
         case .own(let number, let place): scanAnswered(number, place, outcome)
         case .link(let link, let request):
             effects.append(.respond(link, .scanAnswer(ScanAnswer(request: request, outcome: outcome))))
+        case .group: invariantBroken("a group of merges scans nothing")
         }
     }
 }

@@ -65,6 +65,8 @@ extension Node {
         metrics.hintTargets = hints.ledger.sorted.count
         metrics.hintLeavesDirty = hints.dirty.count
         metrics.hintBytesPerSecond = hints.pace.isActive ? hints.pace.bytesPerSecond : 0
+        metrics.leavesDirty = exchanges.forest.all.reduce(0) { $0 + $1.tree.dirtyCount }
+        metrics.exchangesRunning = exchanges.running.count
         metrics.answeredPuts = hints.answeredPuts
         return metrics
     }

@@ -79,6 +79,7 @@ package struct Node: ~Copyable {
 
     var replica: Replica
     var hints = Hints()
+    var exchanges: Exchanges
     var life = Life.created
     /// The goodbye has been sent as often as news is.
     var hasSaidGoodbye = false
@@ -121,6 +122,7 @@ package struct Node: ~Copyable {
         peers = PeerTable(
             own: configuration.id, name: configuration.name, address: configuration.peersAddress)
         peers.epochs = memory.epochs
+        exchanges = Exchanges(random: random.fork())
         formation = Formation(founders: configuration.founders, formed: memory.formed)
         keyspaces = KeyspaceTable(founded: configuration.keyspaces)
         replica = Replica(
@@ -179,7 +181,11 @@ package struct Node: ~Copyable {
         tellGossip(.join(seeds: others.filter { $0 != configuration.peersAddress }))
         tryToForm()
         countHints()
+<<<<<<< HEAD
         startKeyspaces()
+=======
+        exchanges.tick(by: now.monotonic)
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 
     private mutating func shutdown() {
@@ -207,6 +213,7 @@ package struct Node: ~Copyable {
         var next = gossip.nextDeadline
         if let soonest = deadlines.soonest, soonest < next { next = soonest }
         if hints.tickAt < next { next = hints.tickAt }
+        if exchanges.tickAt < next { next = exchanges.tickAt }
         if case .draining(let until) = life, until < next { next = until }
         if next != wakeAt {
             wakeAt = next
@@ -241,9 +248,13 @@ package struct Node: ~Copyable {
             case (.read, .speculate): speculate(due.number)
             case (.scan, .expire): scanExpired(due.number)
             case (.scan, .speculate): lookAfterScan(due.number)
+<<<<<<< HEAD
             case (.definition, .expire):
                 if changes.contains(due.number) { changeExpired(due.number.index) }
             case (.read, .hint), (.scan, .hint), (.definition, _), (.hint, _), (.sweep, _), (nil, _):
+=======
+            case (.read, .hint), (.scan, .hint), (.hint, _), (.exchange, _), (.batch, _), (nil, _):
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
                 invariantBroken("a deadline for nothing")
             }
         }
@@ -251,6 +262,7 @@ package struct Node: ~Copyable {
         retryRefused()
         resumeSweep()
         if hints.tickAt <= now.monotonic { tickHints() }
+        if exchanges.tickAt <= now.monotonic { tickExchanges() }
         reserveStamps()
         judgeClock()
         if hasUnjudgedWrites { stampParkedWrites() }
@@ -265,8 +277,12 @@ package struct Node: ~Copyable {
                 case .read: !reads.contains(deadline.number)
                 case .write: !writes.contains(deadline.number)
                 case .scan: !scans.contains(deadline.number)
+<<<<<<< HEAD
                 case .definition: !changes.contains(deadline.number)
                 case .hint, .sweep, nil: invariantBroken("a deadline for nothing")
+=======
+                case .hint, .exchange, .batch, nil: invariantBroken("a deadline for nothing")
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
                 }
             }
         }
@@ -357,6 +373,7 @@ package struct Node: ~Copyable {
                 && hints.answeredPuts <= Limits.answeredPutsMax + 1,
             "\(hints.answeredPuts) of \(writes.count) puts are answered")
         hints.ledger.checkInvariants()
+        exchanges.checkInvariants()
         invariant(replica.parked.count <= Limits.parkedMergesMax, "too many merges are parked")
         invariant(replica.stamps.count <= Limits.rememberedStampsMax, "too many stamps are remembered")
         invariant(

@@ -63,6 +63,8 @@ package struct NodeConfiguration: Sendable {
     package var hintBytesMax = 1 << 30
     /// How long hints that don't count are kept.
     package var hintWindow = Interval.hours(3)
+    /// Two owners compare what they hold at least so often.
+    package var repairInterval = Interval.minutes(10)
     package var clockSkewMax = Interval.milliseconds(500)
     /// How long a shutdown waits for what is in flight.
     package var drainTimeout = Interval.seconds(4)

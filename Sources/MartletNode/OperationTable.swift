@@ -2,6 +2,7 @@ import MartletBase
 
 /// Names one request under way at its coordinator, and one attempt at it: what a replica's answer repeats.
 struct RequestNumber: Hashable, Sendable {
+<<<<<<< HEAD
     enum Kind: UInt64 {
         case read = 0
         case write = 1
@@ -10,6 +11,9 @@ struct RequestNumber: Hashable, Sendable {
         case definition = 4
         case sweep = 5
     }
+=======
+    enum Kind: UInt64 { case read = 0, write = 1, scan = 2, hint = 3, exchange = 4, batch = 5 }
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
 
     let bits: UInt64
 

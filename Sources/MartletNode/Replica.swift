@@ -9,6 +9,8 @@ enum Origin: Sendable {
     /// This node's own coordinator, for a place of a request.
     case own(RequestNumber, place: Int)
     case link(LinkID, request: UInt64)
+    /// Merges that are acknowledged together: a place in `Exchanges.groups`.
+    case group(RequestNumber)
 }
 
 /// A replica's merges and reads that are under way at the storage.
@@ -52,7 +54,13 @@ struct Replica {
         enum Outcome {
             case read(ReadAnswer.Outcome)
             case scan(ScanAnswer.Outcome)
+<<<<<<< HEAD
             case definition([UInt32])
+=======
+            case exchange(ExchangeAnswer.Outcome)
+            /// No answer: this node's own exchange waits for its own merges.
+            case settled
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
         }
         var origin: Origin
         var outcome: Outcome

@@ -27,4 +27,5 @@ package enum Report: Sendable {
     case storageRefused(StaticName)
     /// A hint that can't be read was met on disk, and deleted.
     case badHint
+    case exchangeEnded(peer: String, ExchangeProgress, ExchangeOutcome, after: Interval)
 }

@@ -99,6 +99,13 @@ extension RocksDBEngine {
         try page(of: database.hints, from: lower, until: upper, limit)
     }
 
+    package func visit(
+        from lower: Blob, until upper: Blob?,
+        _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
+    ) throws(StorageError) {
+        try visit(database.data, from: lower, until: upper, body)
+    }
+
     private func page(
         of family: OpaquePointer, from lower: Blob, until upper: Blob?, _ limit: ScanLimit
     ) throws(StorageError) -> ScanPage {

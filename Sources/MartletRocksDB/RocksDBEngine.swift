@@ -33,6 +33,7 @@ import Synchronization
 package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
     let folder: DataFolder
     let settings: RocksDBSettings
+    package let rules: RecordJoin
     let expiry: ExpiryFilter.Context
     let database: EngineDatabase
     let readAny: EngineHandle
@@ -68,6 +69,7 @@ package final class RocksDBEngine: StorageEngine, @unchecked Sendable {
     ) throws(DataFolderError) {
         self.folder = folder
         self.settings = settings
+        self.rules = rules
         expiry = ExpiryFilter.Context(rules)
         readAny = Self.readOptions(tier: 0)
         readMemory = Self.readOptions(tier: 1)

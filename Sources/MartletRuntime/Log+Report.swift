@@ -41,8 +41,31 @@ extension Log {
         case .badHint:
             write(
                 .warn, .badHint, [], "a hint that can't be read was deleted; the exchange mends what it held")
+        case .exchangeEnded(let peer, let progress, let outcome, let after):
+            writeExchange(peer, progress, outcome, after)
         case .storageRefused(let why):
             write(.warn, .storageRefused, [("limit", why.description)], "a write was answered OVERLOADED")
+        }
+    }
+
+    /// What healed something is news; that all is equal is not.
+    private func writeExchange(
+        _ peer: String, _ progress: ExchangeProgress, _ outcome: ExchangeOutcome, _ after: Interval
+    ) {
+        var fields = [
+            ("peer", peer), ("keyspace", "\(progress.keyspace)"), ("purpose", progress.purpose.rawValue),
+            ("received", "\(progress.recordsReceived)"), ("sent", "\(progress.recordsSent)"),
+            ("bytes", "\(progress.bytesReceived + progress.bytesSent)"),
+            ("after_ms", "\(after.milliseconds)"),
+        ]
+        switch outcome {
+        case .complete:
+            let isNews =
+                progress.recordsReceived + progress.recordsSent > 0 || progress.purpose != .periodic
+            write(isNews ? .info : .debug, .repaired, fields, "both hold the same")
+        case .failed(let why):
+            fields.append(("reason", why.description))
+            write(.debug, .repairFailed, fields, "it is begun again")
         }
     }
 }

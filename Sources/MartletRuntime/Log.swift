@@ -25,6 +25,8 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case gossip
     case storage
     case badHint = "bad_hint"
+    case repaired
+    case repairFailed = "repair_failed"
     case storageRefused = "storage_refused"
 }
 

@@ -29,6 +29,7 @@ package final class StorageDriver {
         case syncRefused
         case read(ReadTicket, Blob?)
         case scanned(ReadTicket, ScanPage)
+        case digested(ReadTicket, DigestPage)
         case readRefused(ReadTicket, StorageRefusal)
         case stampsReserved(ceiling: UInt64)
         case stampsRefused(ceiling: UInt64)
@@ -81,7 +82,7 @@ package final class StorageDriver {
     /// Cold reads that may wait for a worker.
     static let coldReadsMax = 8_192
     /// Scans that may wait for their worker: all that the node may have under way.
-    static let scansMax = Limits.replicaScansMax + Limits.hintScansMax
+    static let scansMax = Limits.replicaScansMax + Limits.hintScansMax + Limits.exchangeJobsMax
 
     package init(
         _ loop: EventLoop, engine: any StorageEngine & Sendable, durability: Durability, dropAfter: Interval,
@@ -138,12 +139,18 @@ package final class StorageDriver {
             writeBatch()
         case .read(let ticket, let key): read(ticket, key)
         case .scan(let ticket, let lower, let upper, let limit):
-            scan(ticket) { (engine) throws(StorageError) in
-                try engine.scan(from: lower, until: upper, limit: limit)
+            work(ticket) { (engine) throws(StorageError) in
+                .scanned(ticket, try engine.scan(from: lower, until: upper, limit: limit))
             }
         case .scanHints(let ticket, let lower, let upper, let limit):
-            scan(ticket) { (engine) throws(StorageError) in
-                try engine.scanHints(from: lower, until: upper, limit: limit)
+            work(ticket) { (engine) throws(StorageError) in
+                .scanned(ticket, try engine.scanHints(from: lower, until: upper, limit: limit))
+            }
+        case .digest(let ticket, let query):
+            work(ticket) { (engine) throws(StorageError) in .digested(ticket, try engine.digest(query)) }
+        case .collect(let ticket, let keys, let bytesMax):
+            work(ticket) { (engine) throws(StorageError) in
+                .scanned(ticket, try engine.collect(keys, bytesMax: bytesMax))
             }
         case .reserveStamps(let ceiling): reserveStamps(ceiling)
         }
@@ -226,9 +233,10 @@ package final class StorageDriver {
         }
     }
 
-    private func scan(
+    /// What takes a while: on the worker that does nothing else, on what was written by now or later.
+    private func work(
         _ ticket: ReadTicket,
-        _ page: @escaping @Sendable (any StorageEngine & Sendable) throws(StorageError) -> ScanPage
+        _ page: @escaping @Sendable (any StorageEngine & Sendable) throws(StorageError) -> Message
     ) {
         if hasFailed { return }
         writeBatch()
@@ -236,7 +244,7 @@ package final class StorageDriver {
         let inbox = inbox!
         let isTaken = scanner.submit {
             do throws(StorageError) {
-                Self.post(.scanned(ticket, try page(engine)), to: inbox)
+                Self.post(try page(engine), to: inbox)
             } catch {
                 if case .refused(let refusal) = error {
                     Self.post(.readRefused(ticket, refusal), to: inbox)
@@ -360,6 +368,9 @@ package final class StorageDriver {
         case .scanned(let ticket, let page):
             coldReadsPending -= 1
             onCompletion(.scanned(ticket, page))
+        case .digested(let ticket, let page):
+            coldReadsPending -= 1
+            onCompletion(.digested(ticket, page))
         case .readRefused(let ticket, let refusal):
             coldReadsPending -= 1
             onCompletion(.readRefused(ticket, refusal))

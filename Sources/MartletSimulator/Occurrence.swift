@@ -11,7 +11,7 @@ enum Occurrence {
     case datagram(Int, from: Int, Blob)
     case synced(Int, life: UInt32)
     case read(Int, life: UInt32, ColdRead)
-    case scanned(Int, life: UInt32, DiskScan)
+    case worked(Int, life: UInt32, DiskWork)
     case stampsReserved(Int, life: UInt32, ceiling: UInt64)
     case redial(Int, life: UInt32, Dialler)
     case shutdown(Int, life: UInt32)
@@ -52,13 +52,17 @@ struct ColdRead {
     var isLate: Bool
 }
 
-/// A scan that a worker does: as the disk is when it ends.
-struct DiskScan {
+/// What a worker does: as the disk is when it ends.
+struct DiskWork {
+    enum What {
+        case scan(from: Blob, until: Blob?, ScanLimit)
+        case scanHints(from: Blob, until: Blob?, ScanLimit)
+        case digest(DigestQuery)
+        case collect([StorageKey], bytesMax: Int)
+    }
+
     var ticket: ReadTicket
-    var lower: Blob
-    var upper: Blob?
-    var limit: ScanLimit
-    var isOfHints = false
+    var what: What
 }
 
 /// A fault that lasts for a while, and what must be undone at its end.

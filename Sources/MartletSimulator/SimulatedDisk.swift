@@ -1,5 +1,6 @@
 import MartletBase
 import MartletNode
+import MartletRing
 import MartletStorage
 import MartletVersions
 
@@ -56,7 +57,7 @@ package final class SimulatedDisk {
     }
 
     package init(durability: Durability) {
-        rules = .registers
+        rules = .records
         engine = MemoryEngine(rules)
         self.durability = durability
     }
@@ -241,15 +242,32 @@ package final class SimulatedDisk {
     }
 
     /// With few records a page, so that lists have many pages here too.
-    func scan(_ scan: DiskScan) -> ScanPage {
-        let limit = ScanLimit(
-            recordsMax: min(scan.limit.recordsMax, Self.pageRecordsMax), bytesMax: scan.limit.bytesMax)
-        if scan.isOfHints {
-            return (try? engine.scanHints(from: scan.lower, until: scan.upper, limit: limit))
-                ?? ScanPage(records: [], next: nil)
+    func carryOut(_ work: DiskWork) -> StorageCompletion {
+        let empty = ScanPage(records: [], next: nil)
+        func small(_ limit: ScanLimit) -> ScanLimit {
+            ScanLimit(recordsMax: min(limit.recordsMax, Self.pageRecordsMax), bytesMax: limit.bytesMax)
         }
-        return (try? engine.scan(from: scan.lower, until: scan.upper, limit: limit))
-            ?? ScanPage(records: [], next: nil)
+        switch work.what {
+        case .scan(let lower, let upper, let limit):
+            let page = try? engine.scan(from: lower, until: upper, limit: small(limit))
+            return .scanned(work.ticket, page ?? empty)
+        case .scanHints(let lower, let upper, let limit):
+            let page = try? engine.scanHints(from: lower, until: upper, limit: small(limit))
+            return .scanned(work.ticket, page ?? empty)
+        case .digest(var query):
+            query.limit = small(query.limit)
+            return .digested(work.ticket, (try? engine.digest(query)) ?? DigestPage())
+        case .collect(let keys, let bytesMax):
+            return .scanned(work.ticket, (try? engine.collect(keys, bytesMax: bytesMax)) ?? empty)
+        }
+    }
+
+    /// What a leaf of keyspace 0 sums up to, worked out anew.
+    func sum(of leaf: Leaf) -> UInt64 {
+        let query = DigestQuery(
+            keyspace: 0, ranges: [leaf.first.value...leaf.last.value], horizon: .none, wanted: .sums,
+            limit: ScanLimit(recordsMax: .max, bytesMax: .max))
+        return (try? engine.digest(query))?.sums.first?.sum ?? 0
     }
 
     private static let pageRecordsMax = 16
@@ -307,19 +325,4 @@ package enum Durability: String, Sendable {
 struct RecoveredFolder {
     var stampCeiling: HybridTime
     var meta: [(key: Blob, value: Blob)]
-}
-
-extension RecordJoin {
-    /// The join of MartletVersions.
-    static let registers = RecordJoin(
-        join: { first, second, out in
-            switch Record.join(RawSpan(_unsafeBytes: first), RawSpan(_unsafeBytes: second), into: &out) {
-            case .first: .first
-            case .second: .second
-            case .written: .written
-            }
-        },
-        dropExpired: { record, cutoff, out in
-            Record.dropExpired(RawSpan(_unsafeBytes: record), before: cutoff.milliseconds, into: &out)
-        })
 }

@@ -54,7 +54,10 @@ extension Simulation {
             let process = processes[clients.below(processes.count)]
             ask(process, key: key, .get, after: gap * Int64(key))
         }
-        schedule(.phase(.ended), after: gap * Int64(plan.workload.keys) + Self.requestTimeout + .seconds(1))
+        // Then, without clients, every two owners exchange once more.
+        let settling = plan.repairInterval * 2 + .seconds(2)
+        schedule(
+            .phase(.ended), after: gap * Int64(plan.workload.keys) + Self.requestTimeout + settling)
     }
 
     // MARK: Lives
@@ -107,6 +110,7 @@ extension Simulation {
             gossip: GossipSettings(clusterName: Self.clusterName))
         configuration.requestTimeout = Self.requestTimeout
         configuration.inFlightMax = plan.inFlightMax
+        configuration.repairInterval = plan.repairInterval
         configuration.keepsHints = plan.hints.isOn
         configuration.hintBytesMax = plan.hints.bytesMax
         configuration.hintWindow = plan.hints.window
@@ -270,6 +274,27 @@ extension Simulation {
         }
         try Agreed.check(views)
         try checkHintsDrained()
+<<<<<<< HEAD
         try checkSwept()
+=======
+        try checkConvergence()
+    }
+
+    private mutating func checkConvergence() throws(Violation) {
+        guard !owners.isEmpty else { return }
+        for key in 0..<plan.workload.keys {
+            let stored = WorkloadKeys.stored(key)
+            let digests = owners[key].map { owner in
+                (name: processes[owner].name, digest: Record.digest(processes[owner].disk.read(stored)))
+            }
+            try convergent.atTheEnd(key, digests)
+            let leaf = Token(value: stored.token).leaf
+            for process in processes {
+                guard let sum = process.node?.leafSum(keyspace: 0, leaf: leaf.index) else { continue }
+                try convergent.isTrue(
+                    sum, held: process.disk.sum(of: leaf), leaf: leaf.index, of: process.name)
+            }
+        }
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 }

@@ -52,7 +52,7 @@ extension Simulation {
     /// Whose request the message is, or answers.
     private func messageAsker(_ message: Message, sender: Int, receiver: Int) -> Int {
         switch message {
-        case .mergeAnswer, .readAnswer: receiver
+        case .mergeAnswer, .readAnswer, .exchangeAnswer: receiver
         default: sender
         }
     }
@@ -70,6 +70,17 @@ extension Simulation {
                 WorkloadKeys.index(of: request.key),
                 "hint #\(hex(request.request)) for \(request.target) \(Self.text(request.record))"
             )
+        case .mergeMany(let request):
+            return (nil, "merges of #\(hex(request.request)): \(Self.text(request.records))")
+        case .exchangeOpening(let opening):
+            return (nil, "exchange #\(hex(opening.subject.request)) opens with \(hex(opening.root))")
+        case .exchangeDescent(let descent):
+            return (nil, "exchange #\(hex(descent.subject.request)) descends to \(descent.nodes.count)")
+        case .exchangeListing(let listing):
+            let tags = listing.segments.reduce(0) { $0 + $1.tags.count }
+            return (nil, "listing #\(hex(listing.subject.request)) of \(tags)")
+        case .exchangeAnswer(let answer):
+            return (nil, "answer #\(hex(answer.request)) \(Self.text(answer.outcome))")
         case .mergeAnswer(let answer):
             return (
                 recorder?.key(of: answer.request, by: asker),
@@ -134,6 +145,20 @@ extension Simulation {
             "defined \(definitions.map { "\($0.name) up to \(HybridTime(bits: $0.truncation))" })"
         case .written(let stamp): "written as \(stamp)"
         case .failed(let failure): "\(failure)"
+        }
+    }
+
+    private static func text(_ records: [KeyedRecord]) -> String {
+        records.map { "\($0.key) \(text($0.record))" }.joined(separator: ", ")
+    }
+
+    private static func text(_ outcome: ExchangeAnswer.Outcome) -> String {
+        switch outcome {
+        case .equal: "equal"
+        case .preparing(let left): "preparing, \(left) leaves left"
+        case .differing(let level, let nodes): "\(nodes.count) nodes of level \(level) differ"
+        case .differences(let it): "lacks \(it.missing), sends \(text(it.records))"
+        case .refused(let refusal): "refused: \(refusal)"
         }
     }
 }

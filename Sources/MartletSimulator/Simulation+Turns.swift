@@ -60,6 +60,7 @@ extension Simulation {
         case .send(let peer, let message):
             switch message {
             case .merge(let request): try noteSent(request.record)
+            case .mergeMany(let request): for pair in request.records { try noteSent(pair.record) }
             case .hint(let request): try noteSent(request.record)
             default: break
             }
@@ -115,6 +116,7 @@ extension Simulation {
         case .read(let ticket, let record): (ticket.number ^ Record.digest(record)) << 3 | 2
         case .readRefused(let ticket, _): ticket.number << 3 | 3
         case .scanned(let ticket, let page): (ticket.number ^ UInt64(page.records.count)) << 3 | 6
+        case .digested(let ticket, let page): (ticket.number ^ UInt64(page.passed)) << 3 | 7
         case .stampsReserved(let ceiling): ceiling << 3 | 4
         case .failed: 5
         }
@@ -161,11 +163,16 @@ extension Simulation {
         case .read(let ticket, let key): read(process, ticket, key)
         case .scan(let ticket, let lower, let upper, let limit):
             writeBatch(process)
-            scan(process, DiskScan(ticket: ticket, lower: lower, upper: upper, limit: limit))
+            work(process, ticket, .scan(from: lower, until: upper, limit))
         case .scanHints(let ticket, let lower, let upper, let limit):
             writeBatch(process)
-            scan(
-                process, DiskScan(ticket: ticket, lower: lower, upper: upper, limit: limit, isOfHints: true))
+            work(process, ticket, .scanHints(from: lower, until: upper, limit))
+        case .digest(let ticket, let query):
+            writeBatch(process)
+            work(process, ticket, .digest(query))
+        case .collect(let ticket, let keys, let bytesMax):
+            writeBatch(process)
+            work(process, ticket, .collect(keys, bytesMax: bytesMax))
         case .putHint(let ticket, let key, let value):
             if let write = try? HintedWrite(stored: value), let index = WorkloadKeys.index(of: write.key) {
                 try noteStored(process, index, write.record)
@@ -217,14 +224,14 @@ extension Simulation {
     }
 
     /// A worker does it, and now and then finds its queue full.
-    private mutating func scan(_ process: SimulatedProcess, _ scan: DiskScan) {
+    private mutating func work(_ process: SimulatedProcess, _ ticket: ReadTicket, _ what: DiskWork.What) {
         let disk = process.activeDisk
         if disk.conditions.refusedReads > 0, disks.chance(disk.conditions.refusedReads) {
-            process.events.append(.storage(.readRefused(scan.ticket, .readQueueFull)))
+            process.events.append(.storage(.readRefused(ticket, .readQueueFull)))
             return
         }
         schedule(
-            .scanned(process.index, life: process.life, scan),
+            .worked(process.index, life: process.life, DiskWork(ticket: ticket, what: what)),
             after: disks.within(disk.conditions.coldReadLatency))
     }
 

@@ -65,10 +65,14 @@ package struct Simulation: ~Copyable {
     var stamped: Stamped
     var scanned = Scanned()
     var hinted: Hinted
+<<<<<<< HEAD
     var flushed: Flushed
     /// Changes of keyspaces that are under way, in the order in which they were asked for.
     var orders: [ChangeOrder] = []
     var ordersMade: UInt64 = 0
+=======
+    var convergent = Convergent()
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     /// Under way, in the order in which they began.
     var walks: [ScanWalk] = []
     var walksBegun: UInt64 = 0
@@ -247,9 +251,9 @@ package struct Simulation: ~Copyable {
                 let record = cold.isLate ? process.activeDisk.read(cold.key) : cold.asAsked
                 try turn(process, .storage(.read(cold.ticket, record)))
             }
-        case .scanned(let index, let life, let scan):
+        case .worked(let index, let life, let work):
             if let process = target(index, life: life, occurrence) {
-                try turn(process, .storage(.scanned(scan.ticket, process.activeDisk.scan(scan))))
+                try turn(process, .storage(process.activeDisk.carryOut(work)))
             }
         case .stampsReserved(let index, let life, let ceiling):
             if let process = target(index, life: life, occurrence) { try stampsReserved(process, ceiling) }

@@ -27,7 +27,7 @@ package final class MemoryEngine: StorageEngine {
         case batch(SequenceNumber)
     }
 
-    let rules: RecordJoin
+    package let rules: RecordJoin
     var data = OrderedTable<StorageKey>()
     var meta = OrderedTable<Blob>()
     var hints = OrderedTable<Blob>()
@@ -191,6 +191,17 @@ package final class MemoryEngine: StorageEngine {
             return true
         }
         return page
+    }
+
+    package func visit(
+        from lower: Blob, until upper: Blob?,
+        _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
+    ) throws(StorageError) {
+        if let failure { throw failure }
+        data.visit(from: StorageKey(position: lower)) { key, record in
+            if let upper, key.bytes >= upper { return false }
+            return key.bytes.withUnsafeBytes { k in record.withUnsafeBytes { body(k, $0) } }
+        }
     }
 
     package func scanHints(

@@ -1,9 +1,9 @@
 import MartletBase
 
-/// What an engine must know of records: how two of them are joined, and how an expired one sheds its value.
-/// Injected, so that engines don't depend on what a record is.
+/// What an engine must know of records: how two of them are joined, how an expired one sheds its value, and
+/// what two nodes compare of them. Injected, so that engines don't depend on what a record is.
 ///
-/// Called on the engine's threads, several at once: both functions are pure.
+/// Called on the engine's threads, several at once: the functions are pure.
 package struct RecordJoin: Sendable {
     package typealias Bytes = UnsafeRawBufferPointer
 
@@ -26,15 +26,20 @@ package struct RecordJoin: Sendable {
     package let dropExpired:
         @Sendable (_ record: Bytes, _ expiredBefore: WallTime, _ out: inout ByteWriter) -> Bool
 
+    /// The record's digest; nil when it lies behind the horizon.
+    package let digest: @Sendable (_ record: Bytes, _ horizon: Horizon) -> UInt64?
+
     package init(
         join: @escaping @Sendable (_ first: Bytes, _ second: Bytes, _ out: inout ByteWriter) -> Outcome,
         dropExpired:
             @escaping @Sendable (
                 _ record: Bytes, _ expiredBefore: WallTime, _ out: inout ByteWriter
-            ) -> Bool
+            ) -> Bool,
+        digest: @escaping @Sendable (_ record: Bytes, _ horizon: Horizon) -> UInt64?
     ) {
         self.join = join
         self.dropExpired = dropExpired
+        self.digest = digest
     }
 
     /// The join of two records that are held as blobs. The writer is the caller's scratch and left empty.

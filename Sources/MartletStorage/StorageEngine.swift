@@ -40,6 +40,16 @@ package protocol StorageEngine: AnyObject {
     /// The same of hints.
     func scanHints(from lower: Blob, until upper: Blob?, limit: ScanLimit) throws(StorageError) -> ScanPage
 
+    /// What it was opened with.
+    var rules: RecordJoin { get }
+
+    /// Calls the body with the stored key and the record of each record from `lower` (included) to `upper`
+    /// (excluded; nil: to the end), in order, until it answers false. The bytes last as long as the call.
+    func visit(
+        from lower: Blob, until upper: Blob?,
+        _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
+    ) throws(StorageError)
+
     /// Rewrites everything, so that superseded versions go away. An expired value may outlive the first
     /// rewriting that follows its last write, not the second.
     func compact() throws(StorageError)

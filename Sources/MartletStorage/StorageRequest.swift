@@ -94,6 +94,10 @@ package enum StorageRequest: Sendable {
     case scan(ReadTicket, from: Blob, until: Blob?, ScanLimit)
     /// The same of hints.
     case scanHints(ReadTicket, from: Blob, until: Blob?, ScanLimit)
+    /// Digests of records, for the comparison with another node.
+    case digest(ReadTicket, DigestQuery)
+    /// The records under some keys, answered by `scanned`: as many as reach so many bytes.
+    case collect(ReadTicket, [StorageKey], bytesMax: Int)
     /// Durably record that stamps up to the ceiling may have been issued, before any of them is.
     case reserveStamps(ceiling: UInt64)
 }
@@ -108,6 +112,7 @@ package enum StorageCompletion: Sendable {
     /// The merged record, or nil when nothing is stored under the key.
     case read(ReadTicket, Blob?)
     case scanned(ReadTicket, ScanPage)
+    case digested(ReadTicket, DigestPage)
     /// A read or a scan that was not done.
     case readRefused(ReadTicket, StorageRefusal)
     case stampsReserved(ceiling: UInt64)

@@ -13,6 +13,11 @@ extension Message {
         case .scan: .scan
         case .scanAnswer: .scanAnswer
         case .hint: .hint
+        case .exchangeOpening: .exchangeOpening
+        case .exchangeDescent: .exchangeDescent
+        case .exchangeListing: .exchangeListing
+        case .exchangeAnswer: .exchangeAnswer
+        case .mergeMany: .mergeMany
         case .view: .view
         case .gossip: .gossip
         case .define: .define
@@ -33,6 +38,11 @@ extension Message {
         case .scan(let scan): scan.write(to: &writer)
         case .scanAnswer(let answer): answer.write(to: &writer)
         case .hint(let hint): hint.write(to: &writer)
+        case .exchangeOpening(let opening): opening.write(to: &writer)
+        case .exchangeDescent(let descent): descent.write(to: &writer)
+        case .exchangeListing(let listing): listing.write(to: &writer)
+        case .exchangeAnswer(let answer): answer.write(to: &writer)
+        case .mergeMany(let request): request.write(to: &writer)
         case .view(let view): view.write(to: &writer)
         case .gossip(let payload): writer.raw(payload)
         case .define(let request): request.write(to: &writer)
@@ -54,6 +64,11 @@ extension Message {
         case .scan: self = .scan(try ScanRequest(from: &reader))
         case .scanAnswer: self = .scanAnswer(try ScanAnswer(from: &reader))
         case .hint: self = .hint(try HintRequest(from: &reader))
+        case .exchangeOpening: self = .exchangeOpening(try ExchangeOpening(from: &reader))
+        case .exchangeDescent: self = .exchangeDescent(try ExchangeDescent(from: &reader))
+        case .exchangeListing: self = .exchangeListing(try ExchangeListing(from: &reader))
+        case .exchangeAnswer: self = .exchangeAnswer(try ExchangeAnswer(from: &reader))
+        case .mergeMany: self = .mergeMany(try MergeManyRequest(from: &reader))
         case .view: self = .view(try View(from: &reader))
         case .define: self = .define(try DefineRequest(from: &reader))
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))

@@ -1,4 +1,5 @@
 import MartletBase
+import MartletMerkle
 import MartletVersions
 
 /// What one node says to another over a connection. A request carries a number that its answer repeats;
@@ -14,6 +15,12 @@ package enum Message: Hashable, Sendable {
     case scanAnswer(ScanAnswer)
     /// Answered by `mergeAnswer`.
     case hint(HintRequest)
+    case exchangeOpening(ExchangeOpening)
+    case exchangeDescent(ExchangeDescent)
+    case exchangeListing(ExchangeListing)
+    case exchangeAnswer(ExchangeAnswer)
+    /// Answered by `mergeAnswer`.
+    case mergeMany(MergeManyRequest)
     case view(View)
     /// A payload of MartletGossip that is too large or too important for a datagram.
     case gossip(Blob)
@@ -33,8 +40,17 @@ package enum Message: Hashable, Sendable {
         case .view(let view): (view.entries + view.keyspaces).reduce(0) { $0 + $1.count }
         case .scanAnswer(let answer):
             if case .keys(let keys, _) = answer.outcome { keys.reduce(0) { $0 + $1.count } } else { 0 }
-        case .hello, .farewell, .mergeAnswer, .scan: 0
+        case .mergeMany(let request): Self.bytes(of: request.records)
+        case .exchangeAnswer(let answer):
+            if case .differences(let it) = answer.outcome { Self.bytes(of: it.records) } else { 0 }
+        case .exchangeListing(let listing): listing.segments.reduce(0) { $0 + 8 * $1.tags.count }
+        case .exchangeDescent(let descent): 8 * MerkleTree.fanOut * descent.nodes.count
+        case .hello, .farewell, .mergeAnswer, .scan, .exchangeOpening: 0
         }
+    }
+
+    private static func bytes(of records: [KeyedRecord]) -> Int {
+        records.reduce(0) { $0 + $1.key.count + $1.record.count }
     }
 
     /// The first byte of a frame's body. Numbers are never reused.
@@ -50,7 +66,15 @@ package enum Message: Hashable, Sendable {
         case scan = 9
         case scanAnswer = 10
         case hint = 16
+<<<<<<< HEAD
         case define = 45
+=======
+        case exchangeOpening = 20
+        case exchangeDescent = 21
+        case exchangeListing = 22
+        case exchangeAnswer = 23
+        case mergeMany = 24
+>>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 }
 

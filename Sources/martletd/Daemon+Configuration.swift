@@ -31,6 +31,7 @@ extension ClusterConfiguration {
         node.keyBytesMax = requests.keyBytesMax
         node.valueBytesMax = requests.valueBytesMax
         node.clockSkewMax = requests.clockSkewMax
+        node.repairInterval = repair.repairInterval
         node.keepsHints = repair.hints
         node.hintBytesMax = repair.hintBytesMax
         node.hintWindow = repair.hintWindow

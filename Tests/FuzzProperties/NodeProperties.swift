@@ -325,6 +325,12 @@ extension NodeWorld {
                 return .storage(.scanned(read.ticket, page(from: lower, until: upper, limit)))
             case .hints(let lower, let upper, let limit):
                 return .storage(.scanned(read.ticket, hintPage(from: lower, until: upper, limit)))
+            case .digest(let query): return .storage(.digested(read.ticket, page(query)))
+            case .collect(let keys):
+                let records = keys.compactMap { key in
+                    disk[key].map { StoredPair(key: key.bytes, value: $0) }
+                }
+                return .storage(.scanned(read.ticket, ScanPage(records: records, next: nil)))
             }
         case 6:
             guard !reads.isEmpty else { return nil }

@@ -48,6 +48,8 @@ final class NodeWorld {
         case record(StorageKey)
         case scan(from: Blob, until: Blob?, ScanLimit)
         case hints(from: Blob, until: Blob?, ScanLimit)
+        case digest(DigestQuery)
+        case collect([StorageKey])
     }
 
     static let ports = NodePorts(peers: 7_600, redis: 7_379, redisCluster: 7_380, http: 7_680)
@@ -244,6 +246,8 @@ final class NodeWorld {
         case .scanHints(let ticket, let lower, let upper, let limit):
             reads.append((ticket, .hints(from: lower, until: upper, limit)))
         case .read(let ticket, let key): reads.append((ticket, .record(key)))
+        case .digest(let ticket, let query): reads.append((ticket, .digest(query)))
+        case .collect(let ticket, let keys, _): reads.append((ticket, .collect(keys)))
         case .scan(let ticket, let lower, let upper, let limit):
             reads.append((ticket, .scan(from: lower, until: upper, limit)))
         case .reserveStamps(let ceiling):
@@ -267,6 +271,16 @@ final class NodeWorld {
         try require(ticket.number == lastWrite.number + 1, "write \(ticket.number) is out of turn")
         lastWrite = ticket
         writes.append(ticket)
+    }
+
+    func page(_ query: DigestQuery) -> DigestPage {
+        let keys = disk.keys.sorted()
+        return query.page(.records) { (from, until, body) in
+            for key in keys where key.bytes >= from && (until == nil || key.bytes < until!) {
+                let goesOn = key.bytes.withUnsafeBytes { k in disk[key]!.withUnsafeBytes { body(k, $0) } }
+                if !goesOn { return }
+            }
+        }
     }
 
     func page(from lower: Blob, until upper: Blob?, _ limit: ScanLimit) -> ScanPage {

@@ -349,6 +349,22 @@ final class ScriptedCluster {
             let page = ScanPage(
                 records: records, next: keys.count > records.count ? keys[records.count] : nil)
             queue.append((i, .storage(.scanned(ticket, page))))
+        case .digest(let ticket, let query):
+            let keys = member.disk.keys.sorted()
+            let page = query.page(.records) { (from, until, body) in
+                for key in keys where key.bytes >= from && until.map({ key.bytes < $0 }) ?? true {
+                    let goesOn = key.bytes.withUnsafeBytes { k in
+                        member.disk[key]!.withUnsafeBytes { body(k, $0) }
+                    }
+                    if !goesOn { return }
+                }
+            }
+            queue.append((i, .storage(.digested(ticket, page))))
+        case .collect(let ticket, let keys, _):
+            let records = keys.compactMap { key in
+                member.disk[key].map { StoredPair(key: key.bytes, value: $0) }
+            }
+            queue.append((i, .storage(.scanned(ticket, ScanPage(records: records, next: nil)))))
         case .reserveStamps(let ceiling):
             member.ceiling = HybridTime(bits: ceiling)
             if !member.holdsReservations { queue.append((i, .storage(.stampsReserved(ceiling: ceiling)))) }
@@ -380,7 +396,7 @@ extension StorageRequest {
         case .merge(let ticket, _, _), .putMeta(let ticket, _, _), .putHint(let ticket, _, _),
             .deleteHints(let ticket, _), .delete(let ticket, _), .deleteKeyspace(let ticket, _):
             ticket
-        case .read, .scan, .scanHints, .reserveStamps: nil
+        case .read, .scan, .scanHints, .digest, .collect, .reserveStamps: nil
         }
     }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import MartletBase
+import MartletNode
 import MartletRuntime
 import MartletStorage
 
@@ -79,6 +80,15 @@ final class FaultyEngine: StorageEngine, @unchecked Sendable {
 
     func scan(from lower: Blob, until upper: Blob?, limit: ScanLimit) throws(StorageError) -> ScanPage {
         try locked { () throws(StorageError) in try memory.scan(from: lower, until: upper, limit: limit) }
+    }
+
+    var rules: RecordJoin { .records }
+
+    func visit(
+        from lower: Blob, until upper: Blob?,
+        _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
+    ) throws(StorageError) {
+        try locked { () throws(StorageError) in try memory.visit(from: lower, until: upper, body) }
     }
 
     func compact() throws(StorageError) {}

@@ -49,6 +49,7 @@ import Testing
         case .refused(let ticket, _): "refused \(ticket.number)"
         case .read(let ticket, let record): "read \(ticket.number) \(record == nil ? "nothing" : "a record")"
         case .scanned(let ticket, let page): "scanned \(ticket.number) \(page.records.count)"
+        case .digested(let ticket, let page): "digested \(ticket.number) \(page.passed)"
         case .readRefused(let ticket, _): "read refused \(ticket.number)"
         case .stampsReserved(let ceiling): "reserved \(ceiling)"
         case .failed: "failed"

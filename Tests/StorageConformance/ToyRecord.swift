@@ -23,7 +23,12 @@ package enum ToyRecord {
 
     package static func set(_ members: Set<UInt8>) -> Blob { Blob([2] + members.sorted()) }
 
-    package static let rules = RecordJoin(join: join, dropExpired: dropExpired)
+    package static let rules = RecordJoin(
+        join: join, dropExpired: dropExpired,
+        digest: { record, horizon in
+            horizon.truncation > 0 && kind(record) == 1 && stamp(record) <= horizon.truncation
+                ? nil : XXH3.hash(record)
+        })
 
     /// The join of blobs, for models.
     package static func joined(_ a: Blob, _ b: Blob) -> Blob {

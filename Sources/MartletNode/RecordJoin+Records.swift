@@ -14,5 +14,8 @@ extension RecordJoin {
         },
         dropExpired: { record, cutoff, out in
             Record.dropExpired(record.bytes, before: cutoff.milliseconds, into: &out)
+        },
+        digest: { record, horizon in
+            Record.isHidden(record.bytes, behind: horizon) ? nil : Record.digest(record.bytes)
         })
 }

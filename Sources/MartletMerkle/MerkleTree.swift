@@ -1,0 +1,224 @@
+import MartletBase
+
+/// What a node holds of one keyspace, summed up so that two nodes find where they differ without listing
+/// their keys (Merkle, 1987; Dynamo paper, section 4.7).
+///
+/// **Shape.** Fixed, over the token space, whatever the ring: 262,144 leaves, the top 18 bits of a token,
+/// under four levels.
+///
+///     root ── 64 ── 1,024 ── 16,384 (the slots) ── 262,144 (the leaves)
+///
+/// Sixteen children a node below the first level, not 64: a node that differs costs its children's digests
+/// on the wire, and three times 16 of them are fewer than twice 64.
+///
+/// **Sums.** A leaf's sum is the wrapping sum of XXH3 over its (key, record digest) pairs, so the order in
+/// which they are met makes no difference, and an inner sum is the sum of the leaves below it. So a sum over
+/// just the leaves that two nodes both own is as cheap as one over all.
+///
+/// **Dirty leaves.** A write only sets its leaf's bit. The bit is cleared when the rescan of the leaf is asked
+/// for, of a storage that shows it every write asked for before. So a leaf that is clean, and whose rescan
+/// has ended, has the sum of what was written when it was asked for; and a leaf that was clean at some time
+/// has, whatever happens later, the sum of what was written at that time, or later.
+///
+/// Deviations from the papers: sums in place of hashes of hashes, which an adversary with write access could
+/// bring to collide, and chance can't; rescans in place of updates, so that writes stay blind.
+package struct MerkleTree: Sendable {
+    package static let leavesMax = 16 * Limits.slots
+    /// Nodes by level: 0 has the root's children, 3 the leaves.
+    package static let levels = 4
+    package static let leafLevel = levels - 1
+    /// Children of a node below the first level.
+    package static let fanOut = 16
+    package static let rootChildren = 64
+
+    /// The bits of a token below those that name its leaf.
+    package static let tokenBits: UInt64 = 46
+
+    /// The tokens of a leaf.
+    package static func tokens(of leaf: UInt32) -> ClosedRange<UInt64> {
+        UInt64(leaf) << tokenBits...(UInt64(leaf) << tokenBits | (1 << tokenBits - 1))
+    }
+
+    private static let wordsMax = leavesMax / 64
+    /// The sums of this many leaves are allocated together when one of them isn't zero: a node of level 1.
+    private static let blockLeaves = 256
+    private static let blocksMax = leavesMax / blockLeaves
+
+    /// Leaves whose sum may be out of date; empty until one is written or asked for.
+    private var dirty: ContiguousArray<UInt64>
+    package private(set) var dirtyCount: Int
+    private var blocks: [ContiguousArray<UInt64>]
+    private var blockSums: [UInt64]
+
+    /// - Parameter isDirty: whether nothing is known of the leaves; else all are empty.
+    package init(isDirty: Bool) {
+        dirty = ContiguousArray(repeating: isDirty ? .max : 0, count: Self.wordsMax)
+        dirtyCount = isDirty ? Self.leavesMax : 0
+        blocks = Array(repeating: [], count: Self.blocksMax)
+        blockSums = Array(repeating: 0, count: Self.blocksMax)
+    }
+
+    package static func nodes(of level: Int) -> Int { rootChildren << (4 * level) }
+
+    /// The leaves below a node.
+    package static func leaves(of node: UInt32, level: Int) -> ClosedRange<UInt32> {
+        let shift = UInt32(4 * (leafLevel - level))
+        return node << shift...(node << shift | (1 << shift - 1))
+    }
+
+    // MARK: Dirty leaves
+
+    /// A record of the leaf is about to be written.
+    @inline(__always)
+    package mutating func mark(_ leaf: UInt32) {
+        let (word, bit) = (Int(leaf >> 6), UInt64(1) << UInt64(leaf & 63))
+        guard dirty[word] & bit == 0 else { return }
+        dirty[word] |= bit
+        dirtyCount += 1
+    }
+
+    /// What is known of the leaves is out of date: the horizon has moved, or records were deleted.
+    package mutating func mark(_ leaves: ClosedRange<UInt32>) {
+        for leaf in leaves { mark(leaf) }
+    }
+
+    package func isDirty(_ leaf: UInt32) -> Bool { dirty[Int(leaf >> 6)] & 1 << UInt64(leaf & 63) != 0 }
+
+    /// Takes dirty leaves of a set for a rescan, and forgets what was summed of them: in order, from a leaf
+    /// on, at most so many, in at most so many ranges. Their bits are clear afterwards.
+    package mutating func takeDirty(
+        of set: LeafRanges, from first: UInt32, leavesMax: Int, rangesMax: Int
+    ) -> [ClosedRange<UInt32>] {
+        guard dirtyCount > 0 else { return [] }
+        var taken: [ClosedRange<UInt32>] = []
+        var left = leavesMax
+        var index = set.firstIndex(endingFrom: first)
+        while index < set.ranges.count, left > 0 {
+            var leaf = max(first, set.ranges[index].lowerBound)
+            let end = set.ranges[index].upperBound
+            while leaf <= end, left > 0 {
+                guard let next = firstDirty(from: leaf, through: end) else { break }
+                if let last = taken.last, last.upperBound + 1 == next {
+                    taken[taken.count - 1] = last.lowerBound...next
+                } else if taken.count < rangesMax {
+                    taken.append(next...next)
+                } else {
+                    return taken
+                }
+                dirty[Int(next >> 6)] &= ~(1 << UInt64(next & 63))
+                dirtyCount -= 1
+                left -= 1
+                leaf = next + 1
+            }
+            index += 1
+        }
+        return taken
+    }
+
+    /// Whether any leaf of a set is dirty, from a leaf on.
+    package func hasDirty(in set: LeafRanges, from first: UInt32) -> Bool {
+        guard dirtyCount > 0 else { return false }
+        for range in set.ranges[set.firstIndex(endingFrom: first)...]
+        where firstDirty(from: max(first, range.lowerBound), through: range.upperBound) != nil {
+            return true
+        }
+        return false
+    }
+
+    /// How many leaves of a set are dirty.
+    package func dirtyCount(in set: LeafRanges) -> Int {
+        if dirtyCount == 0 { return 0 }
+        var count = 0
+        for range in set.ranges {
+            var leaf = range.lowerBound
+            while leaf <= range.upperBound {
+                let (word, bit) = (Int(leaf >> 6), leaf & 63)
+                let end = min(range.upperBound, leaf | 63)
+                let width = UInt64(end - leaf + 1)
+                let mask = width == 64 ? UInt64.max : (1 << width - 1) << UInt64(bit)
+                count += (dirty[word] & mask).nonzeroBitCount
+                leaf = end + 1
+            }
+        }
+        return count
+    }
+
+    private func firstDirty(from leaf: UInt32, through end: UInt32) -> UInt32? {
+        var word = Int(leaf >> 6)
+        var bits = dirty[word] & (.max << UInt64(leaf & 63))
+        while bits == 0 {
+            word += 1
+            guard word <= Int(end >> 6) else { return nil }
+            bits = dirty[word]
+        }
+        let found = UInt32(word << 6 + bits.trailingZeroBitCount)
+        return found <= end ? found : nil
+    }
+
+    // MARK: Sums
+
+    package subscript(leaf: UInt32) -> UInt64 {
+        let block = blocks[Int(leaf) / Self.blockLeaves]
+        return block.isEmpty ? 0 : block[Int(leaf) % Self.blockLeaves]
+    }
+
+    /// A rescan has found this sum in a leaf.
+    package mutating func set(_ leaf: UInt32, _ sum: UInt64) {
+        let (block, place) = (Int(leaf) / Self.blockLeaves, Int(leaf) % Self.blockLeaves)
+        if blocks[block].isEmpty {
+            guard sum != 0 else { return }
+            blocks[block] = ContiguousArray(repeating: 0, count: Self.blockLeaves)
+        }
+        blockSums[block] &+= sum &- blocks[block][place]
+        blocks[block][place] = sum
+    }
+
+    /// The sum over the leaves of some range that are in the set.
+    package func sum(_ bounds: ClosedRange<UInt32>, in set: LeafRanges) -> UInt64 {
+        var sum: UInt64 = 0
+        set.forEach(within: bounds) { sum &+= self.sum($0) }
+        return sum
+    }
+
+    private func sum(_ leaves: ClosedRange<UInt32>) -> UInt64 {
+        var sum: UInt64 = 0
+        var leaf = Int(leaves.lowerBound)
+        let end = Int(leaves.upperBound)
+        while leaf <= end {
+            let block = leaf / Self.blockLeaves
+            let last = min(end, (block + 1) * Self.blockLeaves - 1)
+            if last - leaf + 1 == Self.blockLeaves {
+                sum &+= blockSums[block]
+            } else if !blocks[block].isEmpty {
+                for place in leaf...last { sum &+= blocks[block][place % Self.blockLeaves] }
+            }
+            leaf = last + 1
+        }
+        return sum
+    }
+
+    /// The root over a set of leaves.
+    package func root(in set: LeafRanges) -> UInt64 {
+        set.ranges.reduce(0) { $0 &+ sum($1) }
+    }
+
+    /// The shortened sums of a node's children.
+    ///
+    /// - Parameter level: of the children.
+    package func children(
+        of node: UInt32, level: Int, in set: LeafRanges, _ abridgement: Abridgement
+    ) -> [UInt64] {
+        let first = level == 0 ? 0 : node << 4
+        return (0..<UInt32(level == 0 ? Self.rootChildren : Self.fanOut)).map { child in
+            abridgement.short(sum(Self.leaves(of: first + child, level: level), in: set))
+        }
+    }
+
+    package func checkInvariants() {
+        invariant(
+            dirtyCount == dirty.reduce(0) { $0 + $1.nonzeroBitCount }, "\(dirtyCount) dirty leaves counted")
+        for (block, sums) in blocks.enumerated() {
+            invariant(blockSums[block] == sums.reduce(0, &+), "the sum of block \(block) isn't its leaves'")
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import MartletBase
+import MartletMerkle
+import MartletRing
+import MartletStorage
+
+/// When exchanges are begun: each pair of owners in turn, the one with the smaller id begins.
+///
+/// A pair that could not exchange tries again soon; one whose peer has come back, or in whose leaves hints
+/// were dropped, is brought forward.
+extension Node {
+    static let exchangePause = Interval.milliseconds(250)
+    static let exchangePaceTick = Interval.milliseconds(5)
+    /// After a peer came back, or something is known to differ.
+    static let exchangeSoon = Interval.seconds(2)
+    /// The schedule is looked at so often, at the least.
+    private static let exchangeTick = Interval.seconds(1)
+
+    mutating func tickExchanges() {
+        exchanges.tickAt = .distantFuture
+        guard life == .running, formation.isFormed else {
+            exchanges.tick(by: now.monotonic + Self.exchangeTick)
+            return
+        }
+        expireExchanges()
+        noticeQuestions()
+        let paused = exchanges.paused
+        exchanges.paused.removeAll()
+        for job in paused where exchanges.jobs.isInUse(job) { continueRescan(job) }
+        advanceAllRescans()
+        for index in exchanges.running.indices where exchanges.running.isInUse(index) { pumpExchange(index) }
+        hastenDirtyPairs()
+        beginAskedExchanges()
+        beginDueExchanges()
+        setPaceActive()
+        exchanges.tick(by: now.monotonic + Self.exchangeTick)
+    }
+
+    // MARK: Turns
+
+    /// Begins what is due, as far as there is room.
+    private mutating func beginDueExchanges() {
+        let interval = configuration.repairInterval
+        for index in keyspaces.indices {
+            let keyspace = keyspaces[index].definition.id
+            for peer in keyspaces.partners(index) where configuration.id < peers[peer].id {
+                let pair = Exchanges.Pair(keyspace: keyspace, peer: peer)
+                guard let turn = exchanges.turns[pair] else {
+                    let within = min(interval, Self.exchangeSoon)
+                    exchanges.turns[pair] = Exchanges.Turn(
+                        due: now.monotonic + exchanges.random.within(.zero...within))
+                    continue
+                }
+                guard turn.due <= now.monotonic, canExchange(with: peer) else {
+                    if turn.due > now.monotonic { exchanges.tick(by: turn.due) }
+                    continue
+                }
+                if startExchange(keyspace: keyspace, peer: peer, .periodic) {
+                    exchanges.turns[pair]?.due = .distantFuture
+                }
+            }
+        }
+    }
+
+    /// An exchange of a pair has ended: when is the next one due?
+    mutating func takeTurn(_ pair: Exchanges.Pair, _ outcome: ExchangeOutcome) {
+        let interval = configuration.repairInterval
+        guard var turn = exchanges.turns[pair] else { return }
+        switch outcome {
+        case .complete:
+            turn.failures = 0
+            turn.lastComplete = now.monotonic
+            turn.due =
+                now.monotonic
+                + exchanges.random.within(
+                    .nanoseconds(interval.nanoseconds / 2)...(.nanoseconds(interval.nanoseconds * 9 / 10)))
+        case .failed:
+            turn.failures = min(turn.failures + 1, 10)
+            let pause = min(interval, .seconds(1 << Int64(turn.failures - 1)))
+            turn.due =
+                now.monotonic
+                + exchanges.random.within(.nanoseconds(pause.nanoseconds / 2)...pause)
+        }
+        exchanges.turns[pair] = turn
+        exchanges.tick(by: turn.due)
+    }
+
+    /// A peer can be reached again: what it missed is found soon.
+    mutating func hastenExchanges(with peer: PeerIndex) {
+        for pair in exchanges.turns.keys.sorted() where pair.peer == peer { hasten(pair) }
+    }
+
+    /// Not when it is under way: it has its next turn when it ends.
+    private mutating func hasten(_ pair: Exchanges.Pair) {
+        guard let turn = exchanges.turns[pair], turn.due != .distantFuture else { return }
+        let within = min(configuration.repairInterval, Self.exchangeSoon)
+        let due = now.monotonic + exchanges.random.within(.zero...within)
+        guard due < turn.due else { return }
+        exchanges.turns[pair]?.due = due
+        exchanges.tick(by: due)
+    }
+
+    /// Leaves in which hints were dropped: their owners are known to differ.
+    private mutating func hastenDirtyPairs() {
+        guard hints.dirty.count > 0 else { return }
+        for index in keyspaces.indices {
+            let keyspace = keyspaces[index].definition.id
+            var partners: Set<PeerIndex> = []
+            for leaf in hints.dirty.take(keyspace: keyspace) {
+                guard let owners = keyspaces.replicas(index, of: slot(ofLeaf: leaf)), owners.own != nil else {
+                    continue
+                }
+                partners.formUnion(owners.peers)
+            }
+            for peer in partners.sorted() { hasten(Exchanges.Pair(keyspace: keyspace, peer: peer)) }
+        }
+    }
+
+    // MARK: Asked for
+
+    /// Asks for exchanges with all owners of a keyspace that this node shares something with: they begin as
+    /// there is room.
+    package mutating func askForExchanges(keyspace: UInt32) {
+        guard let index = keyspaces.index(of: keyspace) else { return }
+        for peer in keyspaces.partners(index) {
+            let pair = Exchanges.Pair(keyspace: keyspace, peer: peer)
+            if !exchanges.asked.contains(pair) { exchanges.asked.append(pair) }
+        }
+        exchanges.tick(by: now.monotonic)
+    }
+
+    private mutating func beginAskedExchanges() {
+        guard !exchanges.asked.isEmpty else { return }
+        let asked = exchanges.asked
+        exchanges.asked.removeAll()
+        for pair in asked where canExchange(with: pair.peer) {
+            if !startExchange(keyspace: pair.keyspace, peer: pair.peer, .asked) {
+                exchanges.asked.append(pair)
+            }
+        }
+        if !exchanges.asked.isEmpty { exchanges.tick(by: now.monotonic + Self.exchangePause) }
+    }
+}

@@ -1,0 +1,114 @@
+import MartletBase
+import MartletMerkle
+import Testing
+
+@Suite struct MerkleTreeTests {
+    /// A tree of random sums, with all leaves clean.
+    private func tree(_ random: inout Random, leaves: Int) -> MerkleTree {
+        var tree = MerkleTree(isDirty: false)
+        for _ in 0..<leaves { tree.set(UInt32(random.below(MerkleTree.leavesMax)), random.next()) }
+        return tree
+    }
+
+    private func someLeaves(_ random: inout Random) -> LeafRanges {
+        var set = LeafRanges()
+        var slot = random.below(100)
+        while slot < Limits.slots {
+            let last = min(Limits.slots - 1, slot + random.below(1_500))
+            set.append(UInt32(16 * slot)...UInt32(16 * last + 15))
+            slot = last + 2 + random.below(1_500)
+        }
+        return set
+    }
+
+    @Test func innerSumsAreThoseOfTheLeavesBelowThatAreInTheSet() {
+        var random = Random(seed: 1)
+        for _ in 0..<20 {
+            let tree = tree(&random, leaves: 3_000)
+            let set = someLeaves(&random)
+            for level in 0..<MerkleTree.levels {
+                for _ in 0..<20 {
+                    let node = UInt32(random.below(MerkleTree.nodes(of: level)))
+                    let leaves = MerkleTree.leaves(of: node, level: level)
+                    let expected = leaves.filter { set.contains($0) }.reduce(UInt64(0)) { $0 &+ tree[$1] }
+                    #expect(tree.sum(leaves, in: set) == expected)
+                }
+            }
+            let all = (0..<UInt32(MerkleTree.leavesMax)).filter { set.contains($0) }
+            #expect(tree.root(in: set) == all.reduce(0) { $0 &+ tree[$1] })
+            tree.checkInvariants()
+        }
+    }
+
+    /// The two sides of an exchange, from the root to the leaves, each seeing only what the other sent.
+    private func differingLeaves(
+        _ a: MerkleTree, _ b: MerkleTree, _ set: LeafRanges, _ abridgement: Abridgement
+    ) -> [UInt32] {
+        let zero = b.differing(fromRoot: a.rootChildren(in: set, abridgement), in: set, abridgement)
+        let one = a.differing(
+            from: b.sums(of: zero, level: 0, in: set, abridgement), level: 0, in: set, abridgement)
+        let two = b.differing(
+            from: a.sums(of: one, level: 1, in: set, abridgement), level: 1, in: set, abridgement)
+        return a.differing(
+            from: b.sums(of: two, level: 2, in: set, abridgement), level: 2, in: set, abridgement)
+    }
+
+    @Test(arguments: [Abridgement(salt: 7), .full]) func theLeavesThatDifferAreFound(
+        _ abridgement: Abridgement
+    ) {
+        var random = Random(seed: 2)
+        for round in 0..<20 {
+            let a = tree(&random, leaves: 2_000)
+            var b = a
+            let set = round == 0 ? .all : someLeaves(&random)
+            var changed: Set<UInt32> = []
+            for _ in 0..<random.below(200) {
+                let leaf = UInt32(random.below(MerkleTree.leavesMax))
+                b.set(leaf, b[leaf] &+ random.next() | 1)
+                if set.contains(leaf) { changed.insert(leaf) }
+            }
+            #expect(differingLeaves(a, b, set, abridgement) == changed.sorted())
+            #expect((a.root(in: set) == b.root(in: set)) == changed.isEmpty)
+        }
+    }
+
+    @Test func dirtyLeavesAreTakenOnceInOrderAndWithinBounds() {
+        var random = Random(seed: 3)
+        var tree = MerkleTree(isDirty: false)
+        let set = someLeaves(&random)
+        var dirty: Set<UInt32> = []
+        for _ in 0..<5_000 {
+            let leaf = UInt32(random.below(MerkleTree.leavesMax))
+            tree.mark(leaf)
+            dirty.insert(leaf)
+        }
+        tree.mark(100_000...100_300)
+        dirty.formUnion(100_000...100_300)
+        #expect(tree.dirtyCount == dirty.count)
+        let wanted = dirty.filter { set.contains($0) }.sorted()
+        #expect(tree.dirtyCount(in: set) == wanted.count)
+        var taken: [UInt32] = []
+        var cursor: UInt32 = 0
+        while tree.hasDirty(in: set, from: cursor) {
+            let ranges = tree.takeDirty(of: set, from: cursor, leavesMax: 100, rangesMax: 8)
+            #expect(ranges.count <= 8 && ranges.reduce(0) { $0 + $1.count } <= 100)
+            taken += ranges.flatMap { Array($0) }
+            cursor = ranges.last!.upperBound + 1
+        }
+        #expect(taken == wanted)
+        #expect(tree.dirtyCount(in: set) == 0 && tree.dirtyCount == dirty.count - wanted.count)
+        tree.checkInvariants()
+    }
+
+    @Test func nothingIsKnownAtFirst() {
+        var tree = MerkleTree(isDirty: true)
+        #expect(tree.dirtyCount == MerkleTree.leavesMax)
+        #expect(tree.takeDirty(of: .all, from: 0, leavesMax: .max, rangesMax: 1) == LeafRanges.all.ranges)
+        #expect(tree.dirtyCount == 0 && tree.root(in: .all) == 0)
+    }
+
+    @Test func rangesThatTouchBecomeOne() {
+        #expect(LeafRanges([0...15, 16...31, 48...63]).ranges == [0...31, 48...63])
+        #expect(LeafRanges([0...15, 16...31, 48...63]).count == 48)
+    }
+}
