@@ -15,9 +15,9 @@ import MartletBase
 /// which they are met makes no difference, and an inner sum is the sum of the leaves below it. So a sum over
 /// just the leaves that two nodes both own is as cheap as one over all.
 ///
-/// **Dirty leaves.** A write only sets its leaf's bit. The bit is cleared when the rescan of the leaf is asked
-/// for, of a storage that shows it every write asked for before. So a leaf that is clean, and whose rescan
-/// has ended, has the sum of what was written when it was asked for; and a leaf that was clean at some time
+/// **Dirty leaves.** A write only sets its leaf's bit. The bit is cleared when the rescan of the leaf is
+/// asked for, of a storage that shows it every write asked for before. So a leaf that is clean, and whose
+/// rescan has ended, has the sum of what was written when it was asked for; and a leaf that was clean at some time
 /// has, whatever happens later, the sum of what was written at that time, or later.
 ///
 /// Deviations from the papers: sums in place of hashes of hashes, which an adversary with write access could

@@ -15,19 +15,38 @@ struct Forest {
     }
 
     private(set) var all: ContiguousArray<Entry> = []
+    /// Of all but the first, to which most writes go.
+    private var places: [UInt32: Int] = [:]
 
+    @inline(__always)
     func index(of keyspace: UInt32) -> Int? {
-        // Ids are given in order from zero, so the first guess is nearly always right.
-        let guess = Int(keyspace)
-        if guess < all.count, all[guess].keyspace == keyspace { return guess }
-        return all.firstIndex { $0.keyspace == keyspace }
+        if let first = all.first, first.keyspace == keyspace { return 0 }
+        return places[keyspace]
     }
 
     /// Nothing is known of a keyspace whose tree is asked for the first time.
     mutating func grow(_ keyspace: UInt32) -> Int {
         if let index = index(of: keyspace) { return index }
         all.append(Entry(keyspace: keyspace, tree: MerkleTree(isDirty: true)))
+        arrange()
         return all.count - 1
+    }
+
+    /// The keyspace was dropped.
+    mutating func fell(_ keyspace: UInt32) {
+        guard let index = index(of: keyspace) else { return }
+        all.remove(at: index)
+        arrange()
+    }
+
+    private mutating func arrange() {
+        places.removeAll(keepingCapacity: true)
+        for (index, entry) in all.enumerated().dropFirst() { places[entry.keyspace] = index }
+    }
+
+    /// The horizon of a keyspace has moved.
+    mutating func markAll(_ keyspace: UInt32) {
+        if let index = index(of: keyspace) { all[index].tree.mark(0...UInt32(MerkleTree.leavesMax - 1)) }
     }
 
     subscript(index: Int) -> Entry {

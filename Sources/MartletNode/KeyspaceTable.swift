@@ -164,9 +164,6 @@ struct KeyspaceTable {
         }
     }
 
-    /// Below what the records of a slot don't count any more.
-    func horizon(_ index: Int, _ slot: Slot) -> Horizon { .none }
-
     /// The other owners of what this node owns, in order.
     func partners(_ index: Int) -> [PeerIndex] {
         var partners: Set<PeerIndex> = []

@@ -196,6 +196,21 @@ extension Node {
         }
     }
 
+    /// The keyspace was dropped: there is nothing to compare any more.
+    mutating func forgetExchanges(of keyspace: UInt32) {
+        for index in exchanges.running.indices where exchanges.running[index].keyspace == keyspace {
+            finishExchange(index, .failed("dropped"))
+        }
+        for index in exchanges.rescans.indices where exchanges.rescans[index].keyspace == keyspace {
+            if case .question(let number) = exchanges.rescans[index].owner {
+                exchanges.questions.remove(number.index)
+            }
+            exchanges.rescans.remove(index)
+        }
+        exchanges.turns = exchanges.turns.filter { $0.key.keyspace != keyspace }
+        exchanges.forest.fell(keyspace)
+    }
+
     /// Those that the peer has been silent about for too long.
     mutating func expireExchanges() {
         for index in exchanges.running.indices where exchanges.running[index].patience <= now.monotonic {

@@ -33,6 +33,7 @@ extension Node {
     /// The keyspace has been flushed: its records from before are hidden from here on.
     private mutating func truncationCame(_ definition: KeyspaceDefinition) {
         metrics.truncations += 1
+        exchanges.forest.markAll(definition.id)
         // What is stamped here from now on lies above.
         clock.observe(HybridTime(bits: definition.truncation))
         if clock.last > clock.ceiling { reserveStamps() }
@@ -41,6 +42,7 @@ extension Node {
     /// Nothing of a dropped keyspace is to stay. No later write of it can come, for its id is never given
     /// again; so a range that is deleted twice, at each start, is deleted once too often at worst.
     mutating func eraseKeyspace(_ id: UInt32) {
+        forgetExchanges(of: id)
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .erasure(id), key: 0))
         effects.append(.storage(.deleteKeyspace(ticket, id)))

@@ -121,11 +121,7 @@ extension Node {
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
         case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
         case .hint: isReplay(number, to: peer) ? 0 : nil
-<<<<<<< HEAD
-        case .definition, .sweep, nil: nil
-=======
-        case .exchange, .batch, nil: nil
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
+        case .definition, .sweep, .exchange, .batch, nil: nil
         }
     }
 
@@ -135,11 +131,8 @@ extension Node {
         hastenJudgement(by: peer)
         flushGossip()
         hastenReplay(to: peer)
-<<<<<<< HEAD
         askAgainToDefine(peer)
-=======
         hastenExchanges(with: peer)
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 
     /// The connection to the peer broke: its answers are lost, and it may be dead.

@@ -222,21 +222,15 @@ extension Node {
             switch RequestNumber(bits: ticket.number).kind {
             case .scan: scanRefused(ticket)
             case .hint: hintsRefused(ticket)
-<<<<<<< HEAD
             case .sweep: sweepRefused()
-=======
             case .exchange: exchangeJobRefused(ticket)
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
             default: readCompleted(ticket, .failure(ReadRefused()))
             }
         case .scanned(let ticket, let page):
             switch RequestNumber(bits: ticket.number).kind {
             case .hint: hintsCame(ticket, page)
-<<<<<<< HEAD
             case .sweep: sweptPageCame(page)
-=======
             case .exchange: exchangeCollected(ticket, page)
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
             default: scanCame(ticket, page)
             }
         case .digested(let ticket, let page): exchangeDigested(ticket, page)
@@ -277,13 +271,10 @@ extension Node {
             switch answer.outcome {
             case .read(let outcome): answerRead(answer.origin, outcome)
             case .scan(let outcome): answerScan(answer.origin, outcome)
-<<<<<<< HEAD
             case .definition(let ids): answerDefinition(answer.origin, ids)
-=======
             case .exchange(let outcome): answerExchange(answer.origin, outcome)
             case .settled:
                 if case .own(let number, _) = answer.origin { exchangeSettled(number) }
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
             }
         }
     }

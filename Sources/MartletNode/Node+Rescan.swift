@@ -143,7 +143,7 @@ extension Node {
             return
         }
         exchanges.jobs.remove(index)
-        let tree = exchanges.forest.grow(keyspace)
+        guard let tree = exchanges.forest.index(of: keyspace) else { return }
         var next = 0
         for range in ranges {
             for leaf in range {
@@ -172,7 +172,7 @@ extension Node {
             invariantBroken("another job was refused")
         }
         exchanges.jobs.remove(index)
-        let tree = exchanges.forest.grow(keyspace)
+        guard let tree = exchanges.forest.index(of: keyspace) else { return }
         for range in ranges { exchanges.forest[tree].tree.mark(range) }
         for other in exchanges.rescans.indices where exchanges.rescans[other].keyspace == keyspace {
             exchanges.rescans[other].cursor = min(exchanges.rescans[other].cursor, ranges[0].lowerBound)

@@ -183,12 +183,8 @@ extension Node {
         case .write: writeAnswered(number, place, outcome)
         case .read: repairAnswered(number, place, outcome)
         case .hint: replayAnswered(number, outcome)
-<<<<<<< HEAD
         case .definition: definitionAnswered(number, PeerTable.own, outcome)
-        case .scan, .sweep, nil: break
-=======
-        case .scan, .exchange, .batch, nil: break
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
+        case .scan, .sweep, .exchange, .batch, nil: break
         }
     }
 

@@ -181,11 +181,8 @@ package struct Node: ~Copyable {
         tellGossip(.join(seeds: others.filter { $0 != configuration.peersAddress }))
         tryToForm()
         countHints()
-<<<<<<< HEAD
         startKeyspaces()
-=======
         exchanges.tick(by: now.monotonic)
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 
     private mutating func shutdown() {
@@ -248,13 +245,10 @@ package struct Node: ~Copyable {
             case (.read, .speculate): speculate(due.number)
             case (.scan, .expire): scanExpired(due.number)
             case (.scan, .speculate): lookAfterScan(due.number)
-<<<<<<< HEAD
             case (.definition, .expire):
                 if changes.contains(due.number) { changeExpired(due.number.index) }
-            case (.read, .hint), (.scan, .hint), (.definition, _), (.hint, _), (.sweep, _), (nil, _):
-=======
-            case (.read, .hint), (.scan, .hint), (.hint, _), (.exchange, _), (.batch, _), (nil, _):
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
+            case (.read, .hint), (.scan, .hint), (.definition, _), (.hint, _), (.sweep, _), (.exchange, _),
+                (.batch, _), (nil, _):
                 invariantBroken("a deadline for nothing")
             }
         }
@@ -277,12 +271,8 @@ package struct Node: ~Copyable {
                 case .read: !reads.contains(deadline.number)
                 case .write: !writes.contains(deadline.number)
                 case .scan: !scans.contains(deadline.number)
-<<<<<<< HEAD
                 case .definition: !changes.contains(deadline.number)
-                case .hint, .sweep, nil: invariantBroken("a deadline for nothing")
-=======
-                case .hint, .exchange, .batch, nil: invariantBroken("a deadline for nothing")
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
+                case .hint, .sweep, .exchange, .batch, nil: invariantBroken("a deadline for nothing")
                 }
             }
         }

@@ -103,13 +103,11 @@ package struct NodeMetrics: Sendable {
     package var hintsUnowned: UInt64 = 0
     /// Writes that count because another node stood in for an owner.
     package var standIns: UInt64 = 0
-<<<<<<< HEAD
     /// Truncations of keyspaces that came here, merges that they hid and that were discarded, and records
     /// that were deleted because of them.
     package var truncations: UInt64 = 0
     package var mergesTruncated: UInt64 = 0
     package var recordsSwept: UInt64 = 0
-=======
     /// Exchanges with other owners that this node has begun; those that are complete, and of these those that
     /// found nothing.
     package var exchangesBegun: UInt64 = 0
@@ -128,7 +126,6 @@ package struct NodeMetrics: Sendable {
     /// Gauges: leaves that were written since, and exchanges under way.
     package var leavesDirty: Int = 0
     package var exchangesRunning: Int = 0
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     package var badPeerBytes: UInt64 = 0
     package var gossipRefused: UInt64 = 0
     package var clockPoisonIgnored: UInt64 = 0

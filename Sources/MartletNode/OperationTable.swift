@@ -2,7 +2,6 @@ import MartletBase
 
 /// Names one request under way at its coordinator, and one attempt at it: what a replica's answer repeats.
 struct RequestNumber: Hashable, Sendable {
-<<<<<<< HEAD
     enum Kind: UInt64 {
         case read = 0
         case write = 1
@@ -10,10 +9,9 @@ struct RequestNumber: Hashable, Sendable {
         case hint = 3
         case definition = 4
         case sweep = 5
+        case exchange = 6
+        case batch = 7
     }
-=======
-    enum Kind: UInt64 { case read = 0, write = 1, scan = 2, hint = 3, exchange = 4, batch = 5 }
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
 
     let bits: UInt64
 

@@ -33,19 +33,16 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case deleteHintsEarly
     /// A hint is replayed under a stamp of its own, and so overtakes later writes.
     case restampHints
-<<<<<<< HEAD
     /// A flush is answered when this node alone has acknowledged it.
     case flushEarly
     /// A replica shows and stores what lies at or below a truncation, if it is still there or comes again.
     case ignoreTruncation
     /// Of two definitions the later one wins whole, its truncation too.
     case loseTruncation
-=======
     /// A merge doesn't make its leaf dirty.
     case skipDirtyBit
     /// An exchange never sends what only the node has that began it.
     case skipPush
     /// The answer to an opening is always that all is equal.
     case answerEqual
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
 }

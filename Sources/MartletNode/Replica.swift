@@ -54,13 +54,10 @@ struct Replica {
         enum Outcome {
             case read(ReadAnswer.Outcome)
             case scan(ScanAnswer.Outcome)
-<<<<<<< HEAD
             case definition([UInt32])
-=======
             case exchange(ExchangeAnswer.Outcome)
             /// No answer: this node's own exchange waits for its own merges.
             case settled
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
         }
         var origin: Origin
         var outcome: Outcome

@@ -263,9 +263,9 @@ package final class SimulatedDisk {
     }
 
     /// What a leaf of keyspace 0 sums up to, worked out anew.
-    func sum(of leaf: Leaf) -> UInt64 {
+    func sum(of leaf: Leaf, behind horizon: Horizon) -> UInt64 {
         let query = DigestQuery(
-            keyspace: 0, ranges: [leaf.first.value...leaf.last.value], horizon: .none, wanted: .sums,
+            keyspace: 0, ranges: [leaf.first.value...leaf.last.value], horizon: horizon, wanted: .sums,
             limit: ScanLimit(recordsMax: .max, bytesMax: .max))
         return (try? engine.digest(query))?.sums.first?.sum ?? 0
     }

@@ -274,27 +274,32 @@ extension Simulation {
         }
         try Agreed.check(views)
         try checkHintsDrained()
-<<<<<<< HEAD
         try checkSwept()
-=======
         try checkConvergence()
+    }
+
+    private func horizon(_ process: SimulatedProcess) -> Horizon {
+        let definition = process.node?.placement(keyspace: 0)?.definition
+        return Horizon(truncation: definition?.truncation ?? 0)
     }
 
     private mutating func checkConvergence() throws(Violation) {
         guard !owners.isEmpty else { return }
         for key in 0..<plan.workload.keys {
             let stored = WorkloadKeys.stored(key)
-            let digests = owners[key].map { owner in
-                (name: processes[owner].name, digest: Record.digest(processes[owner].disk.read(stored)))
+            let digests = owners[key].map { owner -> (name: String, digest: UInt64) in
+                let record = processes[owner].disk.read(stored)
+                let isHidden =
+                    record.map { Record.isHidden($0.span, behind: horizon(processes[owner])) } ?? true
+                return (processes[owner].name, isHidden ? 0 : Record.digest(record))
             }
             try convergent.atTheEnd(key, digests)
             let leaf = Token(value: stored.token).leaf
             for process in processes {
                 guard let sum = process.node?.leafSum(keyspace: 0, leaf: leaf.index) else { continue }
-                try convergent.isTrue(
-                    sum, held: process.disk.sum(of: leaf), leaf: leaf.index, of: process.name)
+                let held = process.disk.sum(of: leaf, behind: horizon(process))
+                try convergent.isTrue(sum, held: held, leaf: leaf.index, of: process.name)
             }
         }
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 }

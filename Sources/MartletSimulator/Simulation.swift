@@ -65,14 +65,11 @@ package struct Simulation: ~Copyable {
     var stamped: Stamped
     var scanned = Scanned()
     var hinted: Hinted
-<<<<<<< HEAD
     var flushed: Flushed
     /// Changes of keyspaces that are under way, in the order in which they were asked for.
     var orders: [ChangeOrder] = []
     var ordersMade: UInt64 = 0
-=======
     var convergent = Convergent()
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     /// Under way, in the order in which they began.
     var walks: [ScanWalk] = []
     var walksBegun: UInt64 = 0

@@ -15,11 +15,8 @@ package struct SimulationPlan: Sendable {
     var inFlightMax: Int
     var workload: WorkloadPlan
     package var hints: HintPlan
-<<<<<<< HEAD
     package var changes: ChangePlan
-=======
     package var repairInterval: Interval
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     /// Sorted as `FaultKind` lists them.
     package var faults: [FaultKind]
     /// Scales how often and how much: 0 is hardly, 1 is badly.
@@ -54,12 +51,9 @@ package struct SimulationPlan: Sendable {
         var hurry = Random(seed: seed ^ 0x6875_7272_79)
         if hurry.chance(0.15) { workload.operationsPerSecond = Double(40 + hurry.below(80)) }
         hints = HintPlan(seed: seed)
-<<<<<<< HEAD
         changes = ChangePlan(seed: seed)
-=======
         var repair = Random(seed: seed ^ 0x7265_7061_6972)
         repairInterval = .seconds(Int64(2 + repair.below(8)))
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
         intensity = random.fraction()
         // A run in ten has no faults: then everything must be perfect.
         let share = random.chance(0.1) ? 0 : 0.1 + 0.4 * random.fraction()
@@ -123,11 +117,8 @@ package struct SimulationPlan: Sendable {
     package var summary: String {
         let names = faults.map(\.rawValue).joined(separator: " ")
         return "nodes=\(machines.count) replication=\(replicationText) durability=\(durability.rawValue) "
-<<<<<<< HEAD
             + "hints=\(hints.text) changes=\(changes.text) "
-=======
-            + "hints=\(hints.text) repair_s=\(repairInterval.nanoseconds / 1_000_000_000) "
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
+            + "repair_s=\(repairInterval.nanoseconds / 1_000_000_000) "
             + "levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
             + "faults: \(names.isEmpty ? "none" : names)"
     }

@@ -66,15 +66,12 @@ package enum Message: Hashable, Sendable {
         case scan = 9
         case scanAnswer = 10
         case hint = 16
-<<<<<<< HEAD
         case define = 45
-=======
         case exchangeOpening = 20
         case exchangeDescent = 21
         case exchangeListing = 22
         case exchangeAnswer = 23
         case mergeMany = 24
->>>>>>> e23b311 (Owners compare what they hold by Merkle trees and merge what differs, each pair in turn; the simulator checks that they converge)
     }
 }
 
