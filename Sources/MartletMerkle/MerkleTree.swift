@@ -17,8 +17,8 @@ import MartletBase
 ///
 /// **Dirty leaves.** A write only sets its leaf's bit. The bit is cleared when the rescan of the leaf is
 /// asked for, of a storage that shows it every write asked for before. So a leaf that is clean, and whose
-/// rescan has ended, has the sum of what was written when it was asked for; and a leaf that was clean at some time
-/// has, whatever happens later, the sum of what was written at that time, or later.
+/// rescan has ended, has the sum of what was written when it was asked for; and a leaf that was clean at some
+/// time has, whatever happens later, the sum of what was written at that time, or later.
 ///
 /// Deviations from the papers: sums in place of hashes of hashes, which an adversary with write access could
 /// bring to collide, and chance can't; rescans in place of updates, so that writes stay blind.

@@ -34,7 +34,7 @@ extension Node {
     /// The exchange has ended: for the schedule, the metrics, and whoever waits for it.
     ///
     /// - Parameter beganAt: `complete` says that both hold, durably, all that either had written then.
-    private mutating func exchangeFinished(
+    mutating func exchangeFinished(
         keyspace: UInt32, peer: PeerIndex, _ purpose: ExchangePurpose, _ outcome: ExchangeOutcome,
         beganAt: Instant
     ) {
