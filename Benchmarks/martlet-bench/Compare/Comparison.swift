@@ -149,40 +149,60 @@ final class Comparison {
         addProcessorTime("the same, server processor time an operation", results[0], results[1])
     }
 
+    /// A load on clusters of more sizes.
+    private struct Way {
+        let name: String
+        let aim: String
+        let shape: (_ size: Int) -> Shape
+        var results: [[LoadResult]] = []
+    }
+
     /// One cluster at a time, since the gossip of 21 idle nodes isn't nothing; three sizes a round.
     ///
     /// A request to any node is passed on when that isn't an owner, and the more nodes the more often: the
-    /// aim is about clients that know the slots, and reach an owner in one hop.
+    /// aim is about clients that know the slots, and reach an owner in one hop. Each node of a larger cluster
+    /// has fewer of 64 connections, so that fewer requests share a turn of its loop and a call to the system;
+    /// with connections in proportion each has as much to do as one of three.
+    private static var ways: [Way] {
+        [
+            Way(name: "to the slot's master, 64 connections", aim: "flat within 10%") { _ in
+                Shape(name: "64 connections, to the owner", connections: 64, isCluster: true)
+            },
+            Way(name: "to the slot's master, 64 connections for each three nodes", aim: "flat within 10%") {
+                size in
+                let count = 64 * size / 3
+                return Shape(name: "\(count) connections, to the owner", connections: count, isCluster: true)
+            },
+            Way(name: "to any node, 64 connections", aim: "") { _ in Comparison.wide },
+        ]
+    }
+
     private func nodes() throws(Failure) {
         let sizes = [3, 6, 12]
-        var routed: [[LoadResult]] = sizes.map { _ in [] }
-        var anywhere = routed
+        var ways = Self.ways
+        for index in ways.indices { ways[index].results = sizes.map { _ in [] } }
         for round in 0..<min(2, settings.rounds) {
             for (index, size) in sizes.enumerated() {
                 let subject = try bench.martlet(
                     "martlet \(size) nodes", nodes: size, copies: 3, durability: "periodic")
                 defer { bench.stop(subject) }
                 try preload(subject)
-                anywhere[index].append(try load(subject, Self.wide, round))
-                if subject.hasClusterFace {
-                    var shape = Self.wide
-                    shape.name += ", to the owner"
-                    shape.isCluster = true
-                    routed[index].append(try load(subject, shape, round))
+                for way in ways.indices {
+                    let shape = ways[way].shape(size)
+                    guard !shape.isCluster || subject.hasClusterFace else { continue }
+                    ways[way].results[index].append(try load(subject, shape, round))
                 }
             }
         }
-        for (results, way, aim) in [
-            (routed, "to the slot's master", "flat within 10%"), (anywhere, "to any node", ""),
-        ] {
-            let costs = results.map { $0.compactMap(\.serverMicroseconds) }
+        for way in ways {
+            let costs = way.results.map { $0.compactMap(\.serverMicroseconds) }
             for (index, size) in sizes.enumerated().dropFirst() where !costs[index].isEmpty {
                 rows.append(
                     CompareRow(
-                        "\(size) nodes, N = 3, requests \(way): server processor time an operation",
+                        "\(size) nodes, N = 3, requests \(way.name): server processor time an operation",
                         martlet: "\(Spread(costs[index]).text()) us",
                         other: "3 nodes: \(Spread(costs[0]).text()) us",
-                        ratio: Spread(ratiosOf: costs[index], over: costs[0]).text(), aim: aim))
+                        ratio: Spread(ratiosOf: costs[index], over: costs[0]).text(), aim: way.aim))
             }
         }
     }
