@@ -155,6 +155,14 @@ package enum Limits {
     /// And so often: then it has taken too long.
     package static let exchangeNoticesMax = 3_600
 
+    // MARK: Purging
+    /// Proofs that an owner has under way: one for each node that drives a round, and keyspace.
+    package static let purgeProofsMax = nodesMax * keyspacesMax
+    /// Ranges that wait to be swept; above that a whole keyspace is.
+    package static let sweepsMax = 4_096
+    /// Keys merged into while one page of a sweep is read.
+    package static let sweptTouchesMax = 16_384
+
     // MARK: Gossip
     /// Members known, dead ones and those that left included.
     package static let gossipMembersMax = 2 * nodesMax

@@ -1,6 +1,7 @@
 import MartletBase
 import MartletMerkle
 import MartletRing
+import MartletVersions
 
 /// The keyspaces in the order of their creation, each with its placement as the coordinator needs it, and the
 /// definitions of those that were dropped.
@@ -13,6 +14,8 @@ struct KeyspaceTable {
         /// The last slot of each of them: a set is of consecutive slots.
         var lastSlots: [Slot] = []
         var placement: Placement?
+        /// How far its slots are purged.
+        var marks = PurgeMarks()
         /// How long reads take at this coordinator: what speculation waits for.
         var readLatency = LatencyWindow()
         /// The truncation that is durable at this node: at most the definition's.
@@ -121,7 +124,9 @@ struct KeyspaceTable {
 
     /// Behind what the slot's records don't count any more.
     func horizon(_ index: Int, _ slot: Slot) -> Horizon {
-        Horizon(truncation: all[index].definition.truncation)
+        Horizon(
+            truncation: all[index].definition.truncation,
+            purgeFloor: replicas(index, of: slot)?.floor.bits ?? 0)
     }
 
     /// The same by a keyspace's id; of one that isn't there nothing counts.
@@ -134,6 +139,14 @@ struct KeyspaceTable {
     func replicas(_ index: Int, of slot: Slot) -> ReplicaSet? {
         guard !all[index].setOfSlot.isEmpty else { return nil }
         return all[index].sets[Int(all[index].setOfSlot[Int(slot.index)])]
+    }
+
+    /// The slots around this one that have its owners and its purge marks.
+    func span(_ index: Int, of slot: Slot) -> SlotSpan {
+        let set = Int(all[index].setOfSlot[Int(slot.index)])
+        return SlotSpan(
+            first: set == 0 ? 0 : all[index].lastSlots[set - 1].index + 1,
+            last: all[index].lastSlots[set].index)
     }
 
     /// Consecutive slots that are owned by the same nodes, though each node's place may differ.
@@ -151,13 +164,19 @@ struct KeyspaceTable {
         var set = Int(all[index].setOfSlot[Int(first.index)])
         let replicas = all[index].sets[set]
         let owners = replicas.peers.sorted()
+        // Sets that differ in what doesn't show in their digests are one: other nodes divide them otherwise.
         var writer = ByteWriter()
         while true {
-            writer.u64(all[index].sets[set].digest)
+            let digest = all[index].sets[set].digest
             let last = all[index].lastSlots[set]
             set += 1
-            if last >= bound || set == all[index].sets.count || all[index].sets[set].peers.sorted() != owners
-            {
+            let isEnd =
+                last >= bound || set == all[index].sets.count || all[index].sets[set].peers.sorted() != owners
+            if isEnd || all[index].sets[set].digest != digest {
+                writer.u64(digest)
+                writer.u16(min(last, bound).index)
+            }
+            if isEnd {
                 return Run(
                     last: min(last, bound), replicas: replicas, digest: XXH3.hash(writer.bytes.span.bytes))
             }
@@ -178,24 +197,22 @@ struct KeyspaceTable {
     /// horizons.
     func commonLeaves(_ index: Int, with peer: PeerIndex) -> CommonLeaves? {
         guard !all[index].setOfSlot.isEmpty else { return nil }
+        // Sets that differ in what doesn't show in their digests are one: other nodes divide them otherwise.
         var leaves = LeafRanges()
         var writer = ByteWriter()
         var first: UInt32 = 0
-        for (set, last) in zip(all[index].sets, all[index].lastSlots) {
-            let slots = first...UInt32(last.index)
-            first = UInt32(last.index) + 1
-            guard set.own != nil, set.place(of: peer) != nil else { continue }
-            leaves.append(slots.lowerBound * 16...(slots.upperBound * 16 + 15))
-            writer.u32(slots.lowerBound)
-            writer.u32(slots.upperBound)
-            writer.u64(set.digest)
-            for slot in slots {
-                let horizon = horizon(index, Slot(Int(slot)))
-                guard horizon != .none else { continue }
-                writer.u32(slot)
-                writer.u64(horizon.truncation)
-                writer.u64(horizon.purgeFloor)
+        for (place, set) in all[index].sets.enumerated() {
+            let last = UInt32(all[index].lastSlots[place].index)
+            let isContinued =
+                place + 1 < all[index].sets.count && all[index].sets[place + 1].digest == set.digest
+            guard !isContinued else { continue }
+            if set.own != nil, set.place(of: peer) != nil {
+                leaves.append(first * 16...(last * 16 + 15))
+                writer.u32(first)
+                writer.u32(last)
+                writer.u64(set.digest)
             }
+            first = last + 1
         }
         return CommonLeaves(leaves: leaves, digest: XXH3.hash(writer.bytes.span.bytes))
     }

@@ -6,12 +6,14 @@ import MartletRing
 ///     e <id>   a ring entry        k <id>   a keyspace's definition
 ///     s <id>   the truncation that a keyspace's records are swept through
 ///     p <id>   a peer's storage epoch       f   the founders' ids, once the ring has formed
+///     u <id>   how far a keyspace's slots are purged
 struct MetaMemory {
     private(set) var entries: [RingEntry] = []
     private(set) var keyspaces: [KeyspaceDefinition] = []
     private(set) var swept: [UInt32: UInt64] = [:]
     private(set) var epochs: [NodeID: UInt64] = [:]
     private(set) var formed: [NodeID] = []
+    private(set) var marks: [UInt32: PurgeMarks] = [:]
 
     /// - Parameter stored: as written by this type. What doesn't decode was written by a later version, or
     ///   damaged beyond what the engine's checksums find; it is left out, and gossip brings it again.
@@ -29,6 +31,9 @@ struct MetaMemory {
             case UInt8(ascii: "p"):
                 var name = ByteReader(key.span.extracting(1..<key.count))
                 if let id = try? NodeID(from: &name), let epoch = try? reader.u64() { epochs[id] = epoch }
+            case UInt8(ascii: "u"):
+                var name = ByteReader(key.span.extracting(1..<key.count))
+                if let id = try? name.u32(), let found = try? PurgeMarks(from: &reader) { marks[id] = found }
             case UInt8(ascii: "f"): formed = (try? FoundingRumour(from: value))?.ids ?? []
             default: continue
             }
@@ -43,6 +48,7 @@ struct MetaMemory {
 
     static func keyspaceKey(_ id: UInt32) -> Blob { key("k", id) }
     static func sweptKey(_ id: UInt32) -> Blob { key("s", id) }
+    static func marksKey(_ keyspace: UInt32) -> Blob { key("u", keyspace) }
 
     private static func key(_ kind: Unicode.Scalar, _ id: UInt32) -> Blob {
         var writer = ByteWriter()

@@ -39,6 +39,10 @@ extension Node {
         beganAt: Instant
     ) {
         takeTurn(Exchanges.Pair(keyspace: keyspace, peer: peer), outcome)
+        if case .failed("stale_placement") = outcome {
+            for news in floorNews(keyspace) { effects.append(.send(peer, .floor(news))) }
+        }
+        if purpose == .proof { proofExchanged(keyspace, peer, isComplete: outcome == .complete) }
     }
 
     mutating func finishExchange(_ index: Int, _ outcome: ExchangeOutcome) {

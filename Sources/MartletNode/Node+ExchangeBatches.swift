@@ -263,6 +263,7 @@ extension Node {
         exchanges.running[exchange].progress.roundTrips += 1
         switch outcome {
         case .merged, .dominated: collectOrMerge(index)
+        case .closed: finishExchange(exchange, .failed("closed"))
         case .refused(let refusal): finishExchange(exchange, .failed(refusal.name))
         }
     }

@@ -54,6 +54,8 @@ extension Node {
             obstacle = "hints"
         } else if hints.storing.count >= Limits.hintsStoringMax || hints.ledger.counting != nil {
             obstacle = "hints_storing"
+        } else if isPromised(write.keyspace, leaf, time) {
+            obstacle = "purge_floor"
         } else if !(counts && isMoved),
             !hints.ledger.hasRoom(for: target, bytes: bytes, counts: counts, max: configuration.hintBytesMax)
         {
@@ -144,7 +146,7 @@ extension Node {
     mutating func hintAsked(_ link: LinkID, _ peer: PeerIndex, _ request: HintRequest) {
         let token = Token(key: request.key)
         if let refusal = hintRefusal(request, token) {
-            if refusal == .stalePlacement { showView(to: peer, over: link) }
+            if refusal == .stalePlacement { showView(to: peer, over: link, request.keyspace, token.slot) }
             metrics.replicaRefusals += 1
             effects.append(
                 .respond(
@@ -163,11 +165,12 @@ extension Node {
                 .mergeAnswer(MergeAnswer(request: request.request, outcome: .refused(.overloaded)))))
     }
 
-    private func hintRefusal(_ request: HintRequest, _ token: Token) -> ReplicaRefusal? {
+    private mutating func hintRefusal(_ request: HintRequest, _ token: Token) -> ReplicaRefusal? {
         guard formation.isFormed, life == .running else { return .notServing }
         guard request.key.count <= configuration.keyBytesMax else { return .invalid }
         guard let index = keyspaces.index(of: request.keyspace),
-            let replicas = keyspaces.replicas(index, of: token.slot), replicas.digest == request.placement
+            let replicas = keyspaces.replicas(index, of: token.slot),
+            agrees(replicas, with: request.placement, index, token.slot)
         else { return .stalePlacement }
         // With one view of the placement there is one view of who owns the key.
         guard let target = peers.index(of: request.target), replicas.place(of: target) != nil else {

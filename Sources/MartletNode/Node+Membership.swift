@@ -270,7 +270,18 @@ extension Node {
     // MARK: Views
 
     /// Sends what this node knows of the ring, before the answer that says `stalePlacement`.
-    mutating func showView(to peer: PeerIndex, over link: LinkID) {
+    mutating func showView(to peer: PeerIndex, over link: LinkID, _ keyspace: UInt32, _ slot: Slot) {
+        showRing(to: peer, over: link)
+        if let news = floorNews(keyspace, slot) { effects.append(.respond(link, .floor(news))) }
+    }
+
+    /// The same where all slots of a keyspace are concerned.
+    mutating func showView(to peer: PeerIndex, over link: LinkID, _ keyspace: UInt32) {
+        showRing(to: peer, over: link)
+        for news in floorNews(keyspace) { effects.append(.respond(link, .floor(news))) }
+    }
+
+    private mutating func showRing(to peer: PeerIndex, over link: LinkID) {
         effects.append(.respond(link, .view(view())))
         effects.append(.report(.placementDiffers(peer: peers[peer].name)))
     }
@@ -330,6 +341,7 @@ extension Node {
     /// Takes up what the data folder remembers.
     mutating func recover(_ memory: MetaMemory) {
         recoverKeyspaces(memory)
+        recoverMarks(memory)
         guard formation.isFormed else { return }
         for entry in memory.entries {
             _ = try? ring.merge(entry)
@@ -418,61 +430,5 @@ extension Node {
         _ = try? ring.merge(own)
         formation.form([configuration.id])
         placeSlots()
-    }
-
-    // MARK: Placement
-
-    /// Computes every keyspace's placement anew, in the form that the coordinator uses.
-    mutating func placeSlots() {
-        guard formation.isFormed else { return }
-        skew.isAlone = ring.entries.count == 1
-        for index in keyspaces.indices { placeSlots(index) }
-    }
-
-    /// The same for those of these keyspaces that are there.
-    mutating func placeSlots(of ids: [UInt32]) {
-        guard formation.isFormed else { return }
-        for id in ids { if let index = keyspaces.index(of: id) { placeSlots(index) } }
-    }
-
-    private mutating func placeSlots(_ index: Int) {
-        let definition = keyspaces[index].definition
-        let placement = Placement(ring: ring, keyspace: definition)
-        var centers = [configuration.dataCenter]
-        func number(_ name: String) -> Int {
-            if let known = centers.firstIndex(of: name) { return known }
-            centers.append(name)
-            return centers.count - 1
-        }
-        let factors = DataCenterFactors(definition.replication, number: number)
-        let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
-        var sets: [ReplicaSet] = []
-        var lastSlots: [Slot] = []
-        var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
-        for range in placement.ranges {
-            for slot in Int(range.first.index)...Int(range.last.index) {
-                setOfSlot[slot] = UInt16(sets.count)
-            }
-            lastSlots.append(range.last)
-            let owners = range.owners.indices.map { members[range.owners[$0]] }
-            sets.append(
-                ReplicaSet(
-                    peers: owners.map(\.peer), digest: placement.digest(of: range.first),
-                    factors: factors,
-                    dataCenters: owners.map(\.dataCenter)))
-        }
-        keyspaces[index].placement = placement
-        keyspaces[index].sets = sets
-        keyspaces[index].lastSlots = lastSlots
-        keyspaces[index].setOfSlot = setOfSlot
-    }
-
-    /// The peer of a ring entry; one that gossip hasn't met yet counts as down.
-    private mutating func known(_ entry: RingEntry) -> PeerIndex {
-        if let peer = peers.index(of: entry.id) { return peer }
-        let address = Address(ip: entry.address, port: entry.ports.peers)
-        let peer = peers.addMember(entry.id, name: entry.name, address: address)
-        effects.append(.introduce(peer, entry.id, address))
-        return peer
     }
 }

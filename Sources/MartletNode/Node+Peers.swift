@@ -102,6 +102,9 @@ extension Node {
             if let place = placeOf(peer, number) { scanAnswered(number, place, answer.outcome) }
         case .view(let view): viewCame(peer, view)
         case .define(let request): defineAsked(link, request)
+        case .purge(let request): purgeAsked(link, from: peer, request)
+        case .purgeAnswer(let answer): purgeAnswered(peers[peer].id, answer)
+        case .floor(let news): floorTold(news)
         case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
         case .hello, .farewell:
             metrics.badPeerBytes += 1
@@ -121,7 +124,7 @@ extension Node {
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
         case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
         case .hint: isReplay(number, to: peer) ? 0 : nil
-        case .definition, .sweep, .exchange, .batch, nil: nil
+        case .definition, .admission, .sweep, .exchange, .batch, nil: nil
         }
     }
 

@@ -302,6 +302,7 @@ extension Node {
         metrics.placementRetries += 1
         reads[index].placementRetries += 1
         reads[index].restart(replicas, replicas.requirement(reads[index].level))
+        tellFloor(reads[index].keyspace, reads[index].token.slot, replicas)
         gather(index)
         return true
     }

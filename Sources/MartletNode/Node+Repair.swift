@@ -76,7 +76,7 @@ extension Node {
             reads[index].repaired.insert(place)
             settleRepair(index)
         case .refused(.stalePlacement): if !retryRead(index) { failRead(index) }
-        case .refused: repairLost(index, place)
+        case .refused, .closed: repairLost(index, place)
         }
     }
 

@@ -341,7 +341,7 @@ extension Node {
             metrics.hintsCorrupt += 1
             effects.append(.report(.badHint))
             finish(number.index)
-        case .refused: abandon(number.index)
+        case .refused, .closed: abandon(number.index)
         }
     }
 

@@ -12,7 +12,7 @@ extension Node {
         let token = Token(key: request.key)
         let refusal = replicaRefusal(keyspace: request.keyspace, token: token, placement: request.placement)
         if let refusal {
-            if refusal == .stalePlacement { showView(to: peer, over: link) }
+            if refusal == .stalePlacement { showView(to: peer, over: link, request.keyspace, token.slot) }
             metrics.replicaRefusals += 1
             respond(link, request.request, .refused(refusal))
             return
@@ -30,7 +30,7 @@ extension Node {
         let token = Token(key: request.key)
         let refusal = replicaRefusal(keyspace: request.keyspace, token: token, placement: request.placement)
         if let refusal {
-            if refusal == .stalePlacement { showView(to: peer, over: link) }
+            if refusal == .stalePlacement { showView(to: peer, over: link, request.keyspace, token.slot) }
             metrics.replicaRefusals += 1
             effects.append(
                 .respond(link, .readAnswer(ReadAnswer(request: request.request, outcome: .refused(refusal)))))
@@ -42,13 +42,27 @@ extension Node {
     }
 
     /// Why this node can't act as a replica for a request made on the given placement.
-    private func replicaRefusal(keyspace: UInt32, token: Token, placement: UInt64) -> ReplicaRefusal? {
+    private mutating func replicaRefusal(
+        keyspace: UInt32, token: Token, placement: UInt64
+    ) -> ReplicaRefusal? {
         guard formation.isFormed, life == .running else { return .notServing }
         guard let index = keyspaces.index(of: keyspace),
-            let replicas = keyspaces.replicas(index, of: token.slot)
+            let replicas = keyspaces.replicas(index, of: token.slot), replicas.own != nil
         else { return .stalePlacement }
-        guard replicas.digest == placement, replicas.own != nil else { return .stalePlacement }
-        return nil
+        return agrees(replicas, with: placement, index, token.slot) ? nil : .stalePlacement
+    }
+
+    /// Whether a request's placement is this node's, but for the step that the slot's purge floor is just
+    /// taking.
+    mutating func agrees(
+        _ replicas: ReplicaSet, with placement: UInt64, _ index: Int, _ slot: Slot
+    ) -> Bool {
+        if placement == replicas.digest || placement == replicas.formerDigest { return true }
+        guard placement == replicas.nextDigest, replicas.own != nil else { return false }
+        // Who sent it has heard of the floor that is proved here, and so all have proved it.
+        raiseFloor(
+            index, to: keyspaces[index].marks[slot.index].proved, in: [keyspaces.span(index, of: slot)])
+        return true
     }
 
     mutating func respond(_ link: LinkID, _ request: UInt64, _ outcome: MergeAnswer.Outcome) {
@@ -78,12 +92,30 @@ extension Node {
             park(origin, keyspace, token, key, record, isFresh, above: highest)
             return
         }
+        switch entry(keyspace, token.slot, view, isFresh) {
+        case .open: break
+        case .closed(let time):
+            metrics.putsBelowFloor += 1
+            answerMerge(origin, .closed(time))
+            return
+        case .onlyKnown:
+            admitIfKnown(origin, keyspace, token, key, record)
+            return
+        }
+        emitMerge(origin, keyspace, token, key, record, view.stamp, isFresh)
+    }
+
+    /// Hands a merge to the storage.
+    mutating func emitMerge(
+        _ origin: Origin, _ keyspace: UInt32, _ token: Token, _ key: Blob, _ record: Blob, _ stamp: Stamp,
+        _ isFresh: Bool
+    ) {
         let hash = Replica.hash(token, keyspace)
         var outcome = MergeAnswer.Outcome.merged
-        if isFresh, let stamp = replica.stamps.dominator(of: view.stamp, key: hash) {
-            outcome = .dominated(stamp)
+        if isFresh, let dominator = replica.stamps.dominator(of: stamp, key: hash) {
+            outcome = .dominated(dominator)
         }
-        if let truncation = truncation(of: keyspace, over: view.stamp.time) {
+        if let truncation = truncation(of: keyspace, over: stamp.time) {
             // The truncation was before this put, or beside it: stamped above, it is after it for sure.
             if isFresh { outcome = .dominated(truncation.stamp) }
             if truncation.isDurable {
@@ -92,13 +124,13 @@ extension Node {
                 return
             }
         }
-        replica.stamps.remember(view.stamp, key: hash, now: now.monotonic)
-        sweep?.touched.insert(hash)
+        replica.stamps.remember(stamp, key: hash, now: now.monotonic)
         metrics.replicaMerges += 1
         if configuration.planted != .skipDirtyBit { exchanges.forest.mark(keyspace, token.leaf.index) }
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .merge(origin, outcome), key: hash))
         replica.unsynced[hash] = ticket.number
+        touch(hash)
         effects.append(
             .storage(.merge(ticket, StorageKey(keyspace: keyspace, token: token.value, key: key), record)))
         if configuration.planted == .acknowledgeBeforeDurable {
@@ -209,7 +241,7 @@ extension Node {
         }
     }
 
-    private struct ReadRefused: Error {}
+    struct ReadRefused: Error {}
 
     // MARK: Storage
 
@@ -217,13 +249,19 @@ extension Node {
         switch completion {
         case .durable(let ticket): becameDurable(through: ticket)
         case .refused(let ticket, let refusal): writeRefused(ticket, refusal)
-        case .read(let ticket, let record): readCompleted(ticket, .success(record))
+        case .read(let ticket, let record):
+            if RequestNumber(bits: ticket.number).kind == .admission {
+                heldCame(ticket, .success(record))
+            } else {
+                readCompleted(ticket, .success(record))
+            }
         case .readRefused(let ticket, _):
             switch RequestNumber(bits: ticket.number).kind {
             case .scan: scanRefused(ticket)
             case .hint: hintsRefused(ticket)
             case .sweep: sweepRefused()
             case .exchange: exchangeJobRefused(ticket)
+            case .admission: heldCame(ticket, .failure(ReadRefused()))
             default: readCompleted(ticket, .failure(ReadRefused()))
             }
         case .scanned(let ticket, let page):
@@ -264,6 +302,7 @@ extension Node {
         case .hint(let index): hintStored(index)
         case .deletion(let index): hintsDeleted(index)
         case .meta(let key, let value): if MetaMemory.isKeyspace(key) { definitionIsDurable(value) }
+        case .marks(_, _, let asker, let answer): self.answer(asker, answer)
         case .sweep: pageSwept()
         case .erasure, .answered, .refused: break
         }
@@ -288,7 +327,7 @@ extension Node {
         effects.append(.report(.storageRefused(refusal.name)))
         switch write.purpose {
         case .merge(let origin, _): answerMerge(origin, .refused(.overloaded))
-        case .meta(let key, let value):
+        case .meta(let key, let value), .marks(let key, let value, _, _):
             replica.refusedMeta.removeAll { $0.key == key }
             replica.refusedMeta.append((key, value))
         case .hint(let index): hintRefused(index)
@@ -301,10 +340,12 @@ extension Node {
     }
 
     /// Durably remembers a fact of the node's own.
-    mutating func putMeta(_ key: Blob, _ value: Blob) {
+    mutating func putMeta(_ key: Blob, _ value: Blob) { putMeta(key, value, .meta(key: key, value: value)) }
+
+    mutating func putMeta(_ key: Blob, _ value: Blob, _ purpose: Replica.PendingWrite.Purpose) {
         let ticket = replica.nextTicket
         replica.refusedMeta.removeAll { $0.key == key }
-        replica.pending.append(Replica.PendingWrite(purpose: .meta(key: key, value: value), key: 0))
+        replica.pending.append(Replica.PendingWrite(purpose: purpose, key: 0))
         effects.append(.storage(.putMeta(ticket, key: key, value: value)))
     }
 

@@ -7,7 +7,9 @@ import MartletWire
 extension Node {
     mutating func scanAsked(_ link: LinkID, _ peer: PeerIndex, _ request: ScanRequest) {
         if let refusal = scanRefusal(request) {
-            if refusal == .stalePlacement { showView(to: peer, over: link) }
+            if refusal == .stalePlacement {
+                showView(to: peer, over: link, request.keyspace, Token(value: request.first).slot)
+            }
             metrics.replicaRefusals += 1
             answerScan(.link(link, request: request.request), .refused(refusal))
             return

@@ -192,6 +192,7 @@ extension Node {
         }
         metrics.placementRetries += 1
         scans[index].placementRetries += 1
+        tellFloor(scan.keyspace, scan.position.slot, scan.replicas)
         step(index)
     }
 

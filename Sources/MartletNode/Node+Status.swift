@@ -38,7 +38,8 @@ extension Node {
         return NodeStatus(
             cluster: configuration.cluster, asked: configuration.name, isFormed: formation.isFormed,
             waits: formation.waits, ringDigest: ring.digest, isAgreed: isAgreed,
-            members: members.sorted { ($0.entry.name, $0.entry.id) < ($1.entry.name, $1.entry.id) })
+            members: members.sorted { ($0.entry.name, $0.entry.id) < ($1.entry.name, $1.entry.id) },
+            purges: purgeStatus())
     }
 
     /// The placement of a keyspace, for `ring`; nil while the ring forms.

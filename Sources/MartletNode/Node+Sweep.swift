@@ -3,68 +3,121 @@ import MartletRing
 import MartletStorage
 import MartletVersions
 
-/// Deletes from the disk what a truncation has hidden: page after page of the keyspace, one page at a time,
-/// each deleted before the next one is read, so that the requests of clients come between.
+/// Deletes from the disk what lies behind the horizon, because a keyspace was truncated or the purge floor of
+/// some slots has risen: page after page, one at a time, each deleted before the next one is read, so that
+/// the requests of clients come between.
 ///
-/// A record is deleted as it was read, a moment ago; a merge of its key that was asked for since then may
-/// have brought a later value, so such keys stay (`touched`). What a truncation hides is never merged again,
-/// so one pass is enough.
+/// A record is deleted as it was read, a moment ago. Merges of its key that were asked for before the page
+/// was are in it; one that was asked for since then may have brought a later value, so such keys stay
+/// (`touched`), and so do those that are to be merged into when it is known what they hold
+/// (`Replica.admissions`). What is hidden is never merged again, so one pass is enough. A crash on the way of
+/// a truncation begins it again; what it leaves of a purge goes when the floor rises next.
 struct Sweep {
     /// Its place in the request number of the page that is read.
     static let ticket = RequestNumber(kind: .sweep, attempt: 0, generation: 0, index: 0)
 
+    /// What is to be looked through.
+    enum Reason: Hashable {
+        case truncation(UInt64)
+        case floor(SlotSpan)
+    }
+
     let keyspace: UInt32
-    let truncation: UInt64
+    let reason: Reason
     var position: Blob
+    /// Where the page that is deleted now began.
+    var pageStart = Blob.empty
     /// Hashes of the keys that were merged into since the page was asked for.
     var touched: Set<UInt64> = []
     var isLastPage = false
     /// The storage had no room for it.
     var isPaused = false
+
+    init(keyspace: UInt32, reason: Reason) {
+        self.keyspace = keyspace
+        self.reason = reason
+        position = StorageKey.position(keyspace: keyspace, token: 0)
+        if case .floor(let span) = reason {
+            let first = Token.bounds(of: Slot(index: span.first)).lowerBound
+            position = StorageKey.position(keyspace: keyspace, token: first.value)
+        }
+    }
+
+    /// Where it ends.
+    var end: Blob? {
+        guard case .floor(let span) = reason else {
+            return StorageKey.position(keyspace: keyspace, after: .max)
+        }
+        return StorageKey.position(
+            keyspace: keyspace, after: Token.bounds(of: Slot(index: span.last)).upperBound.value)
+    }
 }
 
 extension Node {
     private static let sweepLimit = ScanLimit(recordsMax: 512, bytesMax: 1 << 20)
 
-    /// Begins with the next keyspace that needs it, unless one is being swept.
+    /// The floor of these slots has risen: those of which this node holds records are to be looked through.
+    mutating func sweep(_ index: Int, _ spans: [SlotSpan]) {
+        let id = keyspaces[index].definition.id
+        for span in spans {
+            for part in ownedParts(index, span) where part.isOwned {
+                let sweep = Purge.Sweep(keyspace: id, span: part.span)
+                // What waits there already will see the newer floor when its turn comes.
+                if !purge.sweeps.contains(sweep) { purge.sweeps.append(sweep) }
+            }
+        }
+        if purge.sweeps.count > Limits.sweepsMax {
+            purge.sweeps.removeAll { $0.keyspace == id }
+            purge.sweeps.append(Purge.Sweep(keyspace: id, span: .all))
+        }
+        sweepNext()
+    }
+
+    /// Begins with the next keyspace or slots that need it, unless something is being swept.
     mutating func sweepNext() {
         guard sweep == nil, life == .running else { return }
-        for keyspace in keyspaces.all where keyspace.truncationSwept < keyspace.truncationDurable {
-            let id = keyspace.definition.id
+        if let keyspace = keyspaces.all.first(where: { $0.truncationSwept < $0.truncationDurable }) {
             sweep = Sweep(
-                keyspace: id, truncation: keyspace.truncationDurable,
-                position: StorageKey.position(keyspace: id, token: 0))
-            readSwept()
-            return
+                keyspace: keyspace.definition.id, reason: .truncation(keyspace.truncationDurable))
+        } else if !purge.sweeps.isEmpty {
+            let next = purge.sweeps.removeFirst()
+            sweep = Sweep(keyspace: next.keyspace, reason: .floor(next.span))
         }
+        readSwept()
     }
 
     private mutating func readSwept() {
         guard let sweep else { return }
         self.sweep?.touched.removeAll(keepingCapacity: true)
         self.sweep?.isPaused = false
+        self.sweep?.pageStart = sweep.position
         effects.append(
             .storage(
-                .scan(
-                    ReadTicket(Sweep.ticket.bits), from: sweep.position,
-                    until: StorageKey.position(keyspace: sweep.keyspace, after: .max), Self.sweepLimit)))
+                .scan(ReadTicket(Sweep.ticket.bits), from: sweep.position, until: sweep.end, Self.sweepLimit))
+        )
+    }
+
+    /// A merge is on its way to the storage: what a page shows of its key is old.
+    mutating func touch(_ hash: UInt64) {
+        guard sweep != nil, configuration.planted != .purgeTouchedKeys else { return }
+        sweep?.touched.insert(hash)
     }
 
     mutating func sweptPageCame(_ page: ScanPage) {
         guard let sweep else { invariantBroken("a page was read for no sweep") }
-        guard keyspaces.index(of: sweep.keyspace) != nil else {
+        guard let index = keyspaces.index(of: sweep.keyspace) else {
             // Dropped meanwhile, and deleted as a whole.
             self.sweep = nil
             sweepNext()
             return
         }
-        let horizon = Horizon(truncation: sweep.truncation)
-        let keys = page.records.compactMap { pair -> StorageKey? in
-            guard let key = StorageKey(stored: pair.key), Record.isHidden(pair.value.span, behind: horizon),
-                !sweep.touched.contains(Replica.hash(Token(value: key.token), sweep.keyspace))
-            else { return nil }
-            return key
+        guard sweep.touched.count <= Limits.sweptTouchesMax else {
+            // So many merges came while it was read that the next try is for a quieter moment.
+            self.sweep?.isPaused = true
+            self.sweep?.touched.removeAll()
+            return
         }
+        let keys = hiddenKeys(sweep, index, page)
         metrics.recordsSwept += UInt64(keys.count)
         if let next = page.next {
             self.sweep?.position = next
@@ -75,9 +128,28 @@ extension Node {
             pageSwept()
             return
         }
+        for key in keys { exchanges.forest.mark(sweep.keyspace, Token(value: key.token).leaf.index) }
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .sweep, key: 0))
         effects.append(.storage(.delete(ticket, keys)))
+    }
+
+    private func hiddenKeys(_ sweep: Sweep, _ index: Int, _ page: ScanPage) -> [StorageKey] {
+        var awaited: Set<UInt64> = []
+        for place in replica.admissions.indices {
+            let admission = replica.admissions[place]
+            awaited.insert(Replica.hash(admission.token, admission.keyspace))
+        }
+        return page.records.compactMap { pair -> StorageKey? in
+            guard let key = StorageKey(stored: pair.key) else { return nil }
+            let token = Token(value: key.token)
+            var horizon = keyspaces.horizon(index, token.slot)
+            // What isn't durable yet may be lost, and what it hides be shown again.
+            horizon.truncation = keyspaces[index].truncationDurable
+            guard Record.isHidden(pair.value.span, behind: horizon) else { return nil }
+            let hash = Replica.hash(token, sweep.keyspace)
+            return sweep.touched.contains(hash) || awaited.contains(hash) ? nil : key
+        }
     }
 
     /// A page's deletions are durable.
@@ -87,20 +159,25 @@ extension Node {
             readSwept()
             return
         }
-        putMeta(MetaMemory.sweptKey(sweep.keyspace), MetaMemory.value(sweep.truncation))
-        if let index = keyspaces.index(of: sweep.keyspace) {
-            keyspaces[index].truncationSwept = sweep.truncation
+        if case .truncation(let truncation) = sweep.reason {
+            putMeta(MetaMemory.sweptKey(sweep.keyspace), MetaMemory.value(truncation))
+            if let index = keyspaces.index(of: sweep.keyspace) {
+                keyspaces[index].truncationSwept = truncation
+            }
         }
         self.sweep = nil
         sweepNext()
     }
 
-    /// The sweep begins again with the next timer.
-    mutating func sweepRefused() { sweep?.isPaused = true }
+    /// The page is read again with the next timer.
+    mutating func sweepRefused() {
+        guard let refused = sweep else { return }
+        sweep?.isPaused = true
+        sweep?.isLastPage = false
+        sweep?.position = refused.pageStart
+    }
 
     mutating func resumeSweep() {
-        guard let paused = sweep, paused.isPaused else { return }
-        sweep = nil
-        sweepNext()
+        if sweep?.isPaused ?? false { readSwept() }
     }
 }

@@ -184,7 +184,7 @@ extension Node {
         case .read: repairAnswered(number, place, outcome)
         case .hint: replayAnswered(number, outcome)
         case .definition: definitionAnswered(number, PeerTable.own, outcome)
-        case .scan, .sweep, .exchange, .batch, nil: break
+        case .scan, .admission, .sweep, .exchange, .batch, nil: break
         }
     }
 
@@ -202,6 +202,16 @@ extension Node {
             if configuration.planted != .dropDominatedAnswer {
                 writes[index].dominatedBy = max(writes[index].dominatedBy ?? .zero, stamp.time)
             }
+        case .closed(let time):
+            // Too old to be merged; its version isn't to be changed when the client has named it.
+            let mayRestamp =
+                !writes[index].isAnswered && !writes[index].isRestamped && writes[index].put.version == nil
+            if mayRestamp {
+                writes[index].dominatedBy = max(writes[index].dominatedBy ?? .zero, time)
+                restamp(index)
+                return
+            }
+            losePlace(index, place)
         case .refused(.stalePlacement):
             if !writes[index].isAnswered, retryWrite(index) { return }
             losePlace(index, place)
@@ -295,6 +305,7 @@ extension Node {
         writes[index].placementRetries += 1
         writes[index].replicas = replicas
         writes[index].requirement = replicas.requirement(write.level)
+        tellFloor(write.keyspace, write.token.slot, replicas)
         send(index)
         return true
     }

@@ -227,6 +227,7 @@ extension Node {
         else { return }
         switch outcome {
         case .merged, .dominated: noteKept(index, standIn.place, by: peer)
+        case .closed: standInLost(index, peer)
         case .refused(let refusal):
             if refusal == .overloaded { noteOverload(peer) }
             if refusal == .stalePlacement, !writes[index].isAnswered, retryWrite(index) { return }

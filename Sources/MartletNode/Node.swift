@@ -80,6 +80,7 @@ package struct Node: ~Copyable {
     var replica: Replica
     var hints = Hints()
     var exchanges: Exchanges
+    var purge = Purge()
     var life = Life.created
     /// The goodbye has been sent as often as news is.
     var hasSaidGoodbye = false
@@ -183,6 +184,7 @@ package struct Node: ~Copyable {
         countHints()
         startKeyspaces()
         exchanges.tick(by: now.monotonic)
+        beginPurging()
     }
 
     private mutating func shutdown() {
@@ -211,6 +213,7 @@ package struct Node: ~Copyable {
         if let soonest = deadlines.soonest, soonest < next { next = soonest }
         if hints.tickAt < next { next = hints.tickAt }
         if exchanges.tickAt < next { next = exchanges.tickAt }
+        if purge.tickAt < next { next = purge.tickAt }
         if case .draining(let until) = life, until < next { next = until }
         if next != wakeAt {
             wakeAt = next
@@ -247,8 +250,8 @@ package struct Node: ~Copyable {
             case (.scan, .speculate): lookAfterScan(due.number)
             case (.definition, .expire):
                 if changes.contains(due.number) { changeExpired(due.number.index) }
-            case (.read, .hint), (.scan, .hint), (.definition, _), (.hint, _), (.sweep, _), (.exchange, _),
-                (.batch, _), (nil, _):
+            case (.read, .hint), (.scan, .hint), (.definition, _), (.hint, _), (.admission, _),
+                (.sweep, _), (.exchange, _), (.batch, _), (nil, _):
                 invariantBroken("a deadline for nothing")
             }
         }
@@ -257,6 +260,7 @@ package struct Node: ~Copyable {
         resumeSweep()
         if hints.tickAt <= now.monotonic { tickHints() }
         if exchanges.tickAt <= now.monotonic { tickExchanges() }
+        if purge.tickAt <= now.monotonic { tickPurge() }
         reserveStamps()
         judgeClock()
         if hasUnjudgedWrites { stampParkedWrites() }
@@ -272,7 +276,8 @@ package struct Node: ~Copyable {
                 case .write: !writes.contains(deadline.number)
                 case .scan: !scans.contains(deadline.number)
                 case .definition: !changes.contains(deadline.number)
-                case .hint, .sweep, .exchange, .batch, nil: invariantBroken("a deadline for nothing")
+                case .hint, .admission, .sweep, .exchange, .batch, nil:
+                    invariantBroken("a deadline for nothing")
                 }
             }
         }
@@ -352,6 +357,7 @@ package struct Node: ~Copyable {
             replica.pending.count <= Limits.replicaRequestsMax + Limits.parkedMergesMax
                 + 2 * Limits.hintsStoringMax + 3 * Limits.definitionsMax,
             "too many merges and hints wait")
+        checkPurgeInvariants()
         invariant(
             deadlines.count <= Limits.deadlinesKept
                 + 4

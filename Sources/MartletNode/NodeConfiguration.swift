@@ -66,8 +66,12 @@ package struct NodeConfiguration: Sendable {
     /// Two owners compare what they hold at least so often.
     package var repairInterval = Interval.minutes(10)
     package var clockSkewMax = Interval.milliseconds(500)
+    /// How old a tombstone must at least be to be deleted.
+    package var tombstoneGrace = Interval.hours(1)
     /// How long a shutdown waits for what is in flight.
     package var drainTimeout = Interval.seconds(4)
+    /// Whether this node drives purge rounds. Set by tests alone.
+    package var purges = true
     /// Set by the simulator alone.
     package var planted: PlantedBug?
 

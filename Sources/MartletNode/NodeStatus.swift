@@ -46,10 +46,12 @@ package struct NodeStatus: Sendable {
     /// Whether every member that is up showed the same ring digest when it was last heard.
     package var isAgreed: Bool
     package var members: [Member]
+    /// Of each keyspace.
+    package var purges: [PurgeStatus]
 
     package init(
         cluster: String, asked: String, isFormed: Bool, waits: [String], ringDigest: UInt64, isAgreed: Bool,
-        members: [Member]
+        members: [Member], purges: [PurgeStatus] = []
     ) {
         self.cluster = cluster
         self.asked = asked
@@ -58,6 +60,7 @@ package struct NodeStatus: Sendable {
         self.ringDigest = ringDigest
         self.isAgreed = isAgreed
         self.members = members
+        self.purges = purges
     }
 }
 
@@ -103,10 +106,16 @@ package struct NodeMetrics: Sendable {
     package var hintsUnowned: UInt64 = 0
     /// Writes that count because another node stood in for an owner.
     package var standIns: UInt64 = 0
-    /// Truncations of keyspaces that came here, merges that they hid and that were discarded, and records
-    /// that were deleted because of them.
+    /// Truncations of keyspaces that came here, and merges that they hid and that were discarded.
     package var truncations: UInt64 = 0
     package var mergesTruncated: UInt64 = 0
+    /// Puts that were stamped at or below what is closed, and had to be stamped anew.
+    package var putsBelowFloor: UInt64 = 0
+    /// Versions at or below the purge floor that came late and changed nothing.
+    package var versionsBelowFloor: UInt64 = 0
+    /// Times that this node has raised the purge floor of some slots.
+    package var floorsRaised: UInt64 = 0
+    /// Records that sweeps have deleted: truncated, or purged.
     package var recordsSwept: UInt64 = 0
     /// Exchanges with other owners that this node has begun; those that are complete, and of these those that
     /// found nothing.

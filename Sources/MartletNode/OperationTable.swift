@@ -11,6 +11,8 @@ struct RequestNumber: Hashable, Sendable {
         case sweep = 5
         case exchange = 6
         case batch = 7
+        /// A read of what is held under a key, before something old is merged there.
+        case admission = 8
     }
 
     let bits: UInt64

@@ -45,4 +45,21 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case skipPush
     /// The answer to an opening is always that all is equal.
     case answerEqual
+    /// A node isn't asked whether it owes a slot anything before its floor rises.
+    case skipPromises
+    /// A put that is older than what its slot has closed is merged.
+    case acceptBelowClosed
+    /// What is older than a slot's floor is merged, whether it is held or not.
+    case acceptBelowFloor
+    /// An owner takes its proof for complete one exchange too soon.
+    case purgeOneExchangeSoon
+    /// A floor rises when it is old enough, whoever is away.
+    case purgeByAge
+    /// A sweep deletes keys that were merged into since it read them.
+    case purgeTouchedKeys
+
+    /// Those that show only in schedules that chance seldom makes: scenarios do (PurgeScenarioTests).
+    package static let shownByScenarios: Set<PlantedBug> = [
+        .acceptBelowClosed, .acceptBelowFloor, .purgeOneExchangeSoon, .purgeByAge, .purgeTouchedKeys,
+    ]
 }

@@ -27,6 +27,8 @@ struct Replica {
             case deletion(Int)
             /// All records of a dropped keyspace.
             case erasure(UInt32)
+            /// Marks of slots, and who is to hear that they are durable.
+            case marks(key: Blob, value: Blob, Node.PurgeAsker, PurgeAnswer)
             /// A page of the sweep.
             case sweep
             /// Nobody waits for it any more.
@@ -47,6 +49,19 @@ struct Replica {
         var slot: Slot
         /// The key's hash.
         var key: UInt64
+    }
+
+    /// A record whose value is at or below the purge floor: it is merged if that value is held.
+    struct Admission {
+        var origin: Origin
+        var keyspace: UInt32
+        var token: Token
+        var key: Blob
+        var record: Blob
+
+        static let vacant = Admission(
+            origin: .own(RequestNumber(bits: 0), place: 0), keyspace: 0, token: Token(value: 0), key: .empty,
+            record: .empty)
     }
 
     /// An answer to a read or a scan, or the acknowledgement of definitions.
@@ -81,6 +96,7 @@ struct Replica {
         vacant: PendingRead(
             origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, keyspace: 0, slot: Slot(0),
             key: 0))
+    var admissions = OperationTable(vacant: Admission.vacant)
     var scans = OperationTable(vacant: PendingScan.vacant)
     var parked = Queue<ParkedMerge>()
     var stamps: StampMemory

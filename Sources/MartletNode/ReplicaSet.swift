@@ -1,5 +1,6 @@
 import MartletBase
 import MartletRing
+import MartletVersions
 
 /// Places in a preference list, as bits: at most `Limits.ownersMax`.
 package struct Places: Hashable, Sendable {
@@ -49,8 +50,14 @@ extension Requirement {
 /// by all the slots of the range and by the requests under way on it.
 package final class ReplicaSet: Sendable {
     package let peers: [PeerIndex]
-    /// What replica requests carry, so that nobody serves a quorum on a stale ring.
+    /// What replica requests carry, so that nobody serves a quorum on a stale ring. Covers the purge floor.
     package let digest: UInt64
+    /// The digests of the floor before, and of the one that this node has proved and not heard told yet:
+    /// while a floor rises its coordinators and replicas needn't hear of it at the same instant.
+    let formerDigest: UInt64
+    let nextDigest: UInt64
+    /// The slots' purge floor.
+    let floor: HybridTime
     package let all: Places
     /// The place of this node, when it is an owner.
     package let own: Int?
@@ -58,10 +65,16 @@ package final class ReplicaSet: Sendable {
     private let requirements: [Requirement]
 
     /// - Parameter dataCenters: each place's data centre as a number; this node's is zero.
-    init(peers: [PeerIndex], digest: UInt64, factors: DataCenterFactors, dataCenters: [Int]) {
+    init(
+        peers: [PeerIndex], digest: UInt64, marks: PurgeMarks.Levels = .none, factors: DataCenterFactors,
+        dataCenters: [Int]
+    ) {
         invariant(peers.count <= Limits.ownersMax, "\(peers.count) places are over the limit")
         self.peers = peers
-        self.digest = digest
+        floor = marks.floor
+        self.digest = Self.digest(digest, marks.floor)
+        formerDigest = Self.digest(digest, marks.former)
+        nextDigest = Self.digest(digest, max(marks.proved, marks.floor))
         requirements = ConsistencyLevel.allCases.map { level in
             Requirement(level, factors: factors, coordinator: 0, places: peers.count) { dataCenters[$0] }
         }
@@ -72,6 +85,15 @@ package final class ReplicaSet: Sendable {
     /// No places.
     static let none = ReplicaSet(
         peers: [], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }), dataCenters: [])
+
+    /// A slot without a floor has the digest of its ring alone.
+    private static func digest(_ placement: UInt64, _ floor: HybridTime) -> UInt64 {
+        guard floor > .zero else { return placement }
+        var writer = ByteWriter(reservingCapacity: 16)
+        writer.u64(placement)
+        writer.u64(floor.bits)
+        return XXH3.hash(writer.bytes.span.bytes)
+    }
 
     package func place(of peer: PeerIndex) -> Int? { peers.firstIndex(of: peer) }
 

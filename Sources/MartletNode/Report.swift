@@ -1,6 +1,7 @@
 import MartletBase
 import MartletGossip
 import MartletRing
+import MartletWire
 
 /// A fact for the log and the metrics. The shell chooses words, level and sink; names of log events are
 /// `LogEvent`'s.
@@ -28,4 +29,9 @@ package enum Report: Sendable {
     /// A hint that can't be read was met on disk, and deleted.
     case badHint
     case exchangeEnded(peer: String, ExchangeProgress, ExchangeOutcome, after: Interval)
+    /// The purge floor of the slots whose first owner this node is, in milliseconds since 1970.
+    case floorRaised(keyspace: UInt32, to: Int64, spans: Int)
+    case floorBlocked(keyspace: UInt32, by: String, PurgeAnswer.Obstacle)
+    /// Others have reached a purge floor that this node has not proved: its disk is an older one.
+    case behindFloor(first: UInt16, last: UInt16)
 }

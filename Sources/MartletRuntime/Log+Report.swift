@@ -43,6 +43,20 @@ extension Log {
                 .warn, .badHint, [], "a hint that can't be read was deleted; the exchange mends what it held")
         case .exchangeEnded(let peer, let progress, let outcome, let after):
             writeExchange(peer, progress, outcome, after)
+        case .floorRaised(let keyspace, let time, let spans):
+            write(
+                .debug, .floorRaised,
+                [("keyspace", "\(keyspace)"), ("floor_ms", "\(time)"), ("ranges", "\(spans)")],
+                "tombstones up to this time may be deleted")
+        case .floorBlocked(let keyspace, let name, let obstacle):
+            write(
+                .info, .floorBlocked,
+                [("keyspace", "\(keyspace)"), ("peer", name), ("waits_for", obstacle.text.description)],
+                "no tombstone is deleted until it has answered")
+        case .behindFloor(let first, let last):
+            write(
+                .error, .behindFloor, [("first_slot", "\(first)"), ("last_slot", "\(last)")],
+                "the others have purged what this data folder has not heard of: it is an older copy")
         case .storageRefused(let why):
             write(.warn, .storageRefused, [("limit", why.description)], "a write was answered OVERLOADED")
         }

@@ -27,6 +27,9 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case badHint = "bad_hint"
     case repaired
     case repairFailed = "repair_failed"
+    case floorRaised = "floor_raised"
+    case floorBlocked = "floor_blocked"
+    case behindFloor = "behind_floor"
     case storageRefused = "storage_refused"
 }
 

@@ -49,6 +49,8 @@ struct Operation {
     var floor = HeldVersion.none
     /// The flush that a read must not look behind.
     var truncationFloor: UInt64 = 0
+    /// What of its key had been purged when it reached its node.
+    var purged = HeldVersion.none
     /// The stamp of the value that it wrote, or whose expiry it changed, when that is known.
     var written: Stamp?
     /// The stamp that a write must exceed.

@@ -49,6 +49,8 @@ final class SimulatedProcess {
 
     // What the checkers follow.
     var isFormed = false
+    /// How often it has raised purge floors, as far as that was looked at.
+    var floorsSeen: UInt64 = 0
     var resumedAt = Instant.zero
     /// Since when it is what it is: running, paused or down.
     var wellSince = Instant.zero

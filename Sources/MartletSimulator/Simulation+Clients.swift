@@ -47,7 +47,7 @@ extension Simulation {
     mutating func ask(
         _ process: SimulatedProcess, key: Int, _ kind: Operation.Kind, level: ConsistencyLevel? = nil,
         source: Operation? = nil, version: Stamp? = nil, above: Stamp? = nil, record: Blob? = nil,
-        after delay: Interval = .zero
+        expiry: Int64? = nil, after delay: Interval = .zero
     ) {
         let workload = plan.workload
         let isRead = kind == .get || kind == .getLocal
@@ -66,7 +66,9 @@ extension Simulation {
         operation.retried = version
         operation.record = record
         operation.above = above
-        if kind == .expire || kind == .put && source == nil && clients.chance(0.1) {
+        if let expiry {
+            operation.expiry = expiry
+        } else if kind == .expire || kind == .put && source == nil && clients.chance(plan.workload.expiring) {
             operation.expiry =
                 SimulatedClock.epoch.milliseconds + (now - .zero).milliseconds
                 + clients.within(1...20_000)
@@ -82,6 +84,7 @@ extension Simulation {
     mutating func ask(_ process: SimulatedProcess, _ number: UInt64) throws(Violation) {
         guard var operation = operations[number] else { return }
         operation.reached = now
+        operation.purged = noResurrection.purged(operation.key)
         if operation.kind == .get {
             operation.floor = monotone.readFloor(operation.key, operation.levelClass)
             operation.truncationFloor = flushed.floor(operation.levelClass)
@@ -167,9 +170,15 @@ extension Simulation {
             _ = try noPhantom.met(bytes, key: operation.key, operations: operations)
             version = HeldVersion(of: bytes) ?? .none
         }
+        if plan.durability == .batch, process.intruder == nil {
+            try noResurrection.read(operation, version, purged: operation.purged)
+        }
         guard operation.kind == .get else { return }
         if plan.durability == .batch {
             try flushed.read(operation, version)
+            if version == .none, noResurrection.isPurged(operation.key, operation.floor) {
+                version = operation.floor
+            }
             // What a flush that nobody has acknowledged yet may hide, may be shown or not.
             if flushed.mayHide(operation.floor) {
                 var operation = operation
@@ -237,10 +246,18 @@ extension Simulation {
         }
         let isHealthy = (phase == .calm || phase == .sweeping) && process.intruder == nil
         let isHurried = operation.timeout < Self.requestTimeout
+        // A version that is tried again when its slot has closed it can't be merged, nor stamped anew.
+        let wall = SimulatedClock.epoch.milliseconds + (now - .zero).milliseconds
+        let isClosed =
+            operation.retried.map {
+                wall - $0.time.milliseconds
+                    >= (plan.purges.grace - .seconds(1)).milliseconds
+            } ?? false
         let isRestamping = process.clock.wallError(at: now).magnitude > Self.clockGoodWithin
         try answered.failed(
             operation, failure,
-            isExplained: !isHealthy || isHurried || isRestamping || !levels.isPossible(operation.levelClass)
+            isExplained: !isHealthy || isHurried || isClosed || isRestamping
+                || !levels.isPossible(operation.levelClass)
                 || plan.inFlightMax < 1_000)
     }
 

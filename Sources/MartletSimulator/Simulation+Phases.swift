@@ -55,7 +55,7 @@ extension Simulation {
             ask(process, key: key, .get, after: gap * Int64(key))
         }
         // Then, without clients, every two owners exchange once more.
-        let settling = plan.repairInterval * 2 + .seconds(2)
+        let settling = plan.purges.interval * 2 + .seconds(2)
         schedule(
             .phase(.ended), after: gap * Int64(plan.workload.keys) + Self.requestTimeout + settling)
     }
@@ -76,6 +76,7 @@ extension Simulation {
         process.isFormed = false
         agreed.started(process.index)
         stamped.started(process.index)
+        process.floorsSeen = 0
         process.wakeWanted = .distantFuture
         process.wakeScheduled = .distantFuture
         record("\(process.name) starts, epoch \(process.intruder?.epoch ?? disk.epoch), boot \(disk.boot)")
@@ -110,10 +111,12 @@ extension Simulation {
             gossip: GossipSettings(clusterName: Self.clusterName))
         configuration.requestTimeout = Self.requestTimeout
         configuration.inFlightMax = plan.inFlightMax
-        configuration.repairInterval = plan.repairInterval
         configuration.keepsHints = plan.hints.isOn
         configuration.hintBytesMax = plan.hints.bytesMax
         configuration.hintWindow = plan.hints.window
+        configuration.tombstoneGrace = plan.purges.grace
+        configuration.repairInterval = plan.purges.interval
+        configuration.purges = plan.purges.isOn
         configuration.planted = options.plant
         return configuration
     }
@@ -244,13 +247,14 @@ extension Simulation {
     }
 
     /// What is on a disk after a crash, or at the end, is no less than what it was sure to hold.
-    private mutating func checkDisk(_ process: SimulatedProcess) throws(Violation) {
+    mutating func checkDisk(_ process: SimulatedProcess) throws(Violation) {
         guard plan.durability == .batch, process.intruder == nil else { return }
         for key in 0..<plan.workload.keys {
             let expected = process.disk.durableVersion(key)
             guard expected > .none, !flushed.mayHide(expected) else { continue }
             let record = process.disk.read(WorkloadKeys.stored(key))
-            let found = record.flatMap { HeldVersion(of: $0) } ?? .none
+            var found = record.flatMap { HeldVersion(of: $0) } ?? .none
+            if found == .none, noResurrection.isPurged(key, expected) { found = expected }
             try durable.stays(key, onDiskOf: process.name, atLeast: expected, found: found)
         }
     }

@@ -1,6 +1,7 @@
 import MartletBase
 import MartletGossip
 import MartletRing
+import MartletVersions
 
 /// What a scenario does with a cluster by hand: time goes on as it says, and faults come when it says.
 extension Simulation {
@@ -55,6 +56,63 @@ extension Simulation {
     package borrowing func recordsStored(by index: Int, below count: Int) -> Int {
         (0..<count).count { processes[index].disk.read(WorkloadKeys.stored($0)) != nil }
     }
+
+    /// The same of a value that expires.
+    package mutating func put(
+        _ key: Int, through index: Int, _ level: ConsistencyLevel, expiringAfter life: Interval
+    ) {
+        let expiry = processes[index].clock.now(at: now).wall + life
+        ask(processes[index], key: key, .put, level: level, expiry: expiry.milliseconds)
+    }
+
+    package mutating func delete(_ key: Int, through index: Int, _ level: ConsistencyLevel) {
+        ask(processes[index], key: key, .delete, level: level)
+    }
+
+    /// The checkers look at what it shows.
+    package mutating func get(_ key: Int, through index: Int, _ level: ConsistencyLevel) {
+        ask(processes[index], key: key, .get, level: level)
+    }
+
+    package mutating func block(from sender: Int, to receiver: Int) { network.block(sender, receiver) }
+
+    /// What the network has kept back arrives.
+    package mutating func unblock() {
+        network.unblockAll()
+        resendHeld()
+    }
+
+    /// By process: whether its disk has anything under a key.
+    package borrowing func holders(of key: Int) -> [Bool] {
+        processes.map { $0.disk.read(WorkloadKeys.stored(key)) != nil }
+    }
+
+    /// By process: the purge floor of a key's slot, in milliseconds of the simulation.
+    package borrowing func floors(of key: Int) -> [Int64] {
+        let slot = Token(key: WorkloadKeys.key(key)).slot
+        return processes.map { process in
+            let floor = process.node?.purgeFloor(keyspace: 0, slot) ?? .zero
+            return max(0, floor.milliseconds - SimulatedClock.epoch.milliseconds)
+        }
+    }
+
+    /// Whether everything written before now is at or below the floors that all nodes have.
+    package borrowing func isPurged(_ key: Int, before instant: Instant) -> Bool {
+        floors(of: key).allSatisfy { $0 > (instant - .zero).milliseconds }
+    }
+
+    /// Who keeps floors from rising, as one node sees it.
+    package borrowing func purgeBlockers(seenBy index: Int) -> [String] {
+        processes[index].node?.purgeStatus().first?.blockers.map { "\($0.name) \($0.obstacle.text)" } ?? []
+    }
+
+    /// Looks at every disk as at the end of a run.
+    package mutating func checkDisks() throws(Violation) {
+        for process in processes where process.isAlive { try checkDisk(process) }
+    }
+
+    /// The owners of a key, and the nodes that aren't, in their orders.
+    package borrowing func owners(of key: Int) -> [Int] { owners[key] }
 
     package var acknowledged: Int { counters.acknowledged }
 

@@ -106,6 +106,11 @@ extension Simulation {
         case .view: return (nil, "its view of the ring")
         case .define(let request):
             return (nil, "define #\(hex(request.request)), \(request.definitions.count) keyspaces")
+        case .purge(let request):
+            return (nil, "purge round \(request.round): \(request.step) \(request.floor)")
+        case .purgeAnswer(let answer):
+            return (nil, "purge round \(answer.round): \(answer.step) \(answer.outcome)")
+        case .floor(let news): return (nil, "floor \(news.floor) of \(news.spans.count) spans")
         case .hello, .farewell, .gossip: return nil
         }
     }

@@ -1,5 +1,6 @@
 import MartletBase
 import MartletNode
+import MartletRing
 import MartletStorage
 import MartletVersions
 import MartletWire
@@ -160,6 +161,7 @@ extension Simulation {
         case .putMeta(let ticket, let key, let value):
             noteMeta(key, value)
             disk.putMeta(ticket, key, value)
+            noteFloors(process)
         case .read(let ticket, let key): read(process, ticket, key)
         case .scan(let ticket, let lower, let upper, let limit):
             writeBatch(process)
@@ -193,11 +195,25 @@ extension Simulation {
         }
     }
 
+    /// The node has written down something of its own; it may be that a purge floor has risen.
+    private mutating func noteFloors(_ process: SimulatedProcess) {
+        guard process.intruder == nil, let raised = process.node?.floorsRaised, raised != process.floorsSeen
+        else { return }
+        process.floorsSeen = raised
+        for key in 0..<plan.workload.keys {
+            let slot = Token(key: WorkloadKeys.key(key)).slot
+            guard let floor = process.node?.purgeFloor(keyspace: 0, slot), !owners.isEmpty else { continue }
+            noResurrection.raised(
+                key, to: floor, held: owners[key].map { processes[$0].disk.durableVersion(key) })
+        }
+    }
+
     /// A record is on its way to a disk.
     private mutating func noteStored(
         _ process: SimulatedProcess, _ key: Int, _ record: Blob
     ) throws(Violation) {
         let source = try noPhantom.met(record, key: key, operations: operations)
+        noResurrection.met(record, key: key)
         // A disk that refuses the batch, at the end of this turn, takes nothing of it.
         if let source, process.activeDisk.conditions.refusal == nil {
             operations.update(source) { $0.wasSent = true }

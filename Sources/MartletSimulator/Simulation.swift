@@ -70,6 +70,7 @@ package struct Simulation: ~Copyable {
     var orders: [ChangeOrder] = []
     var ordersMade: UInt64 = 0
     var convergent = Convergent()
+    var noResurrection: NoResurrection
     /// Under way, in the order in which they began.
     var walks: [ScanWalk] = []
     var walksBegun: UInt64 = 0
@@ -147,6 +148,7 @@ package struct Simulation: ~Copyable {
         durable = Durable(levels: levels)
         monotone = Monotone(levels: levels, keys: plan.workload.keys)
         noPhantom = NoPhantom(keys: plan.workload.keys)
+        noResurrection = NoResurrection(keys: plan.workload.keys)
         hinted = Hinted(levels: levels, keys: plan.workload.keys)
         flushed = Flushed(levels: levels)
         agreed = Agreed(processes: plan.machines.count)

@@ -16,7 +16,7 @@ package struct SimulationPlan: Sendable {
     var workload: WorkloadPlan
     package var hints: HintPlan
     package var changes: ChangePlan
-    package var repairInterval: Interval
+    package var purges: PurgePlan
     /// Sorted as `FaultKind` lists them.
     package var faults: [FaultKind]
     /// Scales how often and how much: 0 is hardly, 1 is badly.
@@ -52,8 +52,7 @@ package struct SimulationPlan: Sendable {
         if hurry.chance(0.15) { workload.operationsPerSecond = Double(40 + hurry.below(80)) }
         hints = HintPlan(seed: seed)
         changes = ChangePlan(seed: seed)
-        var repair = Random(seed: seed ^ 0x7265_7061_6972)
-        repairInterval = .seconds(Int64(2 + repair.below(8)))
+        purges = PurgePlan(seed: seed)
         intensity = random.fraction()
         // A run in ten has no faults: then everything must be perfect.
         let share = random.chance(0.1) ? 0 : 0.1 + 0.4 * random.fraction()
@@ -76,7 +75,11 @@ package struct SimulationPlan: Sendable {
         plan.durability = .batch
         plan.hints = HintPlan()
         plan.changes = ChangePlan()
+        plan.purges = PurgePlan()
         plan.workload.operationsPerSecond = 0
+        plan.workload.shortTimeouts = 0
+        plan.workload.retries = 0
+        plan.workload.expiring = 0
         plan.faults = []
         plan.disturbsForming = false
         plan.formingPhase = .hours(1_000_000)
@@ -117,8 +120,7 @@ package struct SimulationPlan: Sendable {
     package var summary: String {
         let names = faults.map(\.rawValue).joined(separator: " ")
         return "nodes=\(machines.count) replication=\(replicationText) durability=\(durability.rawValue) "
-            + "hints=\(hints.text) changes=\(changes.text) "
-            + "repair_s=\(repairInterval.nanoseconds / 1_000_000_000) "
+            + "hints=\(hints.text) changes=\(changes.text) purges=\(purges.text) "
             + "levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
             + "faults: \(names.isEmpty ? "none" : names)"
     }
@@ -177,6 +179,27 @@ package struct ChangePlan: Sendable {
     var text: String { isOn ? flushes ? "flushes" : "on" : "off" }
 }
 
+/// How soon tombstones are deleted.
+package struct PurgePlan: Sendable {
+    package var isOn = true
+    package var grace = Interval.hours(1)
+    package var interval = Interval.minutes(10)
+
+    package init() {}
+
+    init(seed: UInt64) {
+        // From a source of its own, because it came later.
+        var random = Random(seed: seed ^ 0x7075_7267_65)
+        isOn = !random.chance(0.1)
+        grace = random.within(.milliseconds(1_100)...(.seconds(15)))
+        interval = random.within(.seconds(1)...(.seconds(8)))
+    }
+
+    var text: String {
+        isOn ? "\(grace.milliseconds)ms,each,\(interval.milliseconds)ms" : "off"
+    }
+}
+
 /// What the clients of a run do.
 struct WorkloadPlan: Sendable {
     /// Keys 0 ..< hotKeys are asked for most of the time.
@@ -191,6 +214,8 @@ struct WorkloadPlan: Sendable {
     /// The share of operations with a deadline of their own.
     var shortTimeouts: Double
     var retries: Double
+    /// The share of puts whose value expires.
+    var expiring = 0.1
 
     init(_ random: inout Random, centres: Int) {
         hotKeys = 1 + random.below(4)

@@ -19,6 +19,9 @@ extension Message {
         case .exchangeAnswer: .exchangeAnswer
         case .mergeMany: .mergeMany
         case .view: .view
+        case .purge: .purge
+        case .purgeAnswer: .purgeAnswer
+        case .floor: .floor
         case .gossip: .gossip
         case .define: .define
         }
@@ -44,6 +47,9 @@ extension Message {
         case .exchangeAnswer(let answer): answer.write(to: &writer)
         case .mergeMany(let request): request.write(to: &writer)
         case .view(let view): view.write(to: &writer)
+        case .purge(let request): request.write(to: &writer)
+        case .purgeAnswer(let answer): answer.write(to: &writer)
+        case .floor(let news): news.write(to: &writer)
         case .gossip(let payload): writer.raw(payload)
         case .define(let request): request.write(to: &writer)
         }
@@ -71,6 +77,9 @@ extension Message {
         case .mergeMany: self = .mergeMany(try MergeManyRequest(from: &reader))
         case .view: self = .view(try View(from: &reader))
         case .define: self = .define(try DefineRequest(from: &reader))
+        case .purge: self = .purge(try PurgeRequest(from: &reader))
+        case .purgeAnswer: self = .purgeAnswer(try PurgeAnswer(from: &reader))
+        case .floor: self = .floor(try FloorNews(from: &reader))
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
         }
         try reader.expectEnd()
@@ -137,6 +146,9 @@ extension MergeAnswer {
         case .refused(let refusal):
             writer.u8(2)
             writer.u8(refusal.rawValue)
+        case .closed(let time):
+            writer.u8(3)
+            writer.u64(time.bits)
         }
     }
 
@@ -146,6 +158,7 @@ extension MergeAnswer {
         case 0: outcome = .merged
         case 1: outcome = .dominated(try Stamp(from: &reader))
         case 2: outcome = .refused(try ReplicaRefusal(from: &reader))
+        case 3: outcome = .closed(try HybridTime(floorFrom: &reader))
         default: throw .invalid("merge answer")
         }
     }

@@ -22,6 +22,9 @@ package enum Message: Hashable, Sendable {
     /// Answered by `mergeAnswer`.
     case mergeMany(MergeManyRequest)
     case view(View)
+    case purge(PurgeRequest)
+    case purgeAnswer(PurgeAnswer)
+    case floor(FloorNews)
     /// A payload of MartletGossip that is too large or too important for a datagram.
     case gossip(Blob)
     /// Answered by `mergeAnswer`: a definition is merged as a record is.
@@ -45,7 +48,9 @@ package enum Message: Hashable, Sendable {
             if case .differences(let it) = answer.outcome { Self.bytes(of: it.records) } else { 0 }
         case .exchangeListing(let listing): listing.segments.reduce(0) { $0 + 8 * $1.tags.count }
         case .exchangeDescent(let descent): 8 * MerkleTree.fanOut * descent.nodes.count
-        case .hello, .farewell, .mergeAnswer, .scan, .exchangeOpening: 0
+        case .purge(let request): 4 * request.spans.count + 28 * request.closed.count
+        case .floor(let news): 4 * news.spans.count
+        case .hello, .farewell, .mergeAnswer, .scan, .exchangeOpening, .purgeAnswer: 0
         }
     }
 
@@ -72,6 +77,9 @@ package enum Message: Hashable, Sendable {
         case exchangeListing = 22
         case exchangeAnswer = 23
         case mergeMany = 24
+        case purge = 30
+        case purgeAnswer = 31
+        case floor = 32
     }
 }
 
@@ -172,6 +180,8 @@ package struct MergeAnswer: Hashable, Sendable {
         case merged
         /// Merged and durable, but below a stamp of another writer that the replica remembers.
         case dominated(Stamp)
+        /// A fresh put that was not merged: nothing stamped at or below this time enters the slot any more.
+        case closed(HybridTime)
         case refused(ReplicaRefusal)
     }
 

@@ -31,10 +31,11 @@ extension ClusterConfiguration {
         node.keyBytesMax = requests.keyBytesMax
         node.valueBytesMax = requests.valueBytesMax
         node.clockSkewMax = requests.clockSkewMax
-        node.repairInterval = repair.repairInterval
         node.keepsHints = repair.hints
         node.hintBytesMax = repair.hintBytesMax
         node.hintWindow = repair.hintWindow
+        node.tombstoneGrace = repair.tombstoneGrace
+        node.repairInterval = repair.repairInterval
         return node
     }
 

@@ -63,8 +63,10 @@ NODE = {
     "zone": "text", "datacenter": "text", "state": "text", "liveness": "text", "tokens": "integer",
     "owns_percent": "number", "bytes": "integer?", "hint_bytes": "integer?", "uptime_s": "integer?",
     "version": "text", "clock_offset_ms": "number?"}
+PURGE = {"keyspace": "text", "floor_ms": "integer?",
+         "blocked_by": [{"node": "text", "waits_for": "text", "since_s": "number"}]}
 STATUS = {"format": "integer", "cluster": "text", "ring": "text", "ring_digest": "text", "agreed": "flag",
-          "asked": "text", "nodes": [NODE]}
+          "asked": "text", "nodes": [NODE], "purges": [PURGE]}
 RING = {"format": "integer", "keyspace": "text", "replication_factor": "integer", "ring_digest": "text",
         "tokens": [{"slot": "integer", "node": "text"}],
         "ranges": [{"first": "integer", "last": "integer", "replicas": ["text"]}]}

@@ -155,6 +155,7 @@ extension NodeWorld {
         let bounds = Token.bounds(of: Token(key: key).slot)
         var writer = ByteWriter()
         writer.u64(placement(&input, keyspace, key))
+        writer.u16(Token(key: key).slot.index)
         let (lower, upper) = (bounds.lowerBound.value, bounds.upperBound.value)
         let first = input.below(8) == 7 ? min(max(input.u64(), lower), upper) : lower
         return .scan(
@@ -187,6 +188,7 @@ extension NodeWorld {
                 switch input.below(5) {
                 case 0: .refused(refusal)
                 case 1: .dominated(stamp(&input))
+                case 2: .closed(stamp(&input).time)
                 default: .merged
                 }
             message = .mergeAnswer(MergeAnswer(request: number, outcome: outcome))

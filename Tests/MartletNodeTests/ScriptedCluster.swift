@@ -88,6 +88,9 @@ final class ScriptedCluster {
             wall: WallTime(microseconds: 1_700_000_000_000_000 + monotonic.nanoseconds / 1_000) + offset)
     }
 
+    /// The time that all nodes' clocks show, unless the script has set them wrong.
+    var wall: WallTime { now(.zero).wall }
+
     // MARK: The script's verbs
 
     func start(_ nodes: [Int]? = nil) {

@@ -52,7 +52,7 @@ import Testing
                 + "\"ring_digest\":\"0000000000001234\","
                 + "\"agreed\":true,\"asked\":\"n1\",\"nodes\":["
                 + node(1, "up", "4096", "0", "12", "0.0") + ","
-                + node(2, "suspect", "null", "null", "null", "-1.2") + "]}")
+                + node(2, "suspect", "null", "null", "null", "-1.2") + "],\"purges\":[]}")
         harness.backend.statusShown.isFormed = false
         harness.backend.statusShown.waits = ["n2", "n\"3"]
         let forming = Self.text(harness.ask("MARTLET STATUS"))

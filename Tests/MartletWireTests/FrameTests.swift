@@ -31,6 +31,18 @@ import Testing
         .readAnswer(ReadAnswer(request: 3, outcome: .digest(.max))),
         .readAnswer(ReadAnswer(request: 3, outcome: .refused(.stalePlacement))),
         .view(View(entries: [Blob("a"), Blob("b")], keyspaces: [Blob("c")])),
+        .mergeAnswer(MergeAnswer(request: 1, outcome: .closed(HybridTime(bits: 9)))),
+        .purge(
+            PurgeRequest(
+                round: 1, step: .promise, keyspace: 2, ring: 3, floor: HybridTime(bits: 4),
+                spans: [SlotSpan(first: 0, last: 9), .all], closed: [])),
+        .purge(
+            PurgeRequest(
+                round: 1, step: .prove, keyspace: 2, ring: 3, floor: .latest, spans: [.all],
+                closed: [.init(id: id, epoch: 5)])),
+        .purgeAnswer(PurgeAnswer(round: 1, step: .close, outcome: .done(epoch: 7))),
+        .purgeAnswer(PurgeAnswer(round: 1, step: .prove, outcome: .hindered(.exchange))),
+        .floor(FloorNews(keyspace: 1, floor: HybridTime(bits: 2), spans: [.all])),
         .gossip(Blob([1, 2, 3])),
         .scan(
             ScanRequest(

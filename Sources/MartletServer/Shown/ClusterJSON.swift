@@ -22,6 +22,7 @@ enum ClusterJSON {
                     node(member, usage: member.entry.id == own ? usage : nil, to: &json)
                 }
             }
+            json.member("purges") { json in json.array(status.purges) { purge($1, to: &$0) } }
             if !status.waits.isEmpty {
                 json.member("waits") { json in json.array(status.waits) { $0.string($1) } }
             }
@@ -56,6 +57,23 @@ enum ClusterJSON {
             json.member(
                 "clock_offset_ms",
                 member.clockOffset.map { rounded(Double($0.microseconds) / 1_000, decimals: 1) })
+        }
+    }
+
+    /// How far a keyspace's tombstones may be deleted, and who is in the way.
+    private static func purge(_ purge: PurgeStatus, to json: inout JSONWriter) {
+        json.object { json in
+            json.member("keyspace", purge.keyspace)
+            json.member("floor_ms", purge.floor.map { Int($0.milliseconds) })
+            json.member("blocked_by") { json in
+                json.array(purge.blockers) { json, blocker in
+                    json.object { json in
+                        json.member("node", blocker.name)
+                        json.member("waits_for", blocker.obstacle.text.description)
+                        json.member("since_s", rounded(blocker.since.seconds, decimals: 1))
+                    }
+                }
+            }
         }
     }
 

@@ -204,6 +204,16 @@ extension RedisServer {
                 metrics.hintsCorrupt),
             .counter(
                 "martlet_hints_unowned_total", "Hints met whose keyspace nobody owns.", metrics.hintsUnowned),
+            .counter(
+                "martlet_purge_floors_raised_total", "Times that this node raised the purge floor of slots.",
+                metrics.floorsRaised),
+            .counter(
+                "martlet_purge_puts_refused_total",
+                "Puts stamped at or below what their slot has closed, which are stamped anew.",
+                metrics.putsBelowFloor),
+            .counter(
+                "martlet_purge_late_versions_total",
+                "Versions that came below the purge floor, and changed nothing.", metrics.versionsBelowFloor),
             .gauge(
                 "martlet_hint_leaves_dirty", "Parts of the key space of which hints were dropped.",
                 Double(metrics.hintLeavesDirty)),

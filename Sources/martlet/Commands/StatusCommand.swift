@@ -109,6 +109,22 @@ package enum StatusReport {
         let datacenters = Set(nodes.map { $0["datacenter"]?.text })
         for node in nodes { table.add(row(node, withDatacenter: datacenters.count > 1)) }
         return head(status, nodes, palette) + table.text(columnsMax: columnsMax, palette: palette)
+            + blockers(status)
+    }
+
+    /// Who keeps tombstones from being deleted; nothing when nobody does.
+    private static func blockers(_ status: JSONValue) -> String {
+        var out = ""
+        for purge in status["purges"]?.elements ?? [] {
+            for blocker in purge["blocked_by"]?.elements ?? [] {
+                let reason = (blocker["waits_for"]?.text ?? "-").split(separator: "_").joined(separator: " ")
+                out +=
+                    "tombstones of \(purge["keyspace"]?.text ?? "-") wait for "
+                    + "\(blocker["node"]?.text ?? "-") (\(reason)), since "
+                    + "\(Quantities.duration(seconds: blocker["since_s"]?.double ?? 0)) ago\n"
+            }
+        }
+        return out
     }
 
     private static func head(_ status: JSONValue, _ nodes: [JSONValue], _ palette: Palette) -> String {

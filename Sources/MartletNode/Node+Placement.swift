@@ -1,0 +1,66 @@
+import MartletBase
+import MartletRing
+
+/// Who owns which slots, in the form that coordinators and replicas use.
+extension Node {
+    /// Computes every keyspace's placement anew, in the form that the coordinator uses.
+    mutating func placeSlots() {
+        guard formation.isFormed else { return }
+        skew.isAlone = ring.entries.count == 1
+        for index in keyspaces.indices { placeSlots(index) }
+    }
+
+    /// The same for those of these keyspaces that are there.
+    mutating func placeSlots(of ids: [UInt32]) {
+        guard formation.isFormed else { return }
+        for id in ids { if let index = keyspaces.index(of: id) { placeSlots(index) } }
+    }
+
+    private mutating func placeSlots(_ index: Int) {
+        keyspaces[index].placement = Placement(ring: ring, keyspace: keyspaces[index].definition)
+        layOut(index)
+    }
+
+    /// Divides the slots of a keyspace's placement by their purge marks as well.
+    mutating func layOut(_ index: Int) {
+        guard let placement = keyspaces[index].placement else { return }
+        let definition = keyspaces[index].definition
+        var centers = [configuration.dataCenter]
+        func number(_ name: String) -> Int {
+            if let known = centers.firstIndex(of: name) { return known }
+            centers.append(name)
+            return centers.count - 1
+        }
+        let factors = DataCenterFactors(definition.replication, number: number)
+        let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
+        var sets: [ReplicaSet] = []
+        var lastSlots: [Slot] = []
+        var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
+        for range in placement.ranges {
+            let owners = range.owners.indices.map { members[range.owners[$0]] }
+            var first = range.first.index
+            let span = SlotSpan(first: first, last: range.last.index)
+            for run in keyspaces[index].marks.runs(in: span) {
+                for slot in first...run.last { setOfSlot[Int(slot)] = UInt16(sets.count) }
+                first = run.last &+ 1
+                lastSlots.append(Slot(index: run.last))
+                sets.append(
+                    ReplicaSet(
+                        peers: owners.map(\.peer), digest: placement.digest(of: range.first),
+                        marks: run.levels, factors: factors, dataCenters: owners.map(\.dataCenter)))
+            }
+        }
+        keyspaces[index].sets = sets
+        keyspaces[index].lastSlots = lastSlots
+        keyspaces[index].setOfSlot = setOfSlot
+    }
+
+    /// The peer of a ring entry; one that gossip hasn't met yet counts as down.
+    private mutating func known(_ entry: RingEntry) -> PeerIndex {
+        if let peer = peers.index(of: entry.id) { return peer }
+        let address = Address(ip: entry.address, port: entry.ports.peers)
+        let peer = peers.addMember(entry.id, name: entry.name, address: address)
+        effects.append(.introduce(peer, entry.id, address))
+        return peer
+    }
+}
