@@ -154,7 +154,7 @@ extension Node {
                 slot = last + 1
             }
         }
-        if configuration.planted == .purgeOneExchangeSoon, !others.isEmpty { others.removeLast() }
+        if configuration.planted == .purgeOneExchangeSoon { others.removeAll() }
         purge.proofs.append(
             Purge.Proof(
                 asker: id, keyspace: request.keyspace, floor: request.floor, spans: spans,

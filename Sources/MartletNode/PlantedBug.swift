@@ -51,7 +51,7 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case acceptBelowClosed
     /// What is older than a slot's floor is merged, whether it is held or not.
     case acceptBelowFloor
-    /// An owner takes its proof for complete one exchange too soon.
+    /// An owner takes the exchange that it had before all had closed for its proof.
     case purgeOneExchangeSoon
     /// A floor rises when it is old enough, whoever is away.
     case purgeByAge

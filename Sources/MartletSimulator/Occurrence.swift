@@ -52,7 +52,8 @@ struct ColdRead {
     var isLate: Bool
 }
 
-/// What a worker does: as the disk is when it ends.
+/// What a worker does: as the disk was when it was asked for, or as it is when that ends. A worker's view of
+/// the disk is of some instant between.
 struct DiskWork {
     enum What {
         case scan(from: Blob, until: Blob?, ScanLimit)
@@ -63,6 +64,7 @@ struct DiskWork {
 
     var ticket: ReadTicket
     var what: What
+    var asAsked: StorageCompletion?
 }
 
 /// A fault that lasts for a while, and what must be undone at its end.

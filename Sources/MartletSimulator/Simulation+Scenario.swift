@@ -74,6 +74,29 @@ extension Simulation {
         ask(processes[index], key: key, .get, level: level)
     }
 
+    /// A client names the version of its last write of the key again, as after a timeout.
+    package mutating func putAgain(_ key: Int, through index: Int, _ level: ConsistencyLevel) {
+        guard let last = operations.all.last(where: { $0.key == key && $0.kind == .put }) else { return }
+        ask(
+            processes[index], key: key, .put, level: level, source: last, version: last.written)
+    }
+
+    /// Sets an expiry of a value that was read earlier.
+    package mutating func expire(
+        _ key: Int, of record: Blob?, through index: Int, _ level: ConsistencyLevel
+    ) {
+        ask(processes[index], key: key, .expire, level: level, record: record)
+    }
+
+    /// What a node's disk has under a key.
+    package borrowing func record(of key: Int, at index: Int) -> Blob? {
+        processes[index].disk.read(WorkloadKeys.stored(key))
+    }
+
+    package mutating func slowScans(by latency: Interval) {
+        for process in processes { process.disk.conditions.coldReadLatency = latency...latency }
+    }
+
     package mutating func block(from sender: Int, to receiver: Int) { network.block(sender, receiver) }
 
     /// What the network has kept back arrives.

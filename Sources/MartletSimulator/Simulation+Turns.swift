@@ -246,8 +246,11 @@ extension Simulation {
             process.events.append(.storage(.readRefused(ticket, .readQueueFull)))
             return
         }
+        var work = DiskWork(ticket: ticket, what: what)
+        // Not drawn, so that the disks' other draws stay what they are.
+        if XXH3.hash(UInt64(now.nanoseconds)) & 1 == 0 { work.asAsked = disk.carryOut(work) }
         schedule(
-            .worked(process.index, life: process.life, DiskWork(ticket: ticket, what: what)),
+            .worked(process.index, life: process.life, work),
             after: disks.within(disk.conditions.coldReadLatency))
     }
 

@@ -252,7 +252,7 @@ package struct Simulation: ~Copyable {
             }
         case .worked(let index, let life, let work):
             if let process = target(index, life: life, occurrence) {
-                try turn(process, .storage(process.activeDisk.carryOut(work)))
+                try turn(process, .storage(work.asAsked ?? process.activeDisk.carryOut(work)))
             }
         case .stampsReserved(let index, let life, let ceiling):
             if let process = target(index, life: life, occurrence) { try stampsReserved(process, ceiling) }

@@ -1,0 +1,165 @@
+import MartletBase
+import MartletNode
+import MartletSimulator
+import Testing
+
+/// The schedules that break simpler rules than those of purge floors (`PurgeMarks`): each holds, and each
+/// breaks when its rule is planted weaker.
+@Suite struct PurgeScenarioTests {
+    private static let key = 0
+    /// A floor rises once in a scenario: what was made on the one before is still let in by its placement.
+    private static let interval = Interval.seconds(20)
+
+    private func run(
+        _ nodes: Int, plant: PlantedBug? = nil, hints: Bool = false,
+        _ body: (inout Simulation) throws -> Void
+    ) throws {
+        var plan = SimulationPlan.quiet(seed: 3, nodes: nodes)
+        plan.hints.isOn = hints
+        plan.purges.grace = .seconds(2)
+        plan.purges.interval = Self.interval
+        var options = SimulationOptions()
+        options.plant = plant
+        var simulation = Simulation(plan, options)
+        simulation.beginScenario()
+        let formed = try simulation.run(atMost: .seconds(60)) { $0.isFormed }
+        try #require(formed != nil)
+        try simulation.run(for: .seconds(5))
+        try body(&simulation)
+        try simulation.run(for: .seconds(1))
+        try simulation.checkDisks()
+    }
+
+    /// Holds without, and breaks with, the planted bug.
+    private func check(
+        _ nodes: Int, brokenBy plant: PlantedBug, hints: Bool = false,
+        _ body: (inout Simulation) throws -> Void
+    ) throws {
+        try run(nodes, hints: hints, body)
+        do {
+            try run(nodes, plant: plant, hints: hints, body)
+            Issue.record("nothing was broken by \(plant)")
+        } catch let violation as Violation {
+            print("\(plant.rawValue): \(violation.invariant), \(violation.text)")
+        }
+    }
+
+    /// Waits until what is written by now is purged at all owners.
+    private func purge(_ simulation: inout Simulation) throws -> Bool {
+        let now = simulation.now
+        let owners = simulation.owners(of: Self.key)
+        return try simulation.run(atMost: .seconds(60)) { simulation in
+            let holders = simulation.holders(of: Self.key)
+            return simulation.isPurged(Self.key, before: now) && owners.allSatisfy { !holders[$0] }
+        } != nil
+    }
+
+    /// A put that is stamped before its slot was closed arrives after the proofs: its client names the
+    /// version again, as after a timeout.
+    @Test func anOldPutThatArrivesAfterTheProof() throws {
+        try check(3, brokenBy: .acceptBelowClosed) { simulation in
+            simulation.put(Self.key, through: 0, .quorum)
+            try simulation.run(for: .seconds(1))
+            simulation.delete(Self.key, through: 1, .all)
+            let isPurged = try purge(&simulation)
+            #expect(isPurged)
+            simulation.putAgain(Self.key, through: 2, .quorum)
+            try simulation.run(for: .seconds(3))
+            for node in 0..<3 { simulation.get(Self.key, through: node, .one) }
+        }
+    }
+
+    /// A replica is away for longer than the grace, and has the value when it comes back.
+    @Test func aFixedGraceIsNotEnough() throws {
+        try check(3, brokenBy: .purgeByAge) { simulation in
+            // Its first owner is the one that raises the floor of its slot.
+            let owners = simulation.owners(of: Self.key)
+            simulation.put(Self.key, through: 0, .all)
+            try simulation.run(for: .seconds(1))
+            try simulation.kill(owners[2])
+            try simulation.run(for: .seconds(1))
+            simulation.delete(Self.key, through: owners[0], .quorum)
+            try simulation.run(for: .seconds(50))
+            try simulation.start(owners[2])
+            try simulation.run(for: .seconds(2))
+            for node in 0..<3 { simulation.get(Self.key, through: node, .quorum) }
+            try simulation.run(for: .seconds(1))
+        }
+    }
+
+    /// While a node is away its silence keeps the floor down, and `status` names it.
+    @Test func silenceIsNamed() throws {
+        try run(3) { simulation in
+            try simulation.kill(2)
+            try simulation.run(for: .seconds(60))
+            let named = (0..<2).flatMap { simulation.purgeBlockers(seenBy: $0) }
+            #expect(!named.isEmpty && named.allSatisfy { $0 == "n3 silent" }, "\(named)")
+        }
+    }
+
+    /// One replica missed that a value without expiry was replaced by one that has expired since.
+    @Test func aValueThatOneReplicaMissedToExpire() throws {
+        try check(3, brokenBy: .purgeOneExchangeSoon) { simulation in
+            simulation.put(Self.key, through: 0, .all)
+            try simulation.run(for: .seconds(1))
+            // Away until a round waits for it alone, and is over before its turn to be compared comes.
+            let owners = simulation.owners(of: Self.key)
+            try simulation.kill(owners[2])
+            simulation.put(Self.key, through: owners[0], .quorum, expiringAfter: .milliseconds(500))
+            try simulation.run(for: .seconds(45))
+            try simulation.start(owners[2])
+            let back = simulation.now + -.seconds(30)
+            let hasRisen = try simulation.run(atMost: .seconds(60)) { $0.isPurged(Self.key, before: back) }
+            #expect(hasRisen != nil)
+            for node in 0..<3 { simulation.get(Self.key, through: node, .one) }
+            try simulation.run(for: .seconds(1))
+        }
+    }
+
+    /// A client read the value before it was deleted, was away, and sets its expiry when all is forgotten.
+    @Test func anExpiryForAValueThatIsPurged() throws {
+        try check(3, brokenBy: .acceptBelowFloor) { simulation in
+            simulation.put(Self.key, through: 0, .all)
+            try simulation.run(for: .seconds(1))
+            let record = simulation.record(of: Self.key, at: 0)
+            simulation.delete(Self.key, through: 1, .all)
+            let isPurged = try purge(&simulation)
+            #expect(isPurged)
+            simulation.expire(Self.key, of: record, through: 2, .quorum)
+            try simulation.run(for: .seconds(1))
+            for node in 0..<3 { simulation.get(Self.key, through: node, .one) }
+        }
+    }
+
+    /// The same for a value that lives: its stamp is below the floor, and the expiry is set all the same.
+    @Test func anExpiryForAnOldValue() throws {
+        try run(3) { simulation in
+            simulation.put(Self.key, through: 0, .all)
+            let written = simulation.now
+            let hasRisen = try simulation.run(atMost: .seconds(60)) { $0.isPurged(Self.key, before: written) }
+            #expect(hasRisen != nil)
+            let record = simulation.record(of: Self.key, at: 0)
+            let acknowledged = simulation.acknowledged
+            simulation.expire(Self.key, of: record, through: 2, .all)
+            try simulation.run(for: .seconds(1))
+            #expect(simulation.acknowledged == acknowledged + 1)
+            #expect((0..<3).allSatisfy { simulation.record(of: Self.key, at: $0) != record })
+        }
+    }
+
+    /// A put comes while the page that shows its key as deleted is on its way from the disk.
+    @Test func aPutWhileItsKeyIsSwept() throws {
+        try check(1, brokenBy: .purgeTouchedKeys) { simulation in
+            simulation.put(Self.key, through: 0, .one)
+            try simulation.run(for: .seconds(1))
+            simulation.delete(Self.key, through: 0, .one)
+            let deleted = simulation.now
+            simulation.slowScans(by: .milliseconds(200))
+            let hasRisen = try simulation.run(atMost: .seconds(60)) { $0.isPurged(Self.key, before: deleted) }
+            #expect(hasRisen != nil)
+            simulation.put(Self.key, through: 0, .one)
+            try simulation.run(for: .seconds(2))
+            simulation.get(Self.key, through: 0, .one)
+        }
+    }
+}
