@@ -207,11 +207,19 @@ struct EngineOptions: ~Copyable {
         rocksdb_options_set_merge_operator(family.pointer, MergeOperator.make(rules))
         rocksdb_options_set_compaction_filter_factory(family.pointer, ExpiryFilter.makeFactory(expiry))
         rocksdb_options_set_max_successive_merges(family.pointer, 0)
+        // Purged records leave the engine's own tombstones, which every scan passes: a file of many of them
+        // is rewritten soon, and not when others come to overlap it.
+        rocksdb_options_add_compact_on_deletion_collector_factory(
+            family.pointer, Self.deletionWindow, Self.deletionsMax)
 
         let hints = try withText("")
         setTables(hints.pointer, memtableBytes: hintsMemtableBytes, cache: cache.pointer)
         return EngineOptions(small: database, data: family, hints: hints)
     }
+
+    /// So many deletions among so many entries in a row mark a file for rewriting.
+    private static let deletionWindow = 1_024
+    private static let deletionsMax = 512
 
     /// Options as RocksDB's text form has them: the C API lacks a setter for some.
     private static func withText(_ text: String) throws(EngineFailure) -> EngineHandle {

@@ -141,7 +141,8 @@ extension RedisServer {
                 "Writes that came after a flush that they were older than, and were discarded.",
                 metrics.mergesTruncated),
             .counter(
-                "martlet_swept_records_total", "Records that were deleted because of a flush.",
+                "martlet_swept_records_total",
+                "Records that were deleted: flushed, or purged as tombstones or expired.",
                 metrics.recordsSwept),
             .counter(
                 "martlet_digest_mismatches_total", "Reads whose replicas differed.",
