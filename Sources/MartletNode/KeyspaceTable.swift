@@ -16,6 +16,8 @@ struct KeyspaceTable {
         var placement: Placement?
         /// How far its slots are purged.
         var marks = PurgeMarks()
+        /// When a purge floor has last risen, in this run.
+        var floorRaisedAt: Instant?
         /// How long reads take at this coordinator: what speculation waits for.
         var readLatency = LatencyWindow()
         /// The truncation that is durable at this node: at most the definition's.

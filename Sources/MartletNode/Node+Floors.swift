@@ -185,6 +185,7 @@ extension Node {
     mutating func raiseFloor(_ index: Int, to floor: HybridTime, in spans: [SlotSpan]) {
         guard keyspaces[index].marks.raise(\.floor, to: floor, in: spans) else { return }
         metrics.floorsRaised += 1
+        keyspaces[index].floorRaisedAt = now.monotonic
         storeMarks(index)
         layOut(index)
         sweep(index, spans)

@@ -57,12 +57,19 @@ extension Node {
     mutating func agrees(
         _ replicas: ReplicaSet, with placement: UInt64, _ index: Int, _ slot: Slot
     ) -> Bool {
-        if placement == replicas.digest || placement == replicas.formerDigest { return true }
+        if placement == replicas.digest { return true }
+        if placement == replicas.formerDigest, isFloorNew(index) { return true }
         guard placement == replicas.nextDigest, replicas.own != nil else { return false }
         // Who sent it has heard of the floor that is proved here, and so all have proved it.
         raiseFloor(
             index, to: keyspaces[index].marks[slot.index].proved, in: [keyspaces.span(index, of: slot)])
         return true
+    }
+
+    /// Whether others may not have heard of a keyspace's last floor yet. For longer an owner isn't excused:
+    /// it may have been set back to before its proof.
+    private func isFloorNew(_ index: Int) -> Bool {
+        keyspaces[index].floorRaisedAt.map { now.monotonic - $0 < configuration.requestTimeout } ?? false
     }
 
     mutating func respond(_ link: LinkID, _ request: UInt64, _ outcome: MergeAnswer.Outcome) {

@@ -33,9 +33,9 @@ import MartletVersions
 ///    it, and an exchange of equal records moves none. So a version that J covered finds no owner that merges
 ///    it, though the tombstone that covered it is gone.
 /// d. *Who has deleted and who hasn't agree*, because both leave out what is hidden. Requests carry the floor
-///    in their placement's digest: an owner that is behind by more than the step under way (an older disk)
-///    takes part in no quorum. It must be rebuilt from owners at F, and what of its versions at or below F
-///    they lack is deleted: they are older than the tombstone that is gone.
+///    in their placement's digest: an owner that is behind for longer than a floor takes to be told (an older
+///    disk) takes part in no quorum. It must be rebuilt from owners at F, and what of its versions at or
+///    below F they lack is deleted: they are older than the tombstone that is gone.
 ///
 /// **Simpler rules, and what breaks them** (each is a scenario of the simulator):
 ///
@@ -62,7 +62,7 @@ package struct PurgeMarks {
         package var closed = HybridTime.zero
         package var proved = HybridTime.zero
         package var floor = HybridTime.zero
-        /// The floor before this one: requests made on it are still served.
+        /// The floor before this one: requests made on it are served for a moment.
         package var former = HybridTime.zero
 
         package static let none = Levels()
