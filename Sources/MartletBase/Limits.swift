@@ -59,8 +59,21 @@ package enum Limits {
     package static let peerLinksMax = 4 * nodesMax
     /// What may wait to be read by one peer; a connection over it is closed.
     package static let peerOutputBytesMax = 64 << 20
-    /// Nodes whose storage epoch is remembered, those that are no members included.
+    /// Nodes whose folders' age is remembered, those that are no members included.
     package static let epochsMax = 4 * nodesMax
+    /// How long a node that has started waits for the others to vouch for its data folder. Longer: an older
+    /// copy is noticed though the network is slow; but a node beside a dead one, of whose death nobody tells
+    /// it, answers reads later.
+    package static let vouchingMax = Interval.seconds(3)
+    /// How long a node whose name is taken waits for the one that has it to be held dead, before it takes it
+    /// for alive and stops. Far above what SWIM needs.
+    package static let nameTakenMax = Interval.seconds(60)
+    /// How often the greatest time heard from each peer is written down.
+    package static let heardTimesEvery = Interval.seconds(1)
+    /// Exchanges under way at once at a node that rebuilds its disk.
+    package static let rebuildExchangesMax = 4
+    /// How soon an exchange that failed is tried again.
+    package static let rebuildRetryAfter = Interval.milliseconds(500)
     /// Entries in one view of the ring that is sent to a peer.
     package static let viewEntriesMax = nodesMax
     /// A coordinator's attempts on a ring that differs from its replicas'.

@@ -81,6 +81,9 @@ package enum StopReason: Hashable, Sendable {
     case drained
     /// The storage can't be trusted (exit status 5).
     case storage(String)
+    /// The cluster knows more of this node than its data folder does: it is to be started again, when the
+    /// folder is what the order says. With why.
+    case rebuild(RebuildOrder, String)
     /// The cluster knows something that forbids this node to serve with this data folder (exit status 5).
     case identity(String)
 }

@@ -1,19 +1,22 @@
 import MartletBase
 import MartletRing
+import MartletWire
 
 /// The facts that a node keeps in the storage's meta family, under keys of one kind byte and a name:
 ///
 ///     e <id>   a ring entry        k <id>   a keyspace's definition
 ///     s <id>   the truncation that a keyspace's records are swept through
-///     p <id>   a peer's storage epoch       f   the founders' ids, once the ring has formed
+///     p <id>   the age of a peer's folder    f   the founders' ids, once the ring has formed
 ///     u <id>   how far a keyspace's slots are purged
+///     r   how far the node is with rebuilding
 struct MetaMemory {
     private(set) var entries: [RingEntry] = []
     private(set) var keyspaces: [KeyspaceDefinition] = []
     private(set) var swept: [UInt32: UInt64] = [:]
-    private(set) var epochs: [NodeID: UInt64] = [:]
+    private(set) var folders: [NodeID: FolderAge] = [:]
     private(set) var formed: [NodeID] = []
     private(set) var marks: [UInt32: PurgeMarks] = [:]
+    private(set) var rebuilding: Rebuilding?
 
     /// - Parameter stored: as written by this type. What doesn't decode was written by a later version, or
     ///   damaged beyond what the engine's checksums find; it is left out, and gossip brings it again.
@@ -30,11 +33,14 @@ struct MetaMemory {
                 if let id = try? name.u32(), let truncation = try? reader.u64() { swept[id] = truncation }
             case UInt8(ascii: "p"):
                 var name = ByteReader(key.span.extracting(1..<key.count))
-                if let id = try? NodeID(from: &name), let epoch = try? reader.u64() { epochs[id] = epoch }
+                if let id = try? NodeID(from: &name), let folder = try? FolderAge(from: &reader) {
+                    folders[id] = folder
+                }
             case UInt8(ascii: "u"):
                 var name = ByteReader(key.span.extracting(1..<key.count))
                 if let id = try? name.u32(), let found = try? PurgeMarks(from: &reader) { marks[id] = found }
             case UInt8(ascii: "f"): formed = (try? FoundingRumour(from: value))?.ids ?? []
+            case UInt8(ascii: "r"): rebuilding = try? Rebuilding(from: &reader)
             default: continue
             }
         }
@@ -44,7 +50,8 @@ struct MetaMemory {
 
     static let formedKey = Blob("f")
     static func entryKey(_ id: NodeID) -> Blob { key("e", id) }
-    static func epochKey(_ id: NodeID) -> Blob { key("p", id) }
+    static let rebuildingKey = Blob("r")
+    static func folderKey(_ id: NodeID) -> Blob { key("p", id) }
 
     static func keyspaceKey(_ id: UInt32) -> Blob { key("k", id) }
     static func sweptKey(_ id: UInt32) -> Blob { key("s", id) }
@@ -70,6 +77,12 @@ struct MetaMemory {
     static func value(_ number: UInt64) -> Blob {
         var writer = ByteWriter()
         writer.u64(number)
+        return Blob(writer.bytes)
+    }
+
+    static func value(_ folder: FolderAge) -> Blob {
+        var writer = ByteWriter()
+        folder.write(to: &writer)
         return Blob(writer.bytes)
     }
 }

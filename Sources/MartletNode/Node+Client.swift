@@ -81,6 +81,16 @@ extension Node {
         return places
     }
 
+    /// Of these, those that answer reads.
+    func readable(_ replicas: ReplicaSet) -> Places {
+        var places = Places.none
+        for (place, peer) in replicas.peers.enumerated()
+        where peers[peer].isReachable && !peers[peer].isRebuilding {
+            places.insert(place)
+        }
+        return places
+    }
+
     func unavailable(
         _ kind: OperationKind, _ level: ConsistencyLevel, _ replicas: ReplicaSet, _ requirement: Requirement,
         reachable: Places

@@ -70,6 +70,9 @@ extension Node {
         exchangeFinished(
             keyspace: exchange.keyspace, peer: exchange.peer, exchange.purpose, outcome,
             beganAt: exchange.beganAt)
+        if exchange.purpose == .rebuild {
+            rebuildExchangeEnded(exchange.progress, isComplete: outcome == .complete)
+        }
     }
 
     private func number(ofExchange index: Int) -> RequestNumber {

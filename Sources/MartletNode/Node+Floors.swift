@@ -19,10 +19,11 @@ extension Node {
 
     /// - Parameter isFresh: a put; all else carries what some owner held (`PurgeMarks`, a).
     func entry(_ keyspace: UInt32, _ slot: Slot, _ view: RegisterView, _ isFresh: Bool) -> Entry {
-        guard let index = keyspaces.index(of: keyspace),
-            view.stamp.time <= keyspaces[index].marks.highestClosed
-        else { return .open }
-        let levels = keyspaces[index].marks[slot.index]
+        guard let index = keyspaces.index(of: keyspace) else { return .open }
+        let behind = floorBehind(keyspace, slot)
+        guard view.stamp.time <= max(keyspaces[index].marks.highestClosed, behind) else { return .open }
+        var levels = keyspaces[index].marks[slot.index]
+        levels.floor = max(levels.floor, behind)
         let closed = max(levels.closed, levels.floor)
         if isFresh {
             return view.stamp.time <= closed && configuration.planted != .acceptBelowClosed
@@ -150,7 +151,7 @@ extension Node {
                     {
                         spans.append(part.span)
                     } else {
-                        lagBehind(part.span)
+                        fallBehind(news.keyspace, part.span, news.floor)
                     }
                 }
             }
@@ -174,12 +175,6 @@ extension Node {
             if last == span.last { return parts }
             first = last + 1
         }
-    }
-
-    private mutating func lagBehind(_ span: SlotSpan) {
-        guard !purge.isBehind else { return }
-        purge.isBehind = true
-        effects.append(.report(.behindFloor(first: span.first, last: span.last)))
     }
 
     mutating func raiseFloor(_ index: Int, to floor: HybridTime, in spans: [SlotSpan]) {

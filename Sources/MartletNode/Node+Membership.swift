@@ -235,6 +235,13 @@ extension Node {
         publish(Rumour.entry.key(entry.id), entry.encoded())
     }
 
+    /// This node is in another state than its entry says.
+    mutating func publishOwnState() {
+        guard let own = ring[configuration.id] else { return }
+        let entry = ownEntry(incarnation: own.incarnation + 1, tokens: own.tokens)
+        if (try? ring.merge(entry)) == true { ringChanged(own.id) }
+    }
+
     /// An entry of the ring is new or has changed: remember it, spread it, and place the slots anew.
     private mutating func ringChanged(_ id: NodeID) {
         guard let entry = ring[id] else { return }
@@ -286,7 +293,7 @@ extension Node {
         effects.append(.report(.placementDiffers(peer: peers[peer].name)))
     }
 
-    private func view() -> View {
+    func view() -> View {
         View(
             entries: ring.entries.map { $0.encoded() },
             keyspaces: keyspaces.definitions.map { $0.encoded() })
@@ -309,6 +316,8 @@ extension Node {
             effects.append(.report(.badPeerBytes("view")))
         }
         flushGossip()
+        peers[peer].hasShownView = true
+        rebuilding?.tickAt = now.monotonic
         let digest = ring.digest ^ keyspaces.digest
         if formation.isFormed, peers[peer].viewSent != digest {
             peers[peer].viewSent = digest
@@ -333,7 +342,8 @@ extension Node {
         RingEntry(
             id: configuration.id, incarnation: incarnation, name: configuration.name,
             address: configuration.address, ports: configuration.ports, zone: configuration.zone,
-            dataCenter: configuration.dataCenter, tokens: tokens, state: .normal,
+            dataCenter: configuration.dataCenter, tokens: tokens,
+            state: rebuilding == nil ? .normal : .rebuilding,
             version: configuration.version,
             verdict: nil)
     }
@@ -394,12 +404,8 @@ extension Node {
             if configuration.planted == .serveWhileForming { formAlone() }
         case .conflict(let text): effects.append(.report(.foundingConflict(text)))
         case .replaced(let id):
-            stop(
-                .identity(
-                    "the ring knows \(configuration.name) as \(id), but this data folder is "
-                        + "\(configuration.id): the folder was lost or replaced. Put the old folder back; "
-                        + "rebuilding a node from its peers comes "
-                        + "with a later version"))
+            // Whoever is asked says so too, and what this folder must become (`turnedAway`).
+            effects.append(.report(.foundingConflict("the ring knows \(configuration.name) as \(id)")))
         case .formed(let ids): form(ids)
         }
     }
@@ -421,6 +427,14 @@ extension Node {
         publish(Rumour.founding.key(configuration.id), founding.encoded())
         placeSlots()
         publishRingDigest()
+        // Among the strangers that were met before may be the ghost of a folder that was lost, at the address
+        // of a node of the ring: it must not keep that node's connection.
+        for entry in ring.entries where entry.id != configuration.id {
+            guard let peer = peers.index(of: entry.id) else { continue }
+            effects.append(.introduce(peer, entry.id, peers[peer].address))
+        }
+        // A node that forms with the others now has served nothing that its folder could lack.
+        endVouching()
         effects.append(.report(.ringFormed(digest: ring.digest, nodes: ring.entries.count)))
     }
 

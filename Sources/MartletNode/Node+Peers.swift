@@ -12,56 +12,13 @@ extension Node {
             effects.append(.refuse(link, Farewell(.wrongIdentity, "this is \(configuration.name) itself")))
             return
         }
-        if let known = peers.epochs[hello.id], hello.epoch < known {
-            effects.append(
-                .refuse(
-                    link,
-                    Farewell(
-                        .rolledBack,
-                        "\(hello.name) shows storage epoch \(hello.epoch), but has had \(known): its data "
-                            + "folder is an older copy. Put the latest folder back; rebuilding comes with a "
-                            + "later version"
-                    )
-                ))
+        if let farewell = objection(to: hello) {
+            effects.append(.report(.folderRefused(node: hello.name, farewell.text)))
+            effects.append(.refuse(link, farewell))
             return
         }
-        if let formedAs = nameConflict(hello) {
-            effects.append(
-                .refuse(
-                    link,
-                    Farewell(
-                        .wrongIdentity,
-                        "the ring knows \(hello.name) as \(formedAs), not as \(hello.id): the data folder "
-                            + "was lost or replaced. Put the old folder back; rebuilding comes with a later "
-                            + "version"
-                    )))
-            return
-        }
-        // Strangers are greeted too; but not every one of them is remembered for ever.
-        let isRemembered = peers.epochs.count < Limits.epochsMax || ring[hello.id] != nil
-        if peers.epochs[hello.id] != hello.epoch, isRemembered {
-            peers.epochs[hello.id] = hello.epoch
-            putMeta(MetaMemory.epochKey(hello.id), MetaMemory.value(hello.epoch))
-        }
+        remember(hello)
         effects.append(.accept(link, hello.id))
-    }
-
-    /// The id that the formed ring has under the name of a stranger's hello.
-    private func nameConflict(_ hello: Hello) -> NodeID? {
-        guard formation.isFormed, ring[hello.id] == nil else { return nil }
-        return ring.entries.first { $0.name == hello.name }?.id
-    }
-
-    mutating func refusedByPeer(_ address: Address, _ farewell: Farewell) {
-        switch farewell.reason {
-        case .rolledBack, .removed: stop(.identity(farewell.text))
-        case .wrongIdentity:
-            // The node at the other address says that our folder is not ours; a greeting to ourselves is no
-            // news.
-            if address != configuration.peersAddress { stop(.identity(farewell.text)) }
-        case .wrongCluster, .noCommonProtocol, .leaving:
-            effects.append(.report(.identityConflict("\(address) refused this node: \(farewell.text)")))
-        }
     }
 
     mutating func peerSaid(_ link: LinkID, _ id: NodeID, _ time: HybridTime, _ message: Message) {
@@ -71,6 +28,7 @@ extension Node {
             if case .gossip(let payload) = message { tellGossip(.stream(link: link.number, payload)) }
             return
         }
+        noteHeard(time, from: peer)
         switch message {
         case .merge(let request): mergeAsked(link, peer, request)
         case .read(let request): readAsked(link, peer, request)
@@ -105,6 +63,11 @@ extension Node {
         case .purge(let request): purgeAsked(link, from: peer, request)
         case .purgeAnswer(let answer): purgeAnswered(peers[peer].id, answer)
         case .floor(let news): floorTold(news)
+        case .viewWanted:
+            for keyspace in keyspaces.definitions {
+                for news in floorNews(keyspace.id) { effects.append(.respond(link, .floor(news))) }
+            }
+            effects.append(.respond(link, .view(view())))
         case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
         case .hello, .farewell:
             metrics.badPeerBytes += 1
@@ -130,12 +93,14 @@ extension Node {
 
     mutating func linkCame(_ peer: PeerIndex) {
         peers.setLink(peer, .up)
+        peers[peer].hasVouched = true
         peers[peer].viewSent = nil
         hastenJudgement(by: peer)
         flushGossip()
         hastenReplay(to: peer)
         askAgainToDefine(peer)
         hastenExchanges(with: peer)
+        rebuilding?.tickAt = now.monotonic
     }
 
     /// The connection to the peer broke: its answers are lost, and it may be dead.

@@ -8,6 +8,12 @@ extension Node {
         guard formation.isFormed else { return }
         skew.isAlone = ring.entries.count == 1
         for index in keyspaces.indices { placeSlots(index) }
+        for entry in ring.entries where entry.id != configuration.id {
+            if let peer = peers.index(of: entry.id) {
+                peers.setRebuilding(peer, entry.state == .rebuilding)
+            }
+        }
+        rebuilding?.tickAt = now.monotonic
     }
 
     /// The same for those of these keyspaces that are there.

@@ -107,9 +107,6 @@ extension Node {
         spans.flatMap { span in ownedParts(index, span).filter(\.isOwned).map(\.span) }
     }
 
-    /// A node that lacks what its disk held takes part in no floor.
-    var isRebuilding: Bool { purge.isBehind }
-
     // MARK: Proving
 
     private mutating func prove(
@@ -209,7 +206,7 @@ extension Node {
     ///
     /// - Parameter isComplete: all that differed when it began is here, durably.
     mutating func proofExchanged(_ keyspace: UInt32, _ peer: PeerIndex, isComplete: Bool) {
-        let epoch = peers.epochs[peers[peer].id]
+        let epoch = peers.folders[peers[peer].id]?.epoch
         for proof in purge.proofs.indices where purge.proofs[proof].keyspace == keyspace {
             guard
                 let place = purge.proofs[proof].left.firstIndex(where: {

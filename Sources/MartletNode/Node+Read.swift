@@ -20,10 +20,10 @@ extension Node {
             return
         }
         let requirement = replicas.requirement(level)
-        let reachable = reachable(replicas)
-        guard requirement.isMet(by: reachable) else {
+        let readable = readable(replicas)
+        guard requirement.isMet(by: readable) else {
             metrics.readsUnavailable += 1
-            let failure = unavailable(.read, level, replicas, requirement, reachable: reachable)
+            let failure = unavailable(.read, level, replicas, requirement, reachable: readable)
             answer(asker, .failed(failure))
             return
         }
@@ -92,7 +92,7 @@ extension Node {
         _ replicas: ReplicaSet, meeting requirement: Requirement, avoiding avoided: Places = .none
     ) -> Places {
         var chosen = Places.none
-        var left = reachable(replicas)
+        var left = readable(replicas)
         while !requirement.isMet(by: chosen),
             let place = closest(replicas, left.subtracting(avoided)) ?? closest(replicas, left)
         {
@@ -129,7 +129,7 @@ extension Node {
     private mutating func askAnother(_ index: Int, given places: Places) -> Bool {
         let replicas = reads[index].replicas
         let requirement = reads[index].requirement
-        var left = reachable(replicas).intersection(requirement.scope).subtracting(reads[index].asked)
+        var left = readable(replicas).intersection(requirement.scope).subtracting(reads[index].asked)
         while let place = closest(replicas, left) {
             left.remove(place)
             guard requirement.isHelped(by: place, given: places) else { continue }
@@ -221,7 +221,7 @@ extension Node {
     /// Asks a place that has given its digest for its record.
     private mutating func refetch(_ index: Int) {
         let replicas = reads[index].replicas
-        let places = reads[index].answered.subtracting(reads[index].fetched).intersection(reachable(replicas))
+        let places = reads[index].answered.subtracting(reads[index].fetched).intersection(readable(replicas))
         guard let place = closest(replicas, places) else {
             if !askAnother(index, given: .none) { failRead(index) }
             return

@@ -28,7 +28,8 @@ extension Node {
 
     mutating func readAsked(_ link: LinkID, _ peer: PeerIndex, _ request: ReadRequest) {
         let token = Token(key: request.key)
-        let refusal = replicaRefusal(keyspace: request.keyspace, token: token, placement: request.placement)
+        var refusal = replicaRefusal(keyspace: request.keyspace, token: token, placement: request.placement)
+        if refusal == nil, !answersReads { refusal = .notServing }
         if let refusal {
             if refusal == .stalePlacement { showView(to: peer, over: link, request.keyspace, token.slot) }
             metrics.replicaRefusals += 1
@@ -105,6 +106,13 @@ extension Node {
             metrics.putsBelowFloor += 1
             answerMerge(origin, .closed(time))
             return
+        case .onlyKnown where rebuilding != nil:
+            // Only an exchange brings what owners at the floor hold; all else may be older than a deletion.
+            guard case .group = origin, floorBehind(keyspace, token.slot) == .zero else {
+                metrics.replicaRefusals += 1
+                answerMerge(origin, .refused(.notServing))
+                return
+            }
         case .onlyKnown:
             admitIfKnown(origin, keyspace, token, key, record)
             return

@@ -25,7 +25,7 @@ extension Node {
             let run = keyspaces.run(index, from: Token(value: request.first).slot, through: last),
             run.last == last, run.digest == request.placement, run.replicas.own != nil
         else { return .stalePlacement }
-        return nil
+        return answersReads ? nil : .notServing
     }
 
     mutating func replicaScan(_ origin: Origin, _ request: ScanRequest) {

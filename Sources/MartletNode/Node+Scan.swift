@@ -48,9 +48,9 @@ extension Node {
         else { return failScan(index, .loading(waits: formation.waits)) }
         let level = scans[index].level
         let requirement = run.replicas.requirement(level)
-        let reachable = reachable(run.replicas)
-        guard requirement.isMet(by: reachable) else {
-            let failure = unavailable(.read, level, run.replicas, requirement, reachable: reachable)
+        let readable = readable(run.replicas)
+        guard requirement.isMet(by: readable) else {
+            let failure = unavailable(.read, level, run.replicas, requirement, reachable: readable)
             return failScan(index, failure)
         }
         var last = min(Token.bounds(of: run.last).upperBound, range.upperBound)
@@ -125,7 +125,7 @@ extension Node {
     /// Asks a place that brings the level nearer than those that have answered, if there is one.
     private mutating func askInStead(_ index: Int) {
         let scan = scans[index]
-        var left = reachable(scan.replicas).intersection(scan.requirement.scope).subtracting(scan.asked)
+        var left = readable(scan.replicas).intersection(scan.requirement.scope).subtracting(scan.asked)
         while let other = closest(scan.replicas, left) {
             left.remove(other)
             guard scan.requirement.isHelped(by: other, given: scan.answered) else { continue }
@@ -201,7 +201,7 @@ extension Node {
         scans[index].lost.insert(place)
         let scan = scans[index]
         let number = number(ofScan: index)
-        var left = reachable(scan.replicas).intersection(scan.requirement.scope).subtracting(scan.asked)
+        var left = readable(scan.replicas).intersection(scan.requirement.scope).subtracting(scan.asked)
         while isCurrent(number) {
             let hoped = scans[index].answered.union(scans[index].awaited)
             if scan.requirement.isMet(by: hoped) { return }

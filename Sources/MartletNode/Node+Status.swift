@@ -29,7 +29,8 @@ extension Node {
                 isLinked: peer == PeerTable.own ? nil : peer.map { peers[$0].link == .up },
                 isReachable: peer.map { peers[$0].isReachable } ?? false,
                 roundTrip: peer.flatMap { peers[$0].roundTrip },
-                acknowledgedBefore: peer.flatMap { peers[$0].acknowledgedAt }.map { now.monotonic - $0 })
+                acknowledgedBefore: peer.flatMap { peers[$0].acknowledgedAt }.map { now.monotonic - $0 },
+                rebuild: peer == PeerTable.own ? rebuildProgress() : nil)
         }
         let isAgreed = members.allSatisfy { member in
             member.liveness != .up || member.entry.id == configuration.id
@@ -69,6 +70,10 @@ extension Node {
         metrics.leavesDirty = exchanges.forest.all.reduce(0) { $0 + $1.tree.dirtyCount }
         metrics.exchangesRunning = exchanges.running.count
         metrics.answeredPuts = hints.answeredPuts
+        if let progress = rebuildProgress() {
+            metrics.rebuildParts = progress.parts
+            metrics.rebuildPartsDone = progress.done
+        }
         return metrics
     }
 }

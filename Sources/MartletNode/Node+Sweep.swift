@@ -20,6 +20,16 @@ struct Sweep {
     enum Reason: Hashable {
         case truncation(UInt64)
         case floor(SlotSpan)
+        /// All that is at or below the floor goes, because this node's disk is older than that: the owners at
+        /// the floor have it, as far as it counts (`Rebuilding`).
+        case discard(SlotSpan, through: HybridTime)
+
+        var span: SlotSpan? {
+            switch self {
+            case .truncation: nil
+            case .floor(let span), .discard(let span, _): span
+            }
+        }
     }
 
     let keyspace: UInt32
@@ -32,12 +42,14 @@ struct Sweep {
     var isLastPage = false
     /// The storage had no room for it.
     var isPaused = false
+    /// Something that must go stayed, because it was merged into meanwhile.
+    var mustRepeat = false
 
     init(keyspace: UInt32, reason: Reason) {
         self.keyspace = keyspace
         self.reason = reason
         position = StorageKey.position(keyspace: keyspace, token: 0)
-        if case .floor(let span) = reason {
+        if let span = reason.span {
             let first = Token.bounds(of: Slot(index: span.first)).lowerBound
             position = StorageKey.position(keyspace: keyspace, token: first.value)
         }
@@ -45,7 +57,7 @@ struct Sweep {
 
     /// Where it ends.
     var end: Blob? {
-        guard case .floor(let span) = reason else {
+        guard let span = reason.span else {
             return StorageKey.position(keyspace: keyspace, after: .max)
         }
         return StorageKey.position(
@@ -76,7 +88,10 @@ extension Node {
     /// Begins with the next keyspace or slots that need it, unless something is being swept.
     mutating func sweepNext() {
         guard sweep == nil, life == .running else { return }
-        if let keyspace = keyspaces.all.first(where: { $0.truncationSwept < $0.truncationDurable }) {
+        if let discard = rebuilding?.discards.first {
+            sweep = Sweep(
+                keyspace: discard.keyspace, reason: .discard(discard.span, through: discard.floor))
+        } else if let keyspace = keyspaces.all.first(where: { $0.truncationSwept < $0.truncationDurable }) {
             sweep = Sweep(
                 keyspace: keyspace.definition.id, reason: .truncation(keyspace.truncationDurable))
         } else if !purge.sweeps.isEmpty {
@@ -107,6 +122,7 @@ extension Node {
         guard let sweep else { invariantBroken("a page was read for no sweep") }
         guard let index = keyspaces.index(of: sweep.keyspace) else {
             // Dropped meanwhile, and deleted as a whole.
+            rebuilding?.discards.removeAll { $0.keyspace == sweep.keyspace }
             self.sweep = nil
             sweepNext()
             return
@@ -134,7 +150,7 @@ extension Node {
         effects.append(.storage(.delete(ticket, keys)))
     }
 
-    private func hiddenKeys(_ sweep: Sweep, _ index: Int, _ page: ScanPage) -> [StorageKey] {
+    private mutating func hiddenKeys(_ sweep: Sweep, _ index: Int, _ page: ScanPage) -> [StorageKey] {
         var awaited: Set<UInt64> = []
         for place in replica.admissions.indices {
             let admission = replica.admissions[place]
@@ -146,9 +162,15 @@ extension Node {
             var horizon = keyspaces.horizon(index, token.slot)
             // What isn't durable yet may be lost, and what it hides be shown again.
             horizon.truncation = keyspaces[index].truncationDurable
-            guard Record.isHidden(pair.value.span, behind: horizon) else { return nil }
+            var isDiscarded = false
+            if case .discard(_, let floor) = sweep.reason {
+                isDiscarded = (try? RegisterView(pair.value.span)).map { $0.stamp.time <= floor } ?? false
+            }
+            guard isDiscarded || Record.isHidden(pair.value.span, behind: horizon) else { return nil }
             let hash = Replica.hash(token, sweep.keyspace)
-            return sweep.touched.contains(hash) || awaited.contains(hash) ? nil : key
+            guard sweep.touched.contains(hash) || awaited.contains(hash) else { return key }
+            if isDiscarded { self.sweep?.mustRepeat = true }
+            return nil
         }
     }
 
@@ -166,6 +188,9 @@ extension Node {
             }
         }
         self.sweep = nil
+        if case .discard(let span, let floor) = sweep.reason, !sweep.mustRepeat {
+            discarded(sweep.keyspace, span, through: floor)
+        }
         sweepNext()
     }
 

@@ -100,7 +100,7 @@ extension Node {
         if keepsVersion, !isExpiry, let version = put.version {
             writes[index].version = version
             writes[index].record = encode(put.content, version)
-        } else if !isClockJudged {
+        } else if !isClockJudged || vouching != nil {
             hasUnjudgedWrites = true
             return
         } else if writes[index].version == nil, put.version == nil, !skew.isGood(now) {

@@ -81,6 +81,15 @@ package struct Node: ~Copyable {
     var hints = Hints()
     var exchanges: Exchanges
     var purge = Purge()
+    /// What this node says of its data folder.
+    let folder: FolderAge
+    /// Nil once it is vouched for.
+    var vouching: Vouching?
+    var rebuilding: Rebuilding?
+    /// When what was heard from peers is written down again.
+    var heardTimesAt = Instant.zero
+    /// Since when others say that a living node has this one's name.
+    var nameTakenSince: Instant?
     var life = Life.created
     /// The goodbye has been sent as often as news is.
     var hasSaidGoodbye = false
@@ -122,7 +131,11 @@ package struct Node: ~Copyable {
             settings: configuration.gossip, seed: random.next())
         peers = PeerTable(
             own: configuration.id, name: configuration.name, address: configuration.peersAddress)
-        peers.epochs = memory.epochs
+        peers.folders = memory.folders
+        folder = FolderAge(
+            epoch: configuration.epoch, boot: configuration.boot, run: random.next(),
+            time: recovered.stampCeiling)
+        rebuilding = Rebuilding.after(lostEpoch: configuration.lostEpoch, remembered: memory.rebuilding)
         exchanges = Exchanges(random: random.fork())
         formation = Formation(founders: configuration.founders, formed: memory.formed)
         keyspaces = KeyspaceTable(founded: configuration.keyspaces)
@@ -137,7 +150,10 @@ package struct Node: ~Copyable {
     /// Where gossip's incarnations begin in a run: above all that the runs before refuted their way up to.
     private static func incarnation(ofBoot boot: UInt32) -> UInt64 { UInt64(boot) << 24 }
 
-    /// What goes into the header of each outgoing frame.
+    /// What goes into the header of each outgoing frame. Never above the durable ceiling, so that a folder
+    /// that gives back a lower one than its peers have heard is known to be an older copy (`FolderAge`).
+    package var frameTime: HybridTime { min(hybridTime, clock.ceiling) }
+
     package var hybridTime: HybridTime { max(clock.last, HybridTime(now.wall)) }
 
     /// Takes one event and appends what to do, in order.
@@ -162,7 +178,7 @@ package struct Node: ~Copyable {
         case .timer: timerFired()
         case .linkUp(let peer): linkCame(peer)
         case .linkDown(let peer): linkBroke(peer)
-        case .refusedByPeer(let address, let farewell): refusedByPeer(address, farewell)
+        case .refusedByPeer(let address, let farewell): turnedAway(by: address, farewell)
         case .streamFailed(let address): tellGossip(.streamFailed(address))
         case .shutdown: shutdown()
         }
@@ -176,6 +192,8 @@ package struct Node: ~Copyable {
         effects.effects.append(contentsOf: opening)
         opening.removeAll()
         reserveStamps()
+        beginVouching()
+        beginRebuilding()
         publishOwn()
         tellGossip(.start)
         let others = configuration.founders.map(\.address) + configuration.seeds
@@ -209,11 +227,16 @@ package struct Node: ~Copyable {
             }
         }
         guard life != .stopped else { return }
+        if vouching != nil { lookForVouching() }
         var next = gossip.nextDeadline
         if let soonest = deadlines.soonest, soonest < next { next = soonest }
         if hints.tickAt < next { next = hints.tickAt }
         if exchanges.tickAt < next { next = exchanges.tickAt }
         if purge.tickAt < next { next = purge.tickAt }
+        if let vouching, life == .running, formation.isFormed, vouching.until < next {
+            next = vouching.until
+        }
+        if let rebuilding, rebuilding.tickAt < next { next = rebuilding.tickAt }
         if case .draining(let until) = life, until < next { next = until }
         if next != wakeAt {
             wakeAt = next
@@ -258,9 +281,11 @@ package struct Node: ~Copyable {
         replica.stamps.prune(now: now.monotonic)
         retryRefused()
         resumeSweep()
+        writeDownHeardTimes()
         if hints.tickAt <= now.monotonic { tickHints() }
         if exchanges.tickAt <= now.monotonic { tickExchanges() }
         if purge.tickAt <= now.monotonic { tickPurge() }
+        if let rebuilding, rebuilding.tickAt <= now.monotonic { continueRebuilding() }
         reserveStamps()
         judgeClock()
         if hasUnjudgedWrites { stampParkedWrites() }

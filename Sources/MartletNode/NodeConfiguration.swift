@@ -41,6 +41,9 @@ package struct NodeConfiguration: Sendable {
     package var epoch: UInt64
     /// Counts the starts of the process on this data folder.
     package var boot: UInt32
+    /// The epoch in which the folder last began with less than it had held before, or might have; 0 when it
+    /// never did. The node rebuilds it, once.
+    package var lostEpoch: UInt64 = 0
     /// The seed of all the node's randomness.
     package var seed: UInt64
 

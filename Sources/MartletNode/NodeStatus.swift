@@ -20,11 +20,13 @@ package struct NodeStatus: Sendable {
         package var roundTrip: Interval?
         /// How long ago it last acknowledged a probe.
         package var acknowledgedBefore: Interval?
+        /// Of the node itself, while it rebuilds.
+        package var rebuild: RebuildProgress?
 
         package init(
             entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?,
             isLinked: Bool?, isReachable: Bool, roundTrip: Interval? = nil,
-            acknowledgedBefore: Interval? = nil
+            acknowledgedBefore: Interval? = nil, rebuild: RebuildProgress? = nil
         ) {
             self.entry = entry
             self.liveness = liveness
@@ -34,6 +36,7 @@ package struct NodeStatus: Sendable {
             self.isReachable = isReachable
             self.roundTrip = roundTrip
             self.acknowledgedBefore = acknowledgedBefore
+            self.rebuild = rebuild
         }
     }
 
@@ -151,6 +154,11 @@ package struct NodeMetrics: Sendable {
     package var inFlight: Int = 0
     /// Gauge: merges not durable yet.
     package var unsyncedMerges: Int = 0
+    /// Since the start: how often it became an owner again after its disk had lost something.
+    package var rebuilds: UInt64 = 0
+    /// Gauges: exchanges that are needed for that, and of these those that are over.
+    package var rebuildParts: Int = 0
+    package var rebuildPartsDone: Int = 0
     /// Gauge: stamps remembered for `dominated` answers.
     package var rememberedStamps: Int = 0
 

@@ -1,5 +1,7 @@
 import MartletBase
 import MartletGossip
+import MartletVersions
+import MartletWire
 
 /// The nodes that this one knows, in the order in which it met them. Index zero is itself.
 struct PeerTable {
@@ -23,6 +25,15 @@ struct PeerTable {
         /// The digest of the ring that was last sent to it as a view, so that one difference isn't answered
         /// twice.
         var viewSent: UInt64?
+        /// Whether it has shown its view of the ring since this node started.
+        var hasShownView = false
+        /// Whether it answers no reads: it rebuilds its disk. Of this node itself also until it is vouched
+        /// for.
+        var isRebuilding = false
+        /// Whether it has accepted this node's hello since this node started (`Vouching`).
+        var hasVouched = false
+        /// The greatest hybrid time that was heard from it since this node started.
+        var heard = HybridTime.zero
 
         func isOverloaded(_ now: Instant) -> Bool { overloadedUntil.map { now < $0 } ?? false }
 
@@ -36,8 +47,8 @@ struct PeerTable {
     private var indexOfShort = HashTable<PeerIndex>()
     /// How often the liveness of one of them, or whether it is reachable, has changed.
     private(set) var livenessChanges: UInt64 = 0
-    /// The highest storage epoch that each node has shown.
-    var epochs: [NodeID: UInt64] = [:]
+    /// What is durably remembered of each node's folder.
+    var folders: [NodeID: FolderAge] = [:]
 
     init(own id: NodeID, name: String, address: Address) {
         all = [Peer(id: id, name: name, address: address, liveness: .up, link: .up)]
@@ -96,6 +107,20 @@ struct PeerTable {
     mutating func setLink(_ index: PeerIndex, _ link: Link) {
         if (self[index].link == .down) != (link == .down) { livenessChanges += 1 }
         self[index].link = link
+    }
+
+    mutating func setRebuilding(_ index: PeerIndex, _ isRebuilding: Bool) {
+        // What is shown of the topology depends on it as on liveness.
+        if self[index].isRebuilding != isRebuilding { livenessChanges += 1 }
+        self[index].isRebuilding = isRebuilding
+    }
+
+    /// What is known of the folder of a node, what was heard since it was last written down included; nil
+    /// when it never introduced itself.
+    func folder(of id: NodeID) -> FolderAge? {
+        guard var folder = folders[id] else { return nil }
+        if let index = index(of: id) { folder.time = max(folder.time, self[index].heard) }
+        return folder
     }
 
     /// A probe was acknowledged: by an eighth of what differs, so that one slow packet says little.

@@ -25,6 +25,14 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case skipScannedKeys
     /// A retry of a timed-out version is stamped anew, and so overtakes later writes.
     case restampRetries
+    /// A node that rebuilds its disk answers reads.
+    case readWhileRebuilding
+    /// A node holds its disk rebuilt after one exchange.
+    case finishAfterOneExchange
+    /// Nobody compares the stamp ceiling of a folder with what was heard from its node.
+    case ignoreHeardTime
+    /// A node that is told to rebuild takes the boot number that it has.
+    case reuseBoot
     /// A hint isn't written to the disk.
     case dropHint
     /// A hint at the coordinator counts as an owner's acknowledgement, though the quorum is strict.

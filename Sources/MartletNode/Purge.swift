@@ -59,8 +59,6 @@ struct Purge {
     var nextRoundAt = Instant.distantFuture
     var proofs: [Proof] = []
     var blockers: [UInt32: [NodeID: Blocker]] = [:]
-    /// Slots of which this node is an owner and lags behind a floor that the others have reached.
-    var isBehind = false
 
     /// That wait for their turn (`Node.sweepNext`).
     var sweeps: [Sweep] = []

@@ -17,6 +17,11 @@ package enum Report: Sendable {
     case peerLeft(name: String)
     /// Two nodes claim one address or one name.
     case identityConflict(String)
+    /// A node was turned away because of its data folder.
+    case folderRefused(node: String, String)
+    /// This node's disk has lost something: it rebuilds it from its peers.
+    case rebuilding(epoch: UInt64)
+    case rebuilt(after: Interval, exchanges: Int)
     case skewed(aheadMilliseconds: Int64, maxMilliseconds: Int64)
     case skewHealed
     case placementDiffers(peer: String)

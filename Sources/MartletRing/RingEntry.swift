@@ -6,6 +6,9 @@ package enum NodeState: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     case normal = 1
     case leaving = 2
     case left = 3
+    /// Its disk lost something, and its peers bring it back: an owner as a normal one is, which takes writes
+    /// and answers no reads.
+    case rebuilding = 4
 
     package var description: String {
         switch self {
@@ -13,6 +16,7 @@ package enum NodeState: UInt8, Sendable, CaseIterable, CustomStringConvertible {
         case .normal: "normal"
         case .leaving: "leaving"
         case .left: "left"
+        case .rebuilding: "rebuilding"
         }
     }
 }

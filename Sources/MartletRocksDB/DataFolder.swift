@@ -6,17 +6,19 @@ import Synchronization
 /// A node's data folder, locked for this process: who the node is, which epoch its storage is in, and the
 /// two numbers that must survive a crash.
 ///
-///     IDENTITY   whose folder this is; written once, last of all when the folder is made, and never again
-///     EPOCH      the storage epoch; whether the last run ended cleanly; where the folder was
+///     IDENTITY   whose folder this is; written last of all when the folder is made, and never again once the
+///                node belongs to a ring (`become`)
+///     EPOCH      the storage epoch; whether the last run ended cleanly; where the folder was; the epoch that
+///                began with less than was there before
 ///     LOCK       flock held as long as the process lives, with its pid
 ///     STAMP      no stamp above this ceiling was issued
 ///     SYNCED     every write up to this number was durable
 ///     db/        the engine's
 ///
 /// The epoch rises at each start that isn't the clean continuation of the last run: after a crash, and when
-/// the folder is a copy (its IDENTITY is another file to the file system). The owner tells the peers the
-/// epoch that it was in and the one that it is in now; they know a folder that was rolled back by an epoch
-/// below the one they remember.
+/// the folder is a copy (its IDENTITY is another file to the file system). A copy may be an older state than
+/// what the node acknowledged since, so its epoch is a `lostEpoch`, as is one that peers ask for because they
+/// remember more: the node rebuilds what it may lack from the others.
 package final class DataFolder: Sendable {
     /// What IDENTITY says.
     package struct Identity: Hashable, Sendable {
@@ -43,6 +45,8 @@ package final class DataFolder: Sendable {
     package let epoch: UInt64
     /// The epoch of the run before; 0 when there was none.
     package let previousEpoch: UInt64
+    /// The last epoch that may have begun with less than the node had acknowledged; 0 when there was none.
+    package let lostEpoch: UInt64
     package let start: Start
 
     private let lock: FileLock
@@ -59,6 +63,7 @@ package final class DataFolder: Sendable {
         self.path = path
         try DataFolderError.explaining { () throws(FileFailure) in try FileSystem.makeFolder(path) }
         lock = try FileLock.hold(path)
+        var lastLost: UInt64 = 0
         if let identity = try Self.readIdentity(path) {
             try Self.check(identity, at: path, cluster: cluster, name: name)
             self.identity = identity
@@ -66,6 +71,7 @@ package final class DataFolder: Sendable {
             previousEpoch = last.number
             let isHome = try last.inode == Self.inode(path)
             start = !isHome ? .foreign : last.isClean ? .clean : .unclean
+            lastLost = last.lost
             stamp = Mutex(try SlotFile.open(path + "/STAMP"))
             synced = Mutex(try SlotFile.open(path + "/SYNCED"))
         } else {
@@ -79,11 +85,12 @@ package final class DataFolder: Sendable {
             synced = Mutex(try Self.createSlots(path + "/SYNCED"))
             let identity = identity
             try DataFolderError.explaining { () throws(FileFailure) in
-                try Epoch(number: 0, isClean: false, inode: 0).write(to: path)
+                try Epoch(number: 0, isClean: false, inode: 0, lost: 0).write(to: path)
                 try Self.write(identity, to: path)
             }
         }
         epoch = start == .clean ? previousEpoch : previousEpoch + 1
+        lostEpoch = start == .foreign ? epoch : lastLost
         try writeEpoch(isClean: false)
     }
 
@@ -112,10 +119,34 @@ package final class DataFolder: Sendable {
     package func markClean() throws(DataFolderError) { try writeEpoch(isClean: true) }
 
     private func writeEpoch(isClean: Bool) throws(DataFolderError) {
+        try writeEpoch(epoch, isClean: isClean, lost: lostEpoch)
+    }
+
+    private func writeEpoch(_ number: UInt64, isClean: Bool, lost: UInt64) throws(DataFolderError) {
         let inode = try Self.inode(path)
         try DataFolderError.explaining { () throws(FileFailure) in
-            try Epoch(number: epoch, isClean: isClean, inode: inode).write(to: path)
+            try Epoch(number: number, isClean: isClean, inode: inode, lost: lost).write(to: path)
         }
+    }
+
+    /// Durably makes the folder one that is to be rebuilt: of the given node, in the given epoch, with no
+    /// stamp issued above the ceiling. To be opened anew afterwards.
+    ///
+    /// The node may be another one only where the folder was made in the place of a lost one, and has served
+    /// nobody. Whatever a crash leaves of this, the next start is told the same by the peers, or finds its
+    /// folder foreign.
+    package func become(node: NodeID, epoch: UInt64, ceiling: UInt64) throws(DataFolderError) {
+        do {
+            try reserveStamps(ceiling: ceiling)
+        } catch {
+            throw .failed(operation: "write", path: path + "/STAMP", reason: "\(error)")
+        }
+        try writeEpoch(epoch, isClean: true, lost: epoch)
+        guard node != identity.node else { return }
+        let identity = Identity(
+            cluster: identity.cluster, node: node, name: identity.name, created: identity.created)
+        try DataFolderError.explaining { () throws(FileFailure) in try Self.write(identity, to: path) }
+        try writeEpoch(epoch, isClean: true, lost: epoch)
     }
 
     private static func createSlots(_ path: String) throws(DataFolderError) -> SlotFile {
@@ -172,11 +203,14 @@ private struct Epoch {
     let isClean: Bool
     /// IDENTITY's, when this was written.
     let inode: UInt64
+    /// `DataFolder.lostEpoch`.
+    let lost: UInt64
 
-    init(number: UInt64, isClean: Bool, inode: UInt64) {
+    init(number: UInt64, isClean: Bool, inode: UInt64, lost: UInt64) {
         self.number = number
         self.isClean = isClean
         self.inode = inode
+        self.lost = lost
     }
 
     init(reading path: String) throws(DataFolderError) {
@@ -187,12 +221,13 @@ private struct Epoch {
         number = try found.value("epoch", in: file) { UInt64($0) }
         isClean = try found.value("clean", in: file) { ["yes": true, "no": false][$0] }
         inode = try found.value("inode", in: file) { UInt64($0) }
+        lost = try found.value("lost", in: file) { UInt64($0) }
     }
 
     func write(to path: String) throws(FileFailure) {
         try FolderFile([
             ("format", "1"), ("epoch", String(number)), ("clean", isClean ? "yes" : "no"),
-            ("inode", String(inode)),
+            ("inode", String(inode)), ("lost", String(lost)),
         ]).write(to: path + "/EPOCH")
     }
 }

@@ -105,5 +105,6 @@ package enum DataFolderError: Error, Hashable, Sendable, CustomStringConvertible
     }
 
     private static let keep =
-        "Nothing was deleted: keep the folder. This version can't rebuild a node from the others yet"
+        "Nothing was deleted. If it can't be mended, move the folder away and start the node again: it "
+        + "rebuilds its data from the others"
 }

@@ -26,6 +26,16 @@ extension Log {
                 .error, .clockSkewed, [("ahead_ms", "\(ahead)"), ("max_ms", "\(max)")],
                 "no write is stamped until this wall clock agrees with the others': check its time service"
             )
+        case .folderRefused(let node, let text): write(.warn, .folderRefused, [("peer", node)], text)
+        case .rebuilding(let epoch):
+            write(
+                .warn, .rebuilding, [("epoch", "\(epoch)")],
+                "the disk has lost something: this node takes writes and answers no reads until it has "
+                    + "exchanged with every other owner")
+        case .rebuilt(let after, let exchanges):
+            write(
+                .info, .rebuilt, [("after_ms", "\(after.milliseconds)"), ("exchanges", "\(exchanges)")],
+                "this node answers reads again")
         case .skewHealed: write(.info, .clockHealed, [], "this node stamps writes again")
         case .placementDiffers(let peer):
             write(.info, .placementDiffers, [("peer", peer)], "it was shown this node's view of the ring")

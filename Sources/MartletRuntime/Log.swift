@@ -22,6 +22,8 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case keyspaceDiffers = "keyspace_differs"
     case clockSkewed = "clock_skewed"
     case clockHealed = "clock_healed"
+    case folderRefused = "folder_refused"
+    case rebuilding, rebuilt
     case gossip
     case storage
     case badHint = "bad_hint"

@@ -69,12 +69,10 @@ package final class NodeRuntime {
         socket = try UDPSocket(loop, configuration.peersAddress) { [unowned self] from, bytes in
             deliver(.datagram(from: from, Blob(copying: bytes)))
         }
-        let hello = Hello(
-            cluster: configuration.cluster, id: configuration.id, name: configuration.name,
-            epoch: configuration.epoch)
         transport = try PeerTransport(
-            loop, listen: configuration.peersAddress, hello: hello, seed: configuration.seed ^ 0x7472_616E,
-            time: { [unowned self] in node.hybridTime },
+            loop, listen: configuration.peersAddress, hello: node.hello,
+            seed: configuration.seed ^ 0x7472_616E,
+            time: { [unowned self] in node.frameTime },
             deliver: { [unowned self] in deliver($0) },
             log: { [unowned self] text, address in onReport(.gossip("peer \(address): \(text)")) })
         storage = try StorageDriver(

@@ -28,9 +28,9 @@ package enum FaultKind: String, CaseIterable, Sendable {
     case diskStall, diskFull
     /// An fsync fails: the node must stop.
     case syncFailure
-    /// A node is started with an empty folder in the place of its own: it must be refused.
+    /// A node is started with an empty folder in the place of its own: it must rebuild it.
     case wipedFolder
-    /// A node is started with an old copy of its folder: it must be refused.
+    /// A node is started with an old copy of its folder: it must rebuild it.
     case rolledBackFolder
     /// Many requests at once.
     case burst

@@ -32,6 +32,8 @@ enum Occurrence {
     // To the world.
     case start(Int)
     case resume(Int, life: UInt32)
+    /// A copy of a disk takes the disk's place.
+    case restored(Int, SimulatedDisk)
     case arrival
     case walk
     case operate

@@ -30,6 +30,10 @@ package final class SimulatedDisk {
     // The small files.
     var epoch: UInt64 = 1
     var boot: UInt32 = 0
+    /// `DataFolder.lostEpoch`.
+    private(set) var lostEpoch: UInt64 = 0
+    /// Whether the files of the folder are copies.
+    var isForeign = false
     private(set) var stampCeiling: HybridTime = .zero
     /// On its way to the disk.
     var pendingCeiling: HybridTime?
@@ -67,6 +71,39 @@ package final class SimulatedDisk {
         engine.refusal = nil
         let pairs = (try? engine.scanMeta(prefix: .empty)) ?? []
         return RecoveredFolder(stampCeiling: stampCeiling, meta: pairs.map { ($0.key, $0.value) })
+    }
+
+    /// A process starts on the folder.
+    func begin(at wall: WallTime) {
+        boot += 1
+        if isForeign { boot = max(boot, RebuildOrder.bootNumber(wall)) }
+        if isForeign || !wasStoppedCleanly { epoch += 1 }
+        if isForeign { lostEpoch = epoch }
+        isForeign = false
+        wasStoppedCleanly = false
+    }
+
+    /// The folder becomes what the peers say.
+    func become(_ order: RebuildOrder) {
+        epoch = order.epoch
+        lostEpoch = order.epoch
+        boot = order.boot
+        stampCeiling = max(stampCeiling, order.ceiling)
+        wasStoppedCleanly = true
+    }
+
+    /// A copy of what is durable now.
+    func copy() -> SimulatedDisk {
+        let copy = SimulatedDisk(durability: durability)
+        copy.engine = engine.copyOfDurable()
+        copy.epoch = epoch
+        copy.boot = boot
+        copy.lostEpoch = lostEpoch
+        copy.stampCeiling = stampCeiling
+        copy.wasStoppedCleanly = false
+        copy.durable = durable
+        copy.durableHints = durableHints
+        return copy
     }
 
     // MARK: Writing
@@ -222,6 +259,12 @@ package final class SimulatedDisk {
     private func raise(_ key: Int, to version: HeldVersion) {
         while durable.count <= key { durable.append(.none) }
         if version > durable[key] { durable[key] = version }
+    }
+
+    func letGo(_ keys: [StorageKey]) {
+        for key in keys {
+            if let index = WorkloadKeys.index(of: key.bytes), index < durable.count { durable[index] = .none }
+        }
     }
 
     /// What the disk is sure to hold under a key of the workload.

@@ -15,21 +15,27 @@ final class SimulatedProcess {
 
     let index: Int
     let name: String
-    /// Of its data folder.
+    /// Of its first data folder, and of every later one once it belongs to the ring.
     let id: NodeID
+    /// Of the folder that it runs on.
+    var folderID: NodeID
     let address: Address
     let zone: String
     let dataCenter: String
 
     var clock: SimulatedClock
-    let disk: SimulatedDisk
+    var disk: SimulatedDisk
+    /// Nil while the disk holds what it should.
+    var loss: DiskLoss?
+    /// Whether it ever lost anything.
+    private(set) var hasLost = false
+    /// By key index: what disks held that are lost.
+    private var formerVersions: [HeldVersion] = []
     var node: Node?
     var effects = EffectBuffer()
     var state = State.down
     /// Counts the starts; what was scheduled for an earlier life doesn't happen.
     var life: UInt32 = 0
-    /// Nil while it runs on its own folder; else what its start must end with.
-    var intruder: Intruder?
 
     /// In the order in which they were added.
     var diallers: [Dialler] = []
@@ -56,14 +62,6 @@ final class SimulatedProcess {
     var wellSince = Instant.zero
     /// Whether the machine is off, and so doesn't even refuse connections.
     var isPoweredOff = false
-    /// A start that must be refused.
-    struct Intruder {
-        var fault: FaultKind
-        /// The folder it runs on: not the machine's own when it was wiped.
-        var id: NodeID
-        var disk: SimulatedDisk
-        var epoch: UInt64
-    }
 
     init(
         index: Int, name: String, id: NodeID, address: Address, zone: String, dataCenter: String,
@@ -73,6 +71,7 @@ final class SimulatedProcess {
         self.index = index
         self.name = name
         self.id = id
+        folderID = id
         self.address = address
         self.zone = zone
         self.dataCenter = dataCenter
@@ -80,8 +79,21 @@ final class SimulatedProcess {
         self.disk = disk
     }
 
-    /// The disk under the node that runs now.
-    var activeDisk: SimulatedDisk { intruder?.disk ?? disk }
+    /// Before the disk is replaced.
+    func keepFormerVersions() {
+        hasLost = true
+        for (key, version) in disk.durable.enumerated() {
+            while formerVersions.count <= key { formerVersions.append(.none) }
+            formerVersions[key] = max(formerVersions[key], version)
+        }
+    }
+
+    /// What the disk is sure to hold under a key, or held before it was lost: for what was begun before that.
+    func everDurableVersion(_ key: Int) -> HeldVersion {
+        let now = disk.durableVersion(key)
+        return key < formerVersions.count ? max(now, formerVersions[key]) : now
+    }
+
     var isAlive: Bool { state != .down }
 }
 

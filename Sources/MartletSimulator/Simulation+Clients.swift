@@ -146,9 +146,9 @@ extension Simulation {
         trace.add(at: now, process: process.index, kind: 30, digest: number ^ Self.digest(of: reply))
         record(key: operation.key, "\(process.name) answers \(number): \(Self.text(reply))")
         try answered.answered(operation, at: now, resumedAt: process.resumedAt)
-        if let intruder = process.intruder, intruder.fault == .wipedFolder, !reply.isFailure {
+        if process.folderID != process.id, !reply.isFailure {
             throw Violation(
-                "Refused", key: operation.key,
+                "Rebuilt", key: operation.key,
                 "\(process.name) serves with an empty folder in the place of its own")
         }
         switch reply {
@@ -170,7 +170,7 @@ extension Simulation {
             _ = try noPhantom.met(bytes, key: operation.key, operations: operations)
             version = HeldVersion(of: bytes) ?? .none
         }
-        if plan.durability == .batch, process.intruder == nil {
+        if plan.durability == .batch {
             try noResurrection.read(operation, version, purged: operation.purged)
         }
         guard operation.kind == .get else { return }
@@ -180,13 +180,14 @@ extension Simulation {
                 version = operation.floor
             }
             // What a flush that nobody has acknowledged yet may hide, may be shown or not.
+            var (operation, shown) = (operation, version)
             if flushed.mayHide(operation.floor) {
-                var operation = operation
                 operation.floor = .none
-                let shown = flushed.mayHide(version) ? .none : version
-                try monotone.read(operation, shown, holders: holders(operation.key, shown))
-            } else {
-                try monotone.read(operation, version, holders: holders(operation.key, version))
+                if flushed.mayHide(version) { shown = .none }
+            }
+            if !mayBeLost(operation) {
+                try monotone.read(
+                    operation, shown, holders: holders(operation.key, shown, since: operation.began))
             }
         }
         guard let bytes, phase != .sweeping, phase != .ended else { return }
@@ -204,7 +205,7 @@ extension Simulation {
         _ process: SimulatedProcess, _ operation: Operation, _ stamp: Stamp
     ) throws(Violation) {
         counters.acknowledged += 1
-        try stamped.wrote(operation, stamp, by: process.index)
+        try stamped.wrote(operation, stamp, by: process.index, process.id)
         operations.update(operation.number) {
             $0.state = .done
             $0.wasSent = true
@@ -216,12 +217,17 @@ extension Simulation {
         }
         guard plan.durability == .batch, !flushed.mayHide(version) else { return }
         guard !isWeak(operation) else {
-            try durable.acknowledged(operation, version, holders: holdersOrHints(operation.key, version))
+            // Hints that it was counted with may have been on a disk that is lost.
+            if operation.began > lastLossAt {
+                try durable.acknowledged(
+                    operation, version, holders: holdersOrHints(operation.key, version))
+            }
             hinted.acknowledged(operation, version)
             return
         }
-        try durable.acknowledged(operation, version, holders: holders(operation.key, version))
-        try monotone.wrote(operation, version)
+        let holders = holders(operation.key, version, since: operation.began)
+        try durable.acknowledged(operation, version, holders: holders)
+        if !mayBeLost(operation) { try monotone.wrote(operation, version) }
     }
 
     private mutating func failed(
@@ -244,7 +250,7 @@ extension Simulation {
             operations.update(operation.number) { $0.state = .refused }
             try answered.refused(operation)
         }
-        let isHealthy = (phase == .calm || phase == .sweeping) && process.intruder == nil
+        let isHealthy = phase == .calm || phase == .sweeping
         let isHurried = operation.timeout < Self.requestTimeout
         // A version that is tried again when its slot has closed it can't be merged, nor stamped anew.
         let wall = SimulatedClock.epoch.milliseconds + (now - .zero).milliseconds
@@ -273,7 +279,7 @@ extension Simulation {
         if isWeak(operation) {
             // Who stood in may have delivered its hint by now.
             let held = holdersOrHints(operation.key, version).reduce(0, +)
-            guard held >= names.count else {
+            guard held >= names.count || operation.began <= lastLossAt else {
                 throw Violation(
                     "Durable", key: operation.key,
                     "operation \(operation.number) timed out and names \(names) as having acknowledged "
@@ -283,7 +289,7 @@ extension Simulation {
         }
         for name in names {
             guard let holder = processes.first(where: { $0.name == name }),
-                holder.disk.durableVersion(operation.key) >= version
+                isHolder(holder, operation.key, version, since: operation.began)
             else {
                 throw Violation(
                     "Durable", key: operation.key,
@@ -295,13 +301,30 @@ extension Simulation {
     }
 
     /// By data centre: the owners whose disks hold no less than the version, whatever crashes.
-    func holders(_ key: Int, _ version: HeldVersion) -> [Int] {
+    ///
+    /// - Parameter began: who acknowledged something since then may have lost its disk.
+    func holders(_ key: Int, _ version: HeldVersion, since began: Instant) -> [Int] {
         var counts = Array(repeating: 0, count: levels.centres)
         guard !owners.isEmpty else { return counts }
-        for owner in owners[key] where processes[owner].disk.durableVersion(key) >= version {
+        for owner in owners[key] where isHolder(processes[owner], key, version, since: began) {
             counts[centreOfProcess[owner]] += 1
         }
         return counts
+    }
+
+    /// Whether what the answer promises rests on one owner alone, which may have lost its disk since it was
+    /// asked.
+    private func mayBeLost(_ operation: Operation) -> Bool {
+        operation.began <= lastLossAt && levels.isFragile(operation.levelClass)
+    }
+
+    func isHolder(
+        _ process: SimulatedProcess, _ key: Int, _ version: HeldVersion, since began: Instant
+    ) -> Bool {
+        let held =
+            began <= lastLossAt ? process.everDurableVersion(key) : process.disk.durableVersion(key)
+        // Who holds nothing of what is purged shows no less.
+        return held >= version || noResurrection.isPurged(key, version)
     }
 
     /// The coordinator died: what it was asked is answered by nobody.

@@ -74,8 +74,9 @@ extension Simulation {
     /// An episode begins; the next of its kind is scheduled.
     mutating func strike(_ kind: FaultKind) throws(Violation) {
         guard phase == .faults else { return }
-        counters.faults += 1
         schedule(.fault(kind), after: faults.within(.milliseconds(50)...gapMax(kind)))
+        if isUnnoticed { return }
+        counters.faults += 1
         switch kind {
         case .partition: part(isOneWay: false)
         case .oneWayPartition: part(isOneWay: true)
@@ -88,7 +89,7 @@ extension Simulation {
             }
         case .pause: if let process = drawAlive(), process.state == .running { pause(process) }
         case .gracefulRestart:
-            if let process = drawAlive(), process.intruder == nil {
+            if let process = drawAlive() {
                 record("\(process.name) is asked to stop")
                 process.wellSince = now
                 schedule(.shutdown(process.index, life: process.life), after: .zero)
@@ -96,8 +97,8 @@ extension Simulation {
         case .clockJump: jumpClock()
         case .diskStall: refuse(.stalled, for: .milliseconds(50)...(.seconds(5)))
         case .diskFull: refuse(.diskFull, for: .milliseconds(500)...(.seconds(10)))
-        case .syncFailure: if let process = drawAlive() { process.activeDisk.failNextSync() }
-        case .wipedFolder, .rolledBackFolder: try intrude(kind)
+        case .syncFailure: if let process = drawAlive() { process.disk.failNextSync() }
+        case .wipedFolder, .rolledBackFolder: try loseDisk(kind)
         case .burst: burst()
         default: break
         }
@@ -191,47 +192,6 @@ extension Simulation {
         schedule(.faultEnds(.refusal(process.index), round: faultRound), after: faults.within(range))
     }
 
-    // MARK: Folders
-
-    /// A node is started on a folder that isn't its own any more: an empty one, or an old copy.
-    private mutating func intrude(_ kind: FaultKind) throws(Violation) {
-        let candidates = processes.filter { process in
-            guard process.state == .running, process.intruder == nil, now - process.wellSince > .seconds(5)
-            else {
-                return false
-            }
-            // Only of a formed ring can the others know better, and only of who has shown its epoch to them.
-            // When every folder is empty, that is a new cluster.
-            return processes.allSatisfy { $0.isFormed && $0.intruder == nil } && processes.count > 1
-                && (kind == .wipedFolder || process.disk.epoch > 1 && isKnown(process))
-        }
-        guard !candidates.isEmpty else { return }
-        let process = candidates[faults.below(candidates.count)]
-        record("\(process.name) is stopped, to be started on another folder: \(kind.rawValue)")
-        try ended(process, .killed)
-        if kind == .wipedFolder {
-            process.intruder = SimulatedProcess.Intruder(
-                fault: kind, id: NodeID(random: &seeds), disk: SimulatedDisk(durability: plan.durability),
-                epoch: 1)
-        } else {
-            process.intruder = SimulatedProcess.Intruder(
-                fault: kind, id: process.id, disk: process.disk, epoch: process.disk.epoch - 1)
-        }
-        scheduleStart(process, .milliseconds(10)...(.seconds(5)))
-    }
-
-    /// Whether another node, which lives, has accepted a hello of this life, and remembers it whatever
-    /// crashes.
-    private func isKnown(_ process: SimulatedProcess) -> Bool {
-        plan.durability == .batch
-            && connections.all.contains { id in
-                let (dialler, acceptor) = (connections[id].dialler, connections[id].acceptor)
-                return dialler.process == process.index && dialler.life == process.life
-                    && acceptor.state == .talking
-                    && processes[acceptor.process].life == acceptor.life
-            }
-    }
-
     // MARK: Load
 
     private mutating func burst() {
@@ -264,12 +224,12 @@ extension Simulation {
         faultRound += 1
         disturbedAt = now
         network.conditions = SimulatedNetwork.Conditions()
+        weather = nil
         network.unblockAll()
         resendHeld()
         for process in processes {
             process.disk.conditions = SimulatedDisk.Conditions()
             process.disk.forgetFaults()
-            process.intruder?.disk.forgetFaults()
             let error = links.within(-Self.clockErrorMax...Self.clockErrorMax)
             process.clock.setWall(error: error, at: now)
             process.isPoweredOff = false

@@ -27,12 +27,12 @@ extension Simulation {
     mutating func hintsDeleted(_ process: SimulatedProcess, _ keys: [Blob]) throws(Violation) {
         guard plan.durability == .batch else { return }
         for key in keys {
-            guard let hint = process.activeDisk.hint(key),
+            guard let hint = process.disk.hint(key),
                 let target = processes.first(where: { $0.id == hint.target }), !flushed.mayHide(hint.version)
             else { continue }
             let age = process.clock.now(at: now).wall.milliseconds - hint.time
             try hinted.deleted(
-                hint, key, by: process.name, targetHolds: target.disk.durableVersion(hint.key),
+                hint, key, by: process.name, targetHolds: target.everDurableVersion(hint.key),
                 isTooOld: Interval.milliseconds(age) >= plan.hints.window)
         }
     }
@@ -49,10 +49,11 @@ extension Simulation {
                 throw Violation("Hinted", "\(process.name) still has \(kept) hints at the end")
             }
         }
-        guard plan.durability == .batch else { return }
+        // A hint that counted may have been on a disk that is lost.
+        guard plan.durability == .batch, lastLossAt == .zero else { return }
         var copy = hinted
         let flushed = flushed
-        try copy.atTheEnd(exceptFor: { flushed.mayHide($0) }) { holders($0, $1) }
+        try copy.atTheEnd(exceptFor: { flushed.mayHide($0) }) { holders($0, $1, since: now) }
         hinted = copy
     }
 }

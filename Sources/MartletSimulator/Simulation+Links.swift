@@ -66,7 +66,7 @@ extension Simulation {
         connections[id][end].remote = remote
         connections[id][end].state = .talking
         guard end == .dialler, let dialler = connections[id].dialler.dialler else {
-            sendFrame(id, end, encode(process, .hello(hello(process))))
+            if let hello = process.node?.hello { sendFrame(id, end, encode(process, .hello(hello))) }
             return
         }
         if let expected = dialler.expected, expected != remote {
@@ -91,14 +91,8 @@ extension Simulation {
 
     private func encode(_ process: SimulatedProcess, _ message: Message) -> [UInt8] {
         var writer = ByteWriter(reservingCapacity: 160)
-        Frame(time: process.node?.hybridTime ?? .zero, message: message).write(to: &writer)
+        Frame(time: process.node?.frameTime ?? .zero, message: message).write(to: &writer)
         return writer.bytes
-    }
-
-    private func hello(_ process: SimulatedProcess) -> Hello {
-        Hello(
-            cluster: Self.clusterName, id: process.intruder?.id ?? process.id, name: process.name,
-            epoch: process.intruder?.epoch ?? process.disk.epoch)
     }
 
     private mutating func send(_ process: SimulatedProcess, _ dialler: Dialler, _ message: Message) {
@@ -161,7 +155,7 @@ extension Simulation {
         let side = connections[id].dialler
         guard let process = target(side.process, life: side.life, occurrence) else { return }
         connections[id][.dialler].state = .greeting
-        sendFrame(id, .dialler, encode(process, .hello(hello(process))))
+        if let hello = process.node?.hello { sendFrame(id, .dialler, encode(process, .hello(hello))) }
     }
 
     mutating func dialFailed(_ id: ConnectionID, _ occurrence: Occurrence) throws(Violation) {

@@ -64,11 +64,9 @@ extension Simulation {
 
     mutating func start(_ process: SimulatedProcess) throws(Violation) {
         guard process.state == .down else { return }
-        let disk = process.activeDisk
+        let disk = process.disk
         process.life += 1
-        disk.boot += 1
-        if !disk.wasStoppedCleanly, process.intruder == nil { disk.epoch += 1 }
-        disk.wasStoppedCleanly = false
+        disk.begin(at: process.clock.now(at: now).wall)
         process.state = .running
         process.isPoweredOff = false
         process.wellSince = now
@@ -79,7 +77,7 @@ extension Simulation {
         process.floorsSeen = 0
         process.wakeWanted = .distantFuture
         process.wakeScheduled = .distantFuture
-        record("\(process.name) starts, epoch \(process.intruder?.epoch ?? disk.epoch), boot \(disk.boot)")
+        record("\(process.name) starts, epoch \(disk.epoch), boot \(disk.boot)")
         let folder = disk.recovered()
         let state = RecoveredState(stampCeiling: folder.stampCeiling, meta: folder.meta)
         process.node = Node(configuration(process), recovered: state, now: process.clock.now(at: now))
@@ -94,13 +92,13 @@ extension Simulation {
         }
         let levels = (plan.workload.readLevels[0], plan.workload.writeLevels[0])
         var configuration = NodeConfiguration(
-            cluster: Self.clusterName, id: process.intruder?.id ?? process.id, name: process.name,
+            cluster: Self.clusterName, id: process.folderID, name: process.name,
             address: process.address.ip,
             ports: NodePorts(peers: process.address.port, redis: 7_379, redisCluster: 7_380, http: 7_680),
             zone: process.zone, dataCenter: process.dataCenter,
             // Each start runs newer software, so that ring entries do change.
-            version: "\(Self.version).\(process.activeDisk.boot)",
-            epoch: process.intruder?.epoch ?? process.disk.epoch, boot: process.activeDisk.boot,
+            version: "\(Self.version).\(process.disk.boot)",
+            epoch: process.disk.epoch, boot: process.disk.boot,
             seed: seeds.next(),
             founders: founders, seeds: [],
             keyspaces: [
@@ -109,6 +107,7 @@ extension Simulation {
                     write: levels.1, sloppyQuorum: plan.hints.isSloppy)
             ],
             gossip: GossipSettings(clusterName: Self.clusterName))
+        configuration.lostEpoch = process.disk.lostEpoch
         configuration.requestTimeout = Self.requestTimeout
         configuration.inFlightMax = plan.inFlightMax
         configuration.keepsHints = plan.hints.isOn
@@ -129,7 +128,7 @@ extension Simulation {
     }
 
     mutating func ended(_ process: SimulatedProcess, _ end: LifeEnd) throws(Violation) {
-        let disk = process.activeDisk
+        let disk = process.disk
         process.node = nil
         closeAll(of: process, isSilent: process.isPoweredOff)
         orphan(process)
@@ -161,14 +160,9 @@ extension Simulation {
         case .storage:
             try ended(process, .killed)
             scheduleStart(process, .milliseconds(500)...(.seconds(5)))
+        case .rebuild(let order, _): try told(process, order)
         case .identity(let text):
-            guard process.intruder != nil else {
-                throw Violation("Refused", "\(process.name) was refused on its own folder: \(text)")
-            }
-            // The operator understands, and puts the right folder back.
-            try ended(process, .killed)
-            process.intruder = nil
-            scheduleStart(process, .milliseconds(500)...(.seconds(5)))
+            throw Violation("Refused", "\(process.name) was refused on its own folder: \(text)")
         }
     }
 
@@ -207,6 +201,7 @@ extension Simulation {
             if now > due + .milliseconds(100) { throw answered.overdue(operation) }
         }
         try checkWalks()
+        try checkLosses()
         for process in processes where process.node != nil {
             try Bounded.check(
                 process.node!.currentMetrics(), inFlightMax: plan.inFlightMax, name: process.name)
@@ -232,23 +227,21 @@ extension Simulation {
     /// The cluster has had its time: every process runs on its own folder, and belongs to the ring.
     private func checkHealed() throws(Violation) {
         for process in processes {
-            if let intruder = process.intruder {
-                throw Violation(
-                    "Refused",
-                    "\(process.name) was started by \(intruder.fault.rawValue), and nobody refused it")
-            }
             guard process.state == .running else {
                 throw Violation("Accurate", "\(process.name) isn't running though all faults are over")
             }
             guard process.isFormed else {
                 throw Violation("Agreed", "\(process.name) has no ring though all nodes have long been there")
             }
+            guard process.loss == nil, process.node?.isRebuilding == false else {
+                throw Violation("Rebuilt", "\(process.name) hasn't rebuilt its disk though all nodes are up")
+            }
         }
     }
 
     /// What is on a disk after a crash, or at the end, is no less than what it was sure to hold.
     mutating func checkDisk(_ process: SimulatedProcess) throws(Violation) {
-        guard plan.durability == .batch, process.intruder == nil else { return }
+        guard plan.durability == .batch else { return }
         for key in 0..<plan.workload.keys {
             let expected = process.disk.durableVersion(key)
             guard expected > .none, !flushed.mayHide(expected) else { continue }

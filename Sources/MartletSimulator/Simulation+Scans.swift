@@ -12,7 +12,7 @@ struct ScanWalk {
     let levelClass: Int
     let began: Instant
     /// By key: what the walk's level must show at least since it began.
-    let floors: [HeldVersion]
+    var floors: [HeldVersion]
 
     var position = Token.all.lowerBound
     var isListed: [Bool]

@@ -111,6 +111,7 @@ extension Simulation {
         case .purgeAnswer(let answer):
             return (nil, "purge round \(answer.round): \(answer.step) \(answer.outcome)")
         case .floor(let news): return (nil, "floor \(news.floor) of \(news.spans.count) spans")
+        case .viewWanted: return (nil, "a wish for the view of the ring")
         case .hello, .farewell, .gossip: return nil
         }
     }

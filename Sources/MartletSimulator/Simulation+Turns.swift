@@ -97,7 +97,7 @@ extension Simulation {
         switch event {
         case .start: (1, 0)
         case .client(let ticket, _): (2, ticket.number)
-        case .hello(let link, let hello): (3, link.number &+ hello.epoch)
+        case .hello(let link, let hello): (3, link.number &+ hello.folder.epoch)
         case .peer(let link, _, let time, _): (4, link.number ^ time.bits)
         case .datagram(_, let bytes): (5, XXH3.hash(bytes))
         case .storage(let completion): (6, digest(of: completion))
@@ -150,7 +150,7 @@ extension Simulation {
     // MARK: Storage
 
     private mutating func carryOut(_ request: StorageRequest, _ process: SimulatedProcess) throws(Violation) {
-        let disk = process.activeDisk
+        let disk = process.disk
         switch request {
         case .merge(let ticket, let key, let record):
             if let index = WorkloadKeys.index(of: key.bytes) {
@@ -185,7 +185,10 @@ extension Simulation {
         case .deleteHints(let ticket, let keys):
             try hintsDeleted(process, keys)
             disk.deleteHints(ticket, keys)
-        case .delete(let ticket, let keys): disk.delete(ticket, keys)
+        case .delete(let ticket, let keys):
+            // What a disk that is behind a floor lets go of, it need not hold any more.
+            if process.node?.isRebuilding == true { disk.letGo(keys) }
+            disk.delete(ticket, keys)
         case .deleteKeyspace(let ticket, let keyspace): disk.deleteKeyspace(ticket, keyspace)
         case .reserveStamps(let ceiling):
             disk.pendingCeiling = HybridTime(bits: ceiling)
@@ -197,7 +200,7 @@ extension Simulation {
 
     /// The node has written down something of its own; it may be that a purge floor has risen.
     private mutating func noteFloors(_ process: SimulatedProcess) {
-        guard process.intruder == nil, let raised = process.node?.floorsRaised, raised != process.floorsSeen
+        guard let raised = process.node?.floorsRaised, raised != process.floorsSeen
         else { return }
         process.floorsSeen = raised
         for key in 0..<plan.workload.keys {
@@ -215,14 +218,14 @@ extension Simulation {
         let source = try noPhantom.met(record, key: key, operations: operations)
         noResurrection.met(record, key: key)
         // A disk that refuses the batch, at the end of this turn, takes nothing of it.
-        if let source, process.activeDisk.conditions.refusal == nil {
+        if let source, process.disk.conditions.refusal == nil {
             operations.update(source) { $0.wasSent = true }
         }
     }
 
     /// Memory answers in the same turn; what is cold comes later, as it was when asked for or as it is then.
     private mutating func read(_ process: SimulatedProcess, _ ticket: ReadTicket, _ key: StorageKey) {
-        let disk = process.activeDisk
+        let disk = process.disk
         writeBatch(process)
         let record = disk.read(key)
         guard disk.conditions.coldReads > 0, disks.chance(disk.conditions.coldReads) else {
@@ -241,7 +244,7 @@ extension Simulation {
 
     /// A worker does it, and now and then finds its queue full.
     private mutating func work(_ process: SimulatedProcess, _ ticket: ReadTicket, _ what: DiskWork.What) {
-        let disk = process.activeDisk
+        let disk = process.disk
         if disk.conditions.refusedReads > 0, disks.chance(disk.conditions.refusedReads) {
             process.events.append(.storage(.readRefused(ticket, .readQueueFull)))
             return
@@ -256,7 +259,7 @@ extension Simulation {
 
     /// Hands the turn's writes to the engine, and begins a sync if none is under way.
     private mutating func writeBatch(_ process: SimulatedProcess) {
-        let disk = process.activeDisk
+        let disk = process.disk
         switch disk.flush() {
         case .nothing: return
         case .accepted:
@@ -271,13 +274,13 @@ extension Simulation {
     }
 
     mutating func beginSync(_ process: SimulatedProcess) {
-        let disk = process.activeDisk
+        let disk = process.disk
         guard disk.beginSync() else { return }
         schedule(.synced(process.index, life: process.life), after: disks.within(disk.conditions.syncLatency))
     }
 
     mutating func synced(_ process: SimulatedProcess) throws(Violation) {
-        let disk = process.activeDisk
+        let disk = process.disk
         switch disk.finishSync() {
         case .durable(let ticket):
             if disk.durability == .batch {
@@ -298,7 +301,7 @@ extension Simulation {
     }
 
     mutating func stampsReserved(_ process: SimulatedProcess, _ ceiling: UInt64) throws(Violation) {
-        let disk = process.activeDisk
+        let disk = process.disk
         if disk.conditions.refusal == .diskFull {
             // The shell tries again until there is room.
             schedule(
@@ -313,7 +316,12 @@ extension Simulation {
     // MARK: Reports
 
     private mutating func reported(_ process: SimulatedProcess, _ report: Report) {
-        if case .ringFormed = report { formed(process) }
+        switch report {
+        case .ringFormed: formed(process)
+        case .rebuilding: noticed(process)
+        case .rebuilt: rebuilt(process)
+        default: break
+        }
         record("\(process.name) reports \(report)")
     }
 }

@@ -37,6 +37,10 @@ package struct Simulation: ~Copyable {
     var connections = ConnectionTable()
     /// When anything last hindered messages between machines.
     var disturbedAt = Instant.zero
+    /// The network's conditions, while it is good because nothing else may befall a node.
+    var weather: SimulatedNetwork.Conditions?
+    /// When a disk was last lost.
+    var lastLossAt = Instant.zero
     /// Counts the times that all faults were ended at once: what was to end an earlier fault has nothing to
     /// end then.
     var faultRound = 0
@@ -247,12 +251,12 @@ package struct Simulation: ~Copyable {
             if let process = target(index, life: life, occurrence) { try synced(process) }
         case .read(let index, let life, let cold):
             if let process = target(index, life: life, occurrence) {
-                let record = cold.isLate ? process.activeDisk.read(cold.key) : cold.asAsked
+                let record = cold.isLate ? process.disk.read(cold.key) : cold.asAsked
                 try turn(process, .storage(.read(cold.ticket, record)))
             }
         case .worked(let index, let life, let work):
             if let process = target(index, life: life, occurrence) {
-                try turn(process, .storage(work.asAsked ?? process.activeDisk.carryOut(work)))
+                try turn(process, .storage(work.asAsked ?? process.disk.carryOut(work)))
             }
         case .stampsReserved(let index, let life, let ceiling):
             if let process = target(index, life: life, occurrence) { try stampsReserved(process, ceiling) }
@@ -273,6 +277,7 @@ package struct Simulation: ~Copyable {
         case .impatient(let id): try impatient(id)
         case .start(let index): try start(processes[index])
         case .resume(let index, let life): try resume(processes[index], life)
+        case .restored(let index, let copy): try restore(processes[index], copy)
         case .arrival: arrive()
         case .walk: beginWalk()
         case .operate: try operate()

@@ -47,6 +47,20 @@ package final class MemoryEngine: StorageEngine {
 
     package init(_ rules: RecordJoin) { self.rules = rules }
 
+    /// Another engine, with what a crash now would certainly leave.
+    package func copyOfDurable() -> MemoryEngine {
+        let copy = MemoryEngine(rules)
+        copy.data = data
+        copy.meta = meta
+        copy.hints = hints
+        copy.undo = undo
+        copy.lastWritten = lastWritten
+        copy.lastSynced = lastSynced
+        copy.crashes = crashes
+        copy.crash(keeping: 0)
+        return copy
+    }
+
     // MARK: Writing
 
     @discardableResult

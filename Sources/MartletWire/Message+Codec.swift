@@ -22,6 +22,7 @@ extension Message {
         case .purge: .purge
         case .purgeAnswer: .purgeAnswer
         case .floor: .floor
+        case .viewWanted: .viewWanted
         case .gossip: .gossip
         case .define: .define
         }
@@ -31,9 +32,7 @@ extension Message {
     package func write(to writer: inout ByteWriter) {
         switch self {
         case .hello(let hello): hello.write(to: &writer)
-        case .farewell(let farewell):
-            writer.u8(farewell.reason.rawValue)
-            writer.string(String(farewell.text.prefix(Farewell.textBytesMax / 4)))
+        case .farewell(let farewell): farewell.write(to: &writer)
         case .merge(let merge): merge.write(to: &writer)
         case .mergeAnswer(let answer): answer.write(to: &writer)
         case .read(let read): read.write(to: &writer)
@@ -50,6 +49,7 @@ extension Message {
         case .purge(let request): request.write(to: &writer)
         case .purgeAnswer(let answer): answer.write(to: &writer)
         case .floor(let news): news.write(to: &writer)
+        case .viewWanted: break
         case .gossip(let payload): writer.raw(payload)
         case .define(let request): request.write(to: &writer)
         }
@@ -60,9 +60,7 @@ extension Message {
         var reader = ByteReader(body)
         switch kind {
         case .hello: self = .hello(try Hello(from: &reader))
-        case .farewell:
-            guard let reason = Farewell.Reason(rawValue: try reader.u8()) else { throw .invalid("farewell") }
-            self = .farewell(Farewell(reason, try reader.string(max: Farewell.textBytesMax, "farewell")))
+        case .farewell: self = .farewell(try Farewell(from: &reader))
         case .merge: self = .merge(try MergeRequest(from: &reader))
         case .mergeAnswer: self = .mergeAnswer(try MergeAnswer(from: &reader))
         case .read: self = .read(try ReadRequest(from: &reader))
@@ -80,34 +78,10 @@ extension Message {
         case .purge: self = .purge(try PurgeRequest(from: &reader))
         case .purgeAnswer: self = .purgeAnswer(try PurgeAnswer(from: &reader))
         case .floor: self = .floor(try FloorNews(from: &reader))
+        case .viewWanted: self = .viewWanted
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
         }
         try reader.expectEnd()
-    }
-}
-
-extension Farewell {
-    static let textBytesMax = 1_024
-}
-
-extension Hello {
-    func write(to writer: inout ByteWriter) {
-        writer.u16(protocolMin)
-        writer.u16(protocolMax)
-        writer.string(cluster)
-        id.write(to: &writer)
-        writer.string(name)
-        writer.u64(epoch)
-    }
-
-    init(from reader: inout ByteReader) throws(WireError) {
-        protocolMin = try reader.u16()
-        protocolMax = try reader.u16()
-        guard protocolMin <= protocolMax else { throw .invalid("protocol range") }
-        cluster = try reader.string(max: Limits.nameBytesMax, "cluster name")
-        id = try NodeID(from: &reader)
-        name = try reader.string(max: Limits.nameBytesMax, "node name")
-        epoch = try reader.u64()
     }
 }
 

@@ -25,6 +25,8 @@ package enum Message: Hashable, Sendable {
     case purge(PurgeRequest)
     case purgeAnswer(PurgeAnswer)
     case floor(FloorNews)
+    /// Answered by `view`, on the same connection.
+    case viewWanted
     /// A payload of MartletGossip that is too large or too important for a datagram.
     case gossip(Blob)
     /// Answered by `mergeAnswer`: a definition is merged as a record is.
@@ -50,7 +52,7 @@ package enum Message: Hashable, Sendable {
         case .exchangeDescent(let descent): 8 * MerkleTree.fanOut * descent.nodes.count
         case .purge(let request): 4 * request.spans.count + 28 * request.closed.count
         case .floor(let news): 4 * news.spans.count
-        case .hello, .farewell, .mergeAnswer, .scan, .exchangeOpening, .purgeAnswer: 0
+        case .hello, .farewell, .mergeAnswer, .scan, .exchangeOpening, .purgeAnswer, .viewWanted: 0
         }
     }
 
@@ -71,6 +73,7 @@ package enum Message: Hashable, Sendable {
         case scan = 9
         case scanAnswer = 10
         case hint = 16
+        case viewWanted = 17
         case define = 45
         case exchangeOpening = 20
         case exchangeDescent = 21
@@ -80,62 +83,6 @@ package enum Message: Hashable, Sendable {
         case purge = 30
         case purgeAnswer = 31
         case floor = 32
-    }
-}
-
-/// The first frame in each direction: who speaks, and in which dialects.
-package struct Hello: Hashable, Sendable {
-    package var protocolMin: UInt16
-    package var protocolMax: UInt16
-    package var cluster: String
-    package var id: NodeID
-    package var name: String
-    /// The data folder's storage epoch: lower than a peer remembers means an old copy of the folder.
-    package var epoch: UInt64
-
-    /// The versions of this protocol that this program speaks.
-    package static let protocolVersions: ClosedRange<UInt16> = 1...1
-
-    package init(
-        cluster: String, id: NodeID, name: String, epoch: UInt64,
-        protocolVersions: ClosedRange<UInt16> = Self.protocolVersions
-    ) {
-        protocolMin = protocolVersions.lowerBound
-        protocolMax = protocolVersions.upperBound
-        self.cluster = cluster
-        self.id = id
-        self.name = name
-        self.epoch = epoch
-    }
-
-    /// The dialect that both sides speak; nil when there is none.
-    package func commonProtocol(with other: Hello) -> UInt16? {
-        let highest = min(protocolMax, other.protocolMax)
-        return highest >= max(protocolMin, other.protocolMin) ? highest : nil
-    }
-}
-
-/// The last frame before a node closes a connection that it will not talk on, so that the other side can say
-/// why.
-package struct Farewell: Hashable, Sendable {
-    package enum Reason: UInt8, Sendable {
-        case wrongCluster = 1
-        case noCommonProtocol = 2
-        /// The epoch is older than this node remembers: the disk was rolled back or replaced by an old copy.
-        case rolledBack = 3
-        /// The id was removed from the ring.
-        case removed = 4
-        /// The address belongs to a node with another id.
-        case wrongIdentity = 5
-        case leaving = 6
-    }
-
-    package var reason: Reason
-    package var text: String
-
-    package init(_ reason: Reason, _ text: String) {
-        self.reason = reason
-        self.text = text
     }
 }
 

@@ -25,6 +25,7 @@ extension ClusterConfiguration {
             seeds: seedAddresses, tokensPerNode: ring.tokensPerNode,
             keyspaces: keyspaces.enumerated().map { $0.element.definition(id: UInt32($0.offset)) },
             gossip: gossip.settings(cluster: cluster.name))
+        node.lostEpoch = folder.lostEpoch
         node.requestTimeout = requests.timeout
         node.speculation = requests.speculative.nodeSpeculation
         node.inFlightMax = requests.inFlightMax

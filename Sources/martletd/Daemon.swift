@@ -65,7 +65,9 @@ final class Daemon {
         let recovered: RecoveredState
         let boot: UInt32
         do {
-            boot = try Self.countBoot(engine)
+            // The counts of a copy may be those of runs that came after it was made.
+            let least = folder.start == .foreign ? RebuildOrder.bootNumber(Self.wallTime()) : 0
+            boot = try Self.countBoot(engine, above: least)
             recovered = RecoveredState(
                 stampCeiling: HybridTime(bits: folder.stampCeiling),
                 meta: try engine.scanMeta(prefix: .empty).map { (key: $0.key, value: $0.value) })
@@ -87,21 +89,28 @@ final class Daemon {
     }
 
     /// Counts this start, durably: the number is part of every stamp that this run issues.
-    private static func countBoot(_ engine: RocksDBEngine) throws(StorageError) -> UInt32 {
-        let key = Blob("boot")
+    private static func countBoot(_ engine: RocksDBEngine, above least: UInt32) throws(StorageError) -> UInt32
+    {
         var boot: UInt32 = 0
-        if let known = try engine.readMeta(key) {
+        if let known = try engine.readMeta(bootKey) {
             var reader = ByteReader(known.span)
             boot = (try? reader.u32()) ?? 0
         }
+        boot = max(boot, least) + 1
+        try writeBoot(boot, engine)
+        return boot
+    }
+
+    private static func writeBoot(_ boot: UInt32, _ engine: RocksDBEngine) throws(StorageError) {
         var writer = ByteWriter()
-        writer.u32(boot + 1)
+        writer.u32(boot)
         var batch = WriteBatch()
-        batch.putMeta(key, Blob(writer.bytes))
+        batch.putMeta(bootKey, Blob(writer.bytes))
         try engine.write(batch)
         _ = try engine.sync()
-        return boot + 1
     }
+
+    private static let bootKey = Blob("boot")
 
     private static func failure(_ error: LoopError) -> Failure {
         let address = error.address.map { "\($0)" } ?? "an address"
@@ -163,8 +172,15 @@ final class Daemon {
         return settings
     }
 
-    /// Runs until the node has stopped; returns the exit status.
-    func run() -> Int32 {
+    /// How a run ended.
+    enum End {
+        case exit(Int32)
+        /// The folder is another one than the node began with: the program begins anew with it.
+        case again
+    }
+
+    /// Runs until the node has stopped.
+    func run() -> End {
         runtime.start()
         let ports = configuration.ports(of: own)
         log.write(
@@ -187,7 +203,7 @@ final class Daemon {
         loop.stop()
     }
 
-    private func end() -> Int32 {
+    private func end() -> End {
         switch reason {
         case .drained, nil:
             do {
@@ -195,13 +211,28 @@ final class Daemon {
                 try folder.markClean()
             } catch {
                 log.write(.error, .storage, [], "\(error)")
-                return Exit.storage
+                return .exit(Exit.storage)
             }
             log.write(.info, .stopped, [], "drained")
-            return Exit.drained
+            return .exit(Exit.drained)
+        case .rebuild(let order, let text): return prepare(order, text)
         case .storage(let text), .identity(let text):
             log.write(.error, .storage, [], text)
-            return Exit.storage
+            return .exit(Exit.storage)
+        }
+    }
+
+    /// Makes the folder what the peers say that it must be.
+    private func prepare(_ order: RebuildOrder, _ text: String) -> End {
+        log.write(.warn, .rebuilding, [("id", order.id.description), ("epoch", "\(order.epoch)")], text)
+        do {
+            try Self.writeBoot(order.boot, engine)
+            try engine.close()
+            try folder.become(node: order.id, epoch: order.epoch, ceiling: order.ceiling.bits)
+            return .again
+        } catch {
+            log.write(.error, .storage, [], "\(error)")
+            return .exit(Exit.storage)
         }
     }
 }

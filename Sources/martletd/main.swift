@@ -15,6 +15,13 @@ func fail(_ text: String, _ status: Int32) -> Never {
     exit(status)
 }
 
+/// The same program with the same arguments in the same process. All of its files and sockets close with
+/// that, the lock of the data folder among them.
+func beginAnew() -> Never {
+    execv("/proc/self/exe", CommandLine.unsafeArgv)
+    fail("can't begin anew: \(String(cString: strerror(errno)))", Daemon.Exit.storage)
+}
+
 func runDaemon() -> Int32 {
     let options: ParsedCommandLine
     switch Options.specification.parse(Array(CommandLine.arguments.dropFirst())) {
@@ -61,7 +68,10 @@ func runDaemon() -> Int32 {
     let log = loaded.configuration.log.log(node: own.settings.name)
     for warning in loaded.warnings { log.write(.warn, .configuration, [], warning) }
     do throws(Daemon.Failure) {
-        return try Daemon(loaded, own: own.settings, log: log).run()
+        switch try Daemon(loaded, own: own.settings, log: log).run() {
+        case .exit(let status): return status
+        case .again: beginAnew()
+        }
     } catch {
         log.write(.error, error.event, [], error.text)
         return error.status

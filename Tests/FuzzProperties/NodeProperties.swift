@@ -93,7 +93,7 @@ extension NodeWorld {
         let id = NodeID(short: UInt64(number % 8), middle: number < 8 ? 0 : 1, low: 0)
         return Hello(
             cluster: ForgedPacket.cluster, id: id, name: "n\(1 + input.below(5))",
-            epoch: UInt64(input.below(4)))
+            folder: FolderAge(epoch: UInt64(input.below(4))))
     }
 
     /// Whatever its bytes decode to.

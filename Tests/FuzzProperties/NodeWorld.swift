@@ -108,7 +108,8 @@ final class NodeWorld {
     func greetPeers() throws(PropertyFailure) {
         for number in 2...3 {
             let hello = Hello(
-                cluster: ForgedPacket.cluster, id: ForgedPacket.id(number), name: "n\(number)", epoch: 1)
+                cluster: ForgedPacket.cluster, id: ForgedPacket.id(number), name: "n\(number)",
+                folder: FolderAge(epoch: 1))
             try tell(.hello(LinkID(UInt64(number)), hello))
             try tell(.datagram(from: ForgedPacket.address(number), ForgedPacket.greeting(from: number)))
         }
@@ -215,7 +216,7 @@ final class NodeWorld {
     /// What is sent can be read by the one it is for.
     private func checkSending(_ message: Message) throws(PropertyFailure) {
         var writer = ByteWriter()
-        Frame(time: node.hybridTime, message: message).write(to: &writer)
+        Frame(time: node.frameTime, message: message).write(to: &writer)
         guard case .frame(let frame, let consumed)? = try? Frame.scan(writer.bytes.span.bytes) else {
             throw PropertyFailure("a message can't be read by its receiver: \(message)")
         }

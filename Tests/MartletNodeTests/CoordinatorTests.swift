@@ -172,21 +172,6 @@ import Testing
             })
     }
 
-    @Test func aFolderThatWasLostIsRefusedByTheRing() throws {
-        let cluster = formed()
-        cluster.advance(.seconds(3))
-        cluster.kill(2)
-        cluster.advance(.seconds(20))
-        cluster.replaceWithEmptyFolder(2)
-        cluster.advance(.seconds(5))
-        guard case .identity(let text)? = cluster.members[2].stopped else {
-            Issue.record("a wiped node joined the ring it once belonged to")
-            return
-        }
-        #expect(text.contains("lost or replaced"))
-        #expect(cluster.put(0, "k", "v")?.stamp != nil)
-    }
-
     @Test func expiriesFollowTheValueTheyWereSetFor() throws {
         let cluster = formed()
         _ = cluster.put(0, "k", "v")

@@ -34,7 +34,8 @@ import Testing
         let cluster = formed(1)
         var random = Random(seed: 1)
         for i in 0..<(2 * Limits.epochsMax) {
-            let hello = Hello(cluster: "test", id: NodeID(random: &random), name: "x", epoch: 1)
+            let hello = Hello(
+                cluster: "test", id: NodeID(random: &random), name: "x", folder: FolderAge(epoch: 1))
             cluster.members[0].holdsSync = false
             cluster.inject(0, .hello(LinkID(UInt64(i) * 100), hello))
         }

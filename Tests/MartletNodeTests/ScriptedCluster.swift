@@ -54,6 +54,8 @@ final class ScriptedCluster {
     private var held: [(from: Int, to: Int, event: Event)] = []
     /// Sees every message that is sent: sender, receiver, message.
     var watch: (Int, Int, Message) -> Void = { _, _, _ in }
+    /// Sees what a node says when it refuses a connection.
+    var onRefusal: (Farewell) -> Void = { _ in }
     /// Pages that storages were asked for.
     var storageScans = 0
 
@@ -253,16 +255,11 @@ final class ScriptedCluster {
 
     private func link(from: Int, to: Int) -> LinkID { LinkID(UInt64(from * 100 + to)) }
 
-    private func hello(_ i: Int) -> Hello {
-        let it = members[i].configuration
-        return Hello(cluster: it.cluster, id: it.id, name: it.name, epoch: it.epoch)
-    }
-
     private func deliver(from i: Int, to j: Int, over link: LinkID, _ message: Message) {
         watch(i, j, message)
         guard !drops(i, j, message) else { return }
         var writer = ByteWriter()
-        Frame(time: members[i].node.hybridTime, message: message).write(to: &writer)
+        Frame(time: members[i].node.frameTime, message: message).write(to: &writer)
         guard case .frame(let frame, _)? = try? Frame.scan(writer.bytes.span.bytes) else {
             invariantBroken("a frame that was just written can't be read")
         }
@@ -285,8 +282,8 @@ final class ScriptedCluster {
                 queue.append((i, .linkDown(peer)))
                 return
             }
-            queue.append((j, .hello(link(from: i, to: j), hello(i))))
-            queue.append((i, .hello(link(from: i, to: j), hello(j))))
+            queue.append((j, .hello(link(from: i, to: j), members[i].node.hello)))
+            queue.append((i, .hello(link(from: i, to: j), members[j].node.hello)))
             queue.append((i, .linkUp(peer)))
         case .send(let peer, let message):
             guard let j = member.peers[peer], members[j].isUp else { return }
@@ -294,12 +291,19 @@ final class ScriptedCluster {
         case .respond(let link, let message):
             let (from, to) = (Int(link.number / 100), Int(link.number % 100))
             deliver(from: i, to: i == from ? to : from, over: link, message)
-        case .accept, .refuse: break
+        case .accept: break
+        case .refuse(let link, let farewell):
+            onRefusal(farewell)
+            let (from, to) = (Int(link.number / 100), Int(link.number % 100))
+            if to == i, members.indices.contains(from) {
+                queue.append((from, .refusedByPeer(member.configuration.peersAddress, farewell)))
+            }
         case .stream(let address, let payload):
             guard let j = index(of: address) else {
                 queue.append((i, .streamFailed(address)))
                 return
             }
+            if i != j { queue.append((j, .hello(link(from: i, to: j), member.node.hello))) }
             deliver(from: i, to: j, over: link(from: i, to: j), .gossip(payload))
         case .datagram(let address, let bytes):
             if !losesDatagrams, let j = index(of: address), !drops(i, j, .gossip(bytes)) {

@@ -51,6 +51,38 @@ import Testing
         // A copy starts apart from what it was copied from.
         let copy = try scratch.open(scratch.copy(scratch.node, as: "copy"))
         #expect((copy.start, copy.previousEpoch, copy.epoch) == (.foreign, 3, 4))
+        // It may lack what was written since.
+        #expect(copy.lostEpoch == 4)
+    }
+
+    @Test func aFolderBecomesWhatThePeersSay() throws {
+        do {
+            let folder = try scratch.open()
+            #expect(folder.lostEpoch == 0)
+            try folder.reserveStamps(ceiling: 100)
+            // A lower ceiling than it has changes nothing.
+            try folder.become(node: folder.identity.node, epoch: 7, ceiling: 90)
+        }
+        do {
+            let folder = try scratch.open()
+            #expect(
+                (folder.start, folder.epoch, folder.lostEpoch, folder.stampCeiling) == (.clean, 7, 7, 100))
+        }
+        // What was lost stays known through later starts, until the node says that it has rebuilt it.
+        let folder = try scratch.open()
+        #expect((folder.start, folder.epoch, folder.lostEpoch) == (.unclean, 8, 7))
+    }
+
+    @Test func aFolderInThePlaceOfALostOneTakesItsId() throws {
+        let known = NodeID(short: 7, middle: 7, low: 7)
+        do {
+            let folder = try scratch.open()
+            #expect(folder.identity.node != known)
+            try folder.become(node: known, epoch: 12, ceiling: 500)
+        }
+        let folder = try scratch.open()
+        #expect(folder.identity.node == known && folder.identity.name == "n1")
+        #expect((folder.start, folder.epoch, folder.lostEpoch, folder.stampCeiling) == (.clean, 12, 12, 500))
     }
 
     @Test func aSecondProcessIsRefusedByPid() throws {

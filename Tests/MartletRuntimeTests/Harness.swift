@@ -36,7 +36,7 @@ final class Station {
     init(_ loop: EventLoop, _ seed: UInt64, cluster: String = "test", port: UInt16 = 0) throws {
         var random = Random(seed: seed)
         id = NodeID(random: &random)
-        let hello = Hello(cluster: cluster, id: id, name: "n\(seed)", epoch: 1)
+        let hello = Hello(cluster: cluster, id: id, name: "n\(seed)", folder: FolderAge(epoch: 1))
         transport = try PeerTransport(
             loop, listen: Address(ip: .loopback, port: port), hello: hello, seed: seed,
             time: { HybridTime(bits: seed) }, deliver: { [unowned self] in deliver($0) },

@@ -9,7 +9,8 @@ import Testing
 @Suite struct PeerTransportTests {
     private func hello(_ cluster: String = "test") -> Hello {
         var random = Random(seed: 77)
-        return Hello(cluster: cluster, id: NodeID(random: &random), name: "stranger", epoch: 1)
+        return Hello(
+            cluster: cluster, id: NodeID(random: &random), name: "stranger", folder: FolderAge(epoch: 1))
     }
 
     /// Sends bytes to a station; returns what it said, once it has closed the connection.

@@ -13,7 +13,7 @@ import Testing
 
     /// One of each kind and outcome.
     static let messages: [Message] = [
-        .hello(Hello(cluster: "martlet", id: id, name: "n1", epoch: 4)),
+        .hello(Hello(cluster: "martlet", id: id, name: "n1", folder: FolderAge(epoch: 4))),
         .farewell(Farewell(.rolledBack, "the data folder is an old copy")),
         .merge(
             MergeRequest(
@@ -145,9 +145,12 @@ import Testing
     }
 
     @Test func dialectsMeetAtTheHighestCommonOne() {
-        let old = Hello(cluster: "c", id: Self.id, name: "a", epoch: 1, protocolVersions: 1...2)
-        let new = Hello(cluster: "c", id: Self.id, name: "b", epoch: 1, protocolVersions: 2...4)
-        let newest = Hello(cluster: "c", id: Self.id, name: "c", epoch: 1, protocolVersions: 3...4)
+        let old = Hello(
+            cluster: "c", id: Self.id, name: "a", folder: FolderAge(epoch: 1), protocolVersions: 1...2)
+        let new = Hello(
+            cluster: "c", id: Self.id, name: "b", folder: FolderAge(epoch: 1), protocolVersions: 2...4)
+        let newest = Hello(
+            cluster: "c", id: Self.id, name: "c", folder: FolderAge(epoch: 1), protocolVersions: 3...4)
         #expect(old.commonProtocol(with: new) == 2)
         #expect(old.commonProtocol(with: newest) == nil)
     }

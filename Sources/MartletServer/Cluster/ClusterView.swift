@@ -12,7 +12,8 @@ import MartletRing
 /// A master is a node that this one reaches: it isn't held dead, and its connection has not just broken. A
 /// process that is killed breaks it at once, while gossip takes seconds to be sure of a death; by then
 /// clients would have used up their retries. A node that is wrongly passed over costs its slots a hop,
-/// nothing more, since any node answers for any key.
+/// nothing more, since any node answers for any key. Nor is one that rebuilds its disk a master: it would
+/// hand every read on.
 ///
 /// A node that serves no cluster clients (port 0) isn't shown and is nobody's master, unless no other node
 /// owns the slot: that slot is then not covered.
@@ -27,6 +28,7 @@ struct ClusterView {
         let liveness: Liveness
         let isSelf: Bool
         let isReachable: Bool
+        let isRebuilding: Bool
         /// First and last slots, ascending.
         fileprivate(set) var ranges: [ClosedRange<Int>] = []
 
@@ -64,7 +66,7 @@ struct ClusterView {
         guard isFormed, let placement, let preference else { return }
         let nodeOfMember = placement.members.map { member in nodes.firstIndex { $0.id == member.id } }
         let masters = preference.masters { ordinal in
-            nodeOfMember[ordinal].map { nodes[$0].isReachable } ?? false
+            nodeOfMember[ordinal].map { nodes[$0].isReachable && !nodes[$0].isRebuilding } ?? false
         }
         for range in masters.ranges {
             guard let node = nodeOfMember[range.master] else { continue }
@@ -95,6 +97,7 @@ extension ClusterView.Node {
         liveness = entry.id == own ? .up : member.liveness
         isSelf = entry.id == own
         isReachable = isSelf || member.isReachable
+        isRebuilding = entry.state == .rebuilding
     }
 }
 

@@ -57,6 +57,27 @@ enum ClusterJSON {
             json.member(
                 "clock_offset_ms",
                 member.clockOffset.map { rounded(Double($0.microseconds) / 1_000, decimals: 1) })
+            if member.entry.state == .rebuilding {
+                // Known to the node itself; null to others.
+                if let progress = member.rebuild {
+                    json.member("rebuild") { rebuild(progress, to: &$0) }
+                } else {
+                    json.member("rebuild", Int?.none)
+                }
+            }
+        }
+    }
+
+    private static func rebuild(_ progress: RebuildProgress, to json: inout JSONWriter) {
+        json.object { json in
+            json.member("exchanges", progress.parts)
+            json.member("done", progress.done)
+            json.member("percent", rounded(100 * progress.share, decimals: 1))
+            json.member("records", progress.records)
+            json.member("bytes", progress.bytes)
+            json.member("running_s", rounded(progress.running.seconds, decimals: 1))
+            json.member("eta_s", progress.eta.map { rounded($0.seconds, decimals: 1) })
+            json.member("waits") { json in json.array(progress.waits) { $0.string($1) } }
         }
     }
 

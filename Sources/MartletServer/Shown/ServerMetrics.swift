@@ -241,6 +241,15 @@ extension RedisServer {
             .counter(
                 "martlet_replica_refusals_total", "Requests that this node refused as a replica.",
                 metrics.replicaRefusals),
+            .counter(
+                "martlet_rebuilds_total", "Disks that had lost something and were rebuilt from the peers.",
+                metrics.rebuilds),
+            .gauge(
+                "martlet_rebuild_exchanges", "Exchanges that rebuilding needs; 0 when the disk is whole.",
+                Double(metrics.rebuildParts)),
+            .gauge(
+                "martlet_rebuild_exchanges_done", "Of these, those that are over.",
+                Double(metrics.rebuildPartsDone)),
             .gauge(
                 "martlet_unsynced_merges", "Merges that are not durable yet.",
                 Double(metrics.unsyncedMerges)),

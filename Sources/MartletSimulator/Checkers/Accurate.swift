@@ -17,12 +17,12 @@ struct Accurate {
         _ processes: [SimulatedProcess], at now: Instant, disturbed: Instant, mayDetect: Bool
     ) throws(Violation) {
         guard now - disturbed > Self.bound else { return }
-        for observer in processes where observer.state == .running && observer.intruder == nil {
+        for observer in processes where observer.state == .running && observer.id == observer.folderID {
             guard now - observer.wellSince > Self.bound else { continue }
             for other in processes where other !== observer && now - other.wellSince > Self.bound {
                 checked += 1
                 let belief = observer.node?.liveness(of: other.id)
-                if other.state == .running, other.intruder == nil, belief == .down || belief == .left {
+                if other.state == .running, other.id == other.folderID, belief == .down || belief == .left {
                     throw Violation(
                         "Accurate",
                         "\(observer.name) holds \(other.name) for dead, which has been alive and "

@@ -124,6 +124,12 @@ package struct LevelTable {
         needs[index].isMet(by: counts) || complements[index].isMet(by: counts)
     }
 
+    /// Whether the loss of one owner's disk may take away all that the class is sure of.
+    func isFragile(_ index: Int) -> Bool {
+        required(index) <= 1
+            || max(complements[index].total, complements[index].perCentre.reduce(0, +)) <= 1
+    }
+
     /// Whether the class can be satisfied at all.
     func isPossible(_ index: Int) -> Bool { needs[index].isMet(by: owners) }
 

@@ -26,6 +26,25 @@ struct Monotone {
         stamped = Array(repeating: .zero, count: keys * levels.classes)
     }
 
+    /// A disk is lost: what levels acknowledged that need one owner alone, or showed when one alone was sure
+    /// to hold it, stands only as far as another owner holds it. True when that changed anything.
+    mutating func lost(_ key: Int, heldElsewhere: HeldVersion) -> Bool {
+        var hasFallen = false
+        let base = key * levels.classes
+        for place in 0..<levels.classes where levels.isFragile(place) {
+            if acknowledged[base + place] > heldElsewhere {
+                acknowledged[base + place] = heldElsewhere
+                stamped[base + place] = min(stamped[base + place], heldElsewhere.stamp)
+                hasFallen = true
+            }
+            if shown[base + place] > heldElsewhere {
+                shown[base + place] = heldElsewhere
+                hasFallen = true
+            }
+        }
+        return hasFallen
+    }
+
     /// What a read that begins now must show.
     func readFloor(_ key: Int, _ levelClass: Int) -> HeldVersion {
         var floor = HeldVersion.none

@@ -94,6 +94,11 @@ struct OperationLog {
 
     mutating func update(_ number: UInt64, _ body: (inout Operation) -> Void) { body(&all[Int(number - 1)]) }
 
+    /// Those that wait for their answer; the first of them is at or after the number.
+    mutating func updatePending(from number: UInt64, _ body: (inout Operation) -> Void) {
+        for index in Int(number - 1)..<all.count where all[index].state == .pending { body(&all[index]) }
+    }
+
     /// Those without an answer yet, the oldest first; `from` is where to begin.
     func firstPending(from number: UInt64) -> UInt64 {
         var number = max(1, number)

@@ -46,6 +46,9 @@ struct NoResurrection {
         }
     }
 
+    /// The only owner's disk was set back: what it had deleted, nobody remembers.
+    mutating func lost(_ key: Int) { purged[key] = .none }
+
     func purged(_ key: Int) -> HeldVersion { purged[key] }
 
     /// Whether who shows nothing shows no less than this.

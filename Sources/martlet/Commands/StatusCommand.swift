@@ -89,6 +89,7 @@ package enum StatusReport {
             // A clock is known only against another's.
             return .object(
                 members.map { member in
+                    // What it says of its rebuilding is whole or null.
                     let isUnknown = member.value == .null && member.name != "clock_offset_ms"
                     return (member.name, isUnknown ? own[member.name] ?? .null : member.value)
                 })
@@ -109,7 +110,7 @@ package enum StatusReport {
         let datacenters = Set(nodes.map { $0["datacenter"]?.text })
         for node in nodes { table.add(row(node, withDatacenter: datacenters.count > 1)) }
         return head(status, nodes, palette) + table.text(columnsMax: columnsMax, palette: palette)
-            + blockers(status)
+            + nodes.compactMap(rebuilding).joined() + blockers(status)
     }
 
     /// Who keeps tombstones from being deleted; nothing when nobody does.
@@ -125,6 +126,19 @@ package enum StatusReport {
             }
         }
         return out
+    }
+
+    /// How far a node is with rebuilding its disk, as a line.
+    private static func rebuilding(_ node: JSONValue) -> String? {
+        guard let progress = node["rebuild"], progress != .null else { return nil }
+        func number(_ name: String) -> Int { Int(progress[name]?.double ?? 0) }
+        var line = "\(node["name"]?.text ?? "a node") rebuilds: \(number("percent"))%"
+        line += ", \(number("done")) of \(number("exchanges")) exchanges"
+        line += ", \(Quantities.bytes(progress["bytes"]?.double ?? 0)) received"
+        if let eta = progress["eta_s"]?.double { line += ", \(Quantities.duration(seconds: eta)) to go" }
+        let waits = (progress["waits"]?.elements ?? []).compactMap(\.text)
+        if !waits.isEmpty { line += ", waits for \(waits.joined(separator: ", "))" }
+        return line + "\n"
     }
 
     private static func head(_ status: JSONValue, _ nodes: [JSONValue], _ palette: Palette) -> String {
