@@ -1,5 +1,6 @@
 import MartletBase
 import MartletMerkle
+import MartletRing
 import MartletStorage
 import MartletWire
 
@@ -44,9 +45,12 @@ struct Forest {
         for (index, entry) in all.enumerated().dropFirst() { places[entry.keyspace] = index }
     }
 
-    /// The horizon of a keyspace has moved.
-    mutating func markAll(_ keyspace: UInt32) {
-        if let index = index(of: keyspace) { all[index].tree.mark(0...UInt32(MerkleTree.leavesMax - 1)) }
+    /// The horizon of these slots has moved.
+    mutating func mark(_ keyspace: UInt32, _ span: SlotSpan) {
+        guard let index = index(of: keyspace) else { return }
+        let first = Token.bounds(of: Slot(index: span.first)).lowerBound.leaf
+        let last = Token.bounds(of: Slot(index: span.last)).upperBound.leaf
+        all[index].tree.mark(first.index...last.index)
     }
 
     subscript(index: Int) -> Entry {

@@ -181,6 +181,8 @@ extension Node {
         guard keyspaces[index].marks.raise(\.floor, to: floor, in: spans) else { return }
         metrics.floorsRaised += 1
         keyspaces[index].floorRaisedAt = now.monotonic
+        // What the leaves' sums count has come to lie behind the horizon.
+        for span in spans { exchanges.forest.mark(keyspaces[index].definition.id, span) }
         storeMarks(index)
         layOut(index)
         sweep(index, spans)

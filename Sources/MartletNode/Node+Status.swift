@@ -51,6 +51,11 @@ extension Node {
         return (keyspaces[index].definition, placement)
     }
 
+    /// Behind what the slot's records don't count any more; nil where there is no such keyspace.
+    package func horizon(keyspace: UInt32, _ slot: Slot) -> Horizon? {
+        keyspaces.index(of: keyspace).map { keyspaces.horizon($0, slot) }
+    }
+
     /// Of the keyspaces that there are, in the order of their creation.
     package var keyspaceDefinitions: [KeyspaceDefinition] { keyspaces.all.map(\.definition) }
     /// Covers every definition, those of dropped keyspaces included.
