@@ -70,8 +70,9 @@ package enum Limits {
     package static let nameTakenMax = Interval.seconds(60)
     /// How often the greatest time heard from each peer is written down.
     package static let heardTimesEvery = Interval.seconds(1)
-    /// Exchanges under way at once at a node that rebuilds its disk.
-    package static let rebuildExchangesMax = 4
+    /// Exchanges under way at once at a node that rebuilds its disk. The others hold the same records for the
+    /// most part: with several at once each of them would send these.
+    package static let rebuildExchangesMax = 1
     /// How soon an exchange that failed is tried again.
     package static let rebuildRetryAfter = Interval.milliseconds(500)
     /// Entries in one view of the ring that is sent to a peer.
