@@ -54,7 +54,10 @@ let package = Package(
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         program(
             "martlet-bench", at: "Benchmarks/martlet-bench",
-            ["MartletBase", "MartletConfig", "MartletLoop", "MartletRESP", "MartletRing"]),
+            [
+                "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP",
+                "MartletRing", "MartletRocksDB", "MartletStorage", "MartletVersions", "MartletWire",
+            ]),
         tests("MartletBenchTests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet-bench"]),
         program("example-levels", at: "Examples/Levels", ["MartletClient"]),
         program("example-page-cache", at: "Examples/PageCache", ["MartletClient"]),
@@ -74,8 +77,9 @@ let package = Package(
         .target(
             name: "FuzzProperties",
             dependencies: [
-                "FakeServer", "MartletBase", "MartletConfig", "MartletGossip", "MartletNode", "MartletRESP",
-                "MartletRing", "MartletServer", "MartletStorage", "MartletVersions", "MartletWire",
+                "FakeServer", "MartletBase", "MartletConfig", "MartletGossip", "MartletMerkle", "MartletNode",
+                "MartletRESP", "MartletRing", "MartletServer", "MartletStorage", "MartletVersions",
+                "MartletWire",
             ],
             path: "Tests/FuzzProperties", swiftSettings: settings),
         tests("FuzzCorpusTests", ["FuzzProperties"]),
@@ -132,8 +136,8 @@ let package = Package(
         tests(
             "MartletNodeTests",
             [
-                "MartletBase", "MartletGossip", "MartletNode", "MartletRing", "MartletStorage",
-                "MartletVersions", "MartletWire",
+                "MartletBase", "MartletGossip", "MartletMerkle", "MartletNode", "MartletRing",
+                "MartletStorage", "MartletVersions", "MartletWire",
             ]),
 
         // Floor 3: codecs between nodes, the engine, the loop, the configuration.

@@ -15,8 +15,8 @@ import redis
 def main() -> int:
     host = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 7379
-    # With protocol 3 VGET answers a map of these names instead of a pair.
-    store = redis.Redis(host=host, port=port, protocol=2, decode_responses=True)
+    # With protocol=3, which redis-py has since 5.0, VGET answers a map of its names instead of a pair.
+    store = redis.Redis(host=host, port=port, decode_responses=True)
 
     # SET with EX: the session ends by itself an hour after it was last written.
     store.set("session:42", "user=ann;cart=7", ex=3600)

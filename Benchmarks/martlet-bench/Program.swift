@@ -9,6 +9,7 @@ package enum Program {
         "martlet-bench", "Measures Martlet, and any server that speaks Redis's protocol.",
         commands: [
             RunCommand.specification, SweepCommand.specification, CompareCommand.specification,
+            RepairCommand.specification,
         ])
 
     static func main() {
@@ -28,6 +29,7 @@ package enum Program {
                 case ["run"]: try RunCommand.run(line)
                 case ["sweep"]: try SweepCommand.run(line)
                 case ["compare"]: try CompareCommand.run(line)
+                case ["repair"]: try RepairCommand.run(line)
                 default: invariantBroken("a command that nobody runs: \(line.commands)")
                 }
             } catch {

@@ -143,7 +143,7 @@ package enum Limits {
     /// Listings of one exchange under way at once.
     package static let exchangeBatchesMax = 4
     /// Leaves of one listing, and what is listed of them: keys, and the keys' bytes.
-    package static let exchangeLeavesMax = 256
+    package static let exchangeLeavesMax = 2_048
     package static let exchangeTagsMax = 16_384
     package static let exchangeKeysMax = 2_048
     package static let exchangeKeyBytesMax = 1 << 20

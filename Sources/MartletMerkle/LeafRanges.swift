@@ -40,6 +40,11 @@ package struct LeafRanges: Hashable, Sendable {
         return index < ranges.count && ranges[index].contains(leaf)
     }
 
+    package func overlaps(_ bounds: ClosedRange<UInt32>) -> Bool {
+        let index = firstIndex(endingFrom: bounds.lowerBound)
+        return index < ranges.count && ranges[index].lowerBound <= bounds.upperBound
+    }
+
     /// Calls the body with each part of these leaves that lies within the bounds.
     func forEach(within bounds: ClosedRange<UInt32>, _ body: (ClosedRange<UInt32>) -> Void) {
         var index = firstIndex(endingFrom: bounds.lowerBound)

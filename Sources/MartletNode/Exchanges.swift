@@ -21,7 +21,7 @@ struct Forest {
 
     @inline(__always)
     func index(of keyspace: UInt32) -> Int? {
-        if let first = all.first, first.keyspace == keyspace { return 0 }
+        if !all.isEmpty, all[0].keyspace == keyspace { return 0 }
         return places[keyspace]
     }
 
@@ -132,14 +132,23 @@ struct Exchanges {
     var turns: [Pair: Turn] = [:]
     /// That an operator asked for and that had no room yet.
     var asked: [Pair] = []
+    var askedComplete: UInt64 = 0
+    var askedFailed: UInt64 = 0
     /// Rescans whose next page waits for the pace: places of jobs.
     var paused: [Int] = []
     /// Bytes that were moved or passed, and that the pace hasn't been told of.
     var unpaced = 0
     var tickAt = Instant.distantFuture
+    /// When a turn may be due, or a pair may be new.
+    var scheduleAt = Instant.zero
     var random: Random
 
     init(random: Random) { self.random = random }
+
+    mutating func schedule(by instant: Instant) {
+        if instant < scheduleAt { scheduleAt = instant }
+        tick(by: instant)
+    }
 
     mutating func tick(by instant: Instant) { if instant < tickAt { tickAt = instant } }
 

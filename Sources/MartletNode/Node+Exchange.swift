@@ -21,6 +21,7 @@ extension Node {
         let exchange = Exchange(
             keyspace: keyspace, peer: peer, id: peers[peer].id, purpose: purpose, now: now.monotonic,
             common: common, salt: exchanges.random.next())
+        effects.append(.report(.exchangeBegan(exchange.progress)))
         let (place, generation) = exchanges.running.insert(exchange)
         let number = RequestNumber(kind: .exchange, attempt: 0, generation: generation, index: place)
         beginRescan(for: .exchange(number), keyspace: keyspace, common.leaves)
@@ -38,11 +39,21 @@ extension Node {
         keyspace: UInt32, peer: PeerIndex, _ purpose: ExchangePurpose, _ outcome: ExchangeOutcome,
         beganAt: Instant
     ) {
-        takeTurn(Exchanges.Pair(keyspace: keyspace, peer: peer), outcome)
+        let pair = Exchanges.Pair(keyspace: keyspace, peer: peer)
+        takeTurn(pair, outcome)
         if case .failed("stale_placement") = outcome {
             for news in floorNews(keyspace) { effects.append(.send(peer, .floor(news))) }
         }
         if purpose == .proof { proofExchanged(keyspace, peer, isComplete: outcome == .complete) }
+        guard purpose == .asked else { return }
+        switch outcome {
+        case .complete: exchanges.askedComplete += 1
+        case .failed:
+            // Whoever asked waits for it.
+            exchanges.askedFailed += 1
+            exchanges.asked.append(pair)
+            exchanges.tick(by: now.monotonic + Self.exchangePause)
+        }
     }
 
     mutating func finishExchange(_ index: Int, _ outcome: ExchangeOutcome) {
@@ -181,7 +192,7 @@ extension Node {
     mutating func settleExchange(_ index: Int) {
         exchanges.running[index].step = .settling
         let number = number(ofExchange: index)
-        guard !replica.pending.isEmpty else {
+        guard configuration.planted != .settleEarly, !replica.pending.isEmpty else {
             finishExchange(index, .complete)
             return
         }

@@ -191,7 +191,7 @@ extension Node {
         let link = exchanges.questions[number.index].link
         exchanges.questions.remove(number.index)
         let origin = Origin.link(link, request: request)
-        if replica.pending.isEmpty || configuration.planted == .answerUnsyncedRead {
+        if replica.pending.isEmpty || configuration.planted == .settleEarly {
             answerExchange(origin, outcome)
         } else {
             replica.pending[replica.pending.count - 1].withheld.append(

@@ -39,6 +39,11 @@ extension Node {
 
     /// Begins what is due, as far as there is room.
     private mutating func beginDueExchanges() {
+        guard exchanges.scheduleAt <= now.monotonic else {
+            exchanges.tick(by: exchanges.scheduleAt)
+            return
+        }
+        exchanges.scheduleAt = now.monotonic + Self.exchangeTick
         let interval = configuration.repairInterval
         for index in keyspaces.indices {
             let keyspace = keyspaces[index].definition.id
@@ -46,12 +51,13 @@ extension Node {
                 let pair = Exchanges.Pair(keyspace: keyspace, peer: peer)
                 guard let turn = exchanges.turns[pair] else {
                     let within = min(interval, Self.exchangeSoon)
-                    exchanges.turns[pair] = Exchanges.Turn(
-                        due: now.monotonic + exchanges.random.within(.zero...within))
+                    let due = now.monotonic + exchanges.random.within(.zero...within)
+                    exchanges.turns[pair] = Exchanges.Turn(due: due)
+                    exchanges.schedule(by: due)
                     continue
                 }
                 guard turn.due <= now.monotonic, canExchange(with: peer) else {
-                    if turn.due > now.monotonic { exchanges.tick(by: turn.due) }
+                    if turn.due > now.monotonic { exchanges.schedule(by: turn.due) }
                     continue
                 }
                 if startExchange(keyspace: keyspace, peer: peer, .periodic) {
@@ -81,7 +87,7 @@ extension Node {
                 + exchanges.random.within(.nanoseconds(pause.nanoseconds / 2)...pause)
         }
         exchanges.turns[pair] = turn
-        exchanges.tick(by: turn.due)
+        exchanges.schedule(by: turn.due)
     }
 
     /// A peer can be reached again: what it missed is found soon.
@@ -96,7 +102,7 @@ extension Node {
         let due = now.monotonic + exchanges.random.within(.zero...within)
         guard due < turn.due else { return }
         exchanges.turns[pair]?.due = due
-        exchanges.tick(by: due)
+        exchanges.schedule(by: due)
     }
 
     /// Leaves in which hints were dropped: their owners are known to differ.
@@ -117,22 +123,37 @@ extension Node {
 
     // MARK: Asked for
 
-    /// Asks for exchanges with all owners of a keyspace that this node shares something with: they begin as
-    /// there is room.
-    package mutating func askForExchanges(keyspace: UInt32) {
-        guard let index = keyspaces.index(of: keyspace) else { return }
-        for peer in keyspaces.partners(index) {
+    /// Asks for exchanges with the owners of some slots of a keyspace: they begin as there is room.
+    ///
+    /// - Parameter inTurns: only those that this node begins by itself, when all nodes are asked.
+    /// - Returns: how many; nil when there is no such keyspace.
+    package mutating func askForExchanges(
+        keyspace: UInt32, slots: ClosedRange<UInt16>, inTurns: Bool
+    ) -> Int? {
+        guard let index = keyspaces.index(of: keyspace) else { return nil }
+        let range = UInt32(slots.lowerBound) * 16...UInt32(slots.upperBound) * 16 + 15
+        let partners = keyspaces.partners(index).filter { peer in
+            (!inTurns || configuration.id < peers[peer].id)
+                && keyspaces.commonLeaves(index, with: peer)?.leaves.overlaps(range) ?? false
+        }
+        for peer in partners {
             let pair = Exchanges.Pair(keyspace: keyspace, peer: peer)
             if !exchanges.asked.contains(pair) { exchanges.asked.append(pair) }
         }
+        // Not at once: it would be an effect outside an event.
         exchanges.tick(by: now.monotonic)
+        return partners.count
     }
 
     private mutating func beginAskedExchanges() {
         guard !exchanges.asked.isEmpty else { return }
         let asked = exchanges.asked
         exchanges.asked.removeAll()
-        for pair in asked where canExchange(with: pair.peer) {
+        for pair in asked {
+            guard canExchange(with: pair.peer), keyspaces.index(of: pair.keyspace) != nil else {
+                exchanges.askedFailed += 1
+                continue
+            }
             if !startExchange(keyspace: pair.keyspace, peer: pair.peer, .asked) {
                 exchanges.asked.append(pair)
             }

@@ -29,6 +29,9 @@ extension Node {
         let rescan = exchanges.rescans[index]
         guard rescan.step == .scanning, now.monotonic >= rescan.pausedUntil else { return }
         let tree = exchanges.forest.grow(rescan.keyspace)
+        if configuration.planted == .clearDirtyBit, exchanges.forest[tree].tree.dirtyCount < 1_000 {
+            _ = exchanges.forest[tree].tree.takeDirty(of: rescan.leaves, from: 0, leavesMax: 1, rangesMax: 1)
+        }
         guard exchanges.forest[tree].tree.hasDirty(in: rescan.leaves, from: rescan.cursor) else {
             if exchanges.forest[tree].job == nil {
                 rescanned(index)

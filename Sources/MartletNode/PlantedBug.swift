@@ -51,6 +51,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case skipDirtyBit
     /// An exchange never sends what only the node has that began it.
     case skipPush
+    /// An exchange doesn't wait until what was shown in it is durable.
+    case settleEarly
+    /// A leaf's bit is cleared though nothing has read the leaf yet: when an exchange begins.
+    case clearDirtyBit
     /// The answer to an opening is always that all is equal.
     case answerEqual
     /// A node isn't asked whether it owes a slot anything before its floor rises.

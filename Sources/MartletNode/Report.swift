@@ -33,6 +33,7 @@ package enum Report: Sendable {
     case storageRefused(StaticName)
     /// A hint that can't be read was met on disk, and deleted.
     case badHint
+    case exchangeBegan(ExchangeProgress)
     case exchangeEnded(peer: String, ExchangeProgress, ExchangeOutcome, after: Interval)
     /// The purge floor of the slots whose first owner this node is, in milliseconds since 1970.
     case floorRaised(keyspace: UInt32, to: Int64, spans: Int)

@@ -51,6 +51,7 @@ extension Log {
         case .badHint:
             write(
                 .warn, .badHint, [], "a hint that can't be read was deleted; the exchange mends what it held")
+        case .exchangeBegan: break
         case .exchangeEnded(let peer, let progress, let outcome, let after):
             writeExchange(peer, progress, outcome, after)
         case .floorRaised(let keyspace, let time, let spans):

@@ -166,6 +166,11 @@ package final class NodeRuntime {
     ) -> (definition: KeyspaceDefinition, placement: Placement)? { node.placement(keyspace: keyspace) }
     package func nodeMetrics() -> NodeMetrics { node.currentMetrics() }
     package func hintStatus() -> HintStatus { node.hintStatus() }
+    package func repairStatus() -> RepairStatus { node.repairStatus() }
+    package func askForExchanges(keyspace: UInt32, slots: ClosedRange<UInt16>, inTurns: Bool) -> Int? {
+        defer { deliver(.timer) }
+        return node.askForExchanges(keyspace: keyspace, slots: slots, inTurns: inTurns)
+    }
     package var topologyStamp: TopologyStamp { node.topologyStamp }
     package var keyspaces: [KeyspaceDefinition] { node.keyspaceDefinitions }
     package func storageStatistics() -> StorageStatistics { engine.statistics() }

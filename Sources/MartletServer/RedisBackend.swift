@@ -24,6 +24,9 @@ package protocol RedisBackend: AnyObject {
     func nodeMetrics() -> NodeMetrics
     /// What this node keeps for others.
     func hintStatus() -> HintStatus
+    func repairStatus() -> RepairStatus
+    /// Has the node exchange with the owners of some slots; how many, nil when there is no such keyspace.
+    func repair(keyspace: UInt32, slots: ClosedRange<UInt16>, inTurns: Bool) -> Int?
     /// What the runtime has to show beside the node's own metrics: storage, connections of peers, the loop.
     func runtimeMetrics() -> [MetricFamily]
 }

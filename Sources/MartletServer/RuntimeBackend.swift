@@ -21,6 +21,10 @@ package final class RuntimeBackend: RedisBackend {
     }
     package func nodeMetrics() -> NodeMetrics { runtime.nodeMetrics() }
     package func hintStatus() -> HintStatus { runtime.hintStatus() }
+    package func repairStatus() -> RepairStatus { runtime.repairStatus() }
+    package func repair(keyspace: UInt32, slots: ClosedRange<UInt16>, inTurns: Bool) -> Int? {
+        runtime.askForExchanges(keyspace: keyspace, slots: slots, inTurns: inTurns)
+    }
 
     package func usage() -> NodeUsage {
         NodeUsage(

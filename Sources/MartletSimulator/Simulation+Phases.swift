@@ -130,6 +130,7 @@ extension Simulation {
     mutating func ended(_ process: SimulatedProcess, _ end: LifeEnd) throws(Violation) {
         let disk = process.disk
         process.node = nil
+        exchanged.died(process.index)
         closeAll(of: process, isSilent: process.isPoweredOff)
         orphan(process)
         abandonWalks(at: process)
@@ -273,40 +274,5 @@ extension Simulation {
         try checkHintsDrained()
         try checkSwept()
         try checkConvergence()
-    }
-
-    /// Behind what a key doesn't count any more, as a process knows it.
-    private func horizon(_ process: SimulatedProcess, _ key: Int) -> Horizon {
-        let slot = Token(key: WorkloadKeys.key(key)).slot
-        return process.node?.horizon(keyspace: 0, slot) ?? .none
-    }
-
-    /// As the owners know it together: the news of a floor may be on its way between them.
-    private func horizon(ofOwners owners: [Int], _ key: Int) -> Horizon {
-        owners.reduce(into: Horizon.none) { greatest, owner in
-            let own = horizon(processes[owner], key)
-            greatest.truncation = max(greatest.truncation, own.truncation)
-            greatest.purgeFloor = max(greatest.purgeFloor, own.purgeFloor)
-        }
-    }
-
-    private mutating func checkConvergence() throws(Violation) {
-        guard !owners.isEmpty else { return }
-        for key in 0..<plan.workload.keys {
-            let stored = WorkloadKeys.stored(key)
-            let agreed = horizon(ofOwners: owners[key], key)
-            let digests = owners[key].map { owner -> (name: String, digest: UInt64) in
-                let record = processes[owner].disk.read(stored)
-                let isHidden = record.map { Record.isHidden($0.span, behind: agreed) } ?? true
-                return (processes[owner].name, isHidden ? 0 : Record.digest(record))
-            }
-            try convergent.atTheEnd(key, digests)
-            let leaf = Token(value: stored.token).leaf
-            for process in processes {
-                guard let sum = process.node?.leafSum(keyspace: 0, leaf: leaf.index) else { continue }
-                let held = process.disk.sum(of: leaf, behind: horizon(process, key))
-                try convergent.isTrue(sum, held: held, leaf: leaf.index, of: process.name)
-            }
-        }
     }
 }

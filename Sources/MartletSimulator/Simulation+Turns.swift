@@ -73,7 +73,7 @@ extension Simulation {
         case .datagram(let address, let bytes): sendDatagram(process, address, bytes)
         case .storage(let request): try carryOut(request, process)
         case .wake(let instant): wakeAsked(process, instant)
-        case .report(let report): reported(process, report)
+        case .report(let report): try reported(process, report)
         case .stopped(let reason): try stopped(process, reason)
         }
     }
@@ -315,11 +315,13 @@ extension Simulation {
 
     // MARK: Reports
 
-    private mutating func reported(_ process: SimulatedProcess, _ report: Report) {
+    private mutating func reported(_ process: SimulatedProcess, _ report: Report) throws(Violation) {
         switch report {
         case .ringFormed: formed(process)
         case .rebuilding: noticed(process)
         case .rebuilt: rebuilt(process)
+        case .exchangeBegan(let progress): exchangeBegan(process, progress)
+        case .exchangeEnded(_, let progress, let outcome, _): try exchangeEnded(process, progress, outcome)
         default: break
         }
         record("\(process.name) reports \(report)")

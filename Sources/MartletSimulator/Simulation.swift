@@ -74,6 +74,7 @@ package struct Simulation: ~Copyable {
     var orders: [ChangeOrder] = []
     var ordersMade: UInt64 = 0
     var convergent = Convergent()
+    var exchanged = Exchanged()
     var noResurrection: NoResurrection
     /// Under way, in the order in which they began.
     var walks: [ScanWalk] = []

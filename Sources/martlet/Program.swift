@@ -10,7 +10,8 @@ import MartletConfig
 @main
 package enum Program {
     static let commands: [Command] = [
-        .up, .down, .status, .ring, .keyspace, .hints, .top, .info, .metrics, .get, .put, .delete, .scan,
+        .up, .down, .status, .ring, .keyspace, .hints, .repair, .top, .info, .metrics, .get, .put, .delete,
+        .scan,
         .bench,
         .config,
         .completion,

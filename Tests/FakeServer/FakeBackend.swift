@@ -169,6 +169,10 @@ package final class FakeBackend: RedisBackend {
     package func nodeMetrics() -> NodeMetrics { NodeMetrics() }
     package var hintsShown = HintStatus(dropped: 0, targets: [])
     package func hintStatus() -> HintStatus { hintsShown }
+    package func repairStatus() -> RepairStatus {
+        RepairStatus(waiting: 0, askedComplete: 0, askedFailed: 0, running: [])
+    }
+    package func repair(keyspace: UInt32, slots: ClosedRange<UInt16>, inTurns: Bool) -> Int? { 0 }
     package func runtimeMetrics() -> [MetricFamily] { [] }
 }
 

@@ -67,6 +67,7 @@ extension NodeWorld {
     private func rarity(_ input: inout FuzzInput) -> Event? {
         let address = ForgedPacket.address(input.below(8))
         switch input.below(12) {
+        case 4...8: return exchangeQuestion(&input)
         case 0: return .shutdown
         case 1:
             guard let reason = Farewell.Reason(rawValue: input.u8() % 8) else { return nil }
@@ -83,7 +84,7 @@ extension NodeWorld {
         return .peer(link, id, time(&input), message)
     }
 
-    private func time(_ input: inout FuzzInput) -> HybridTime {
+    func time(_ input: inout FuzzInput) -> HybridTime {
         let near = HybridTime(now.wall).bits &+ UInt64(input.u8()) << 14
         return HybridTime(bits: input.below(16) == 15 ? input.u64() : near)
     }
@@ -104,7 +105,7 @@ extension NodeWorld {
         return said(&input, message)
     }
 
-    private func key(_ input: inout FuzzInput) -> Blob { Blob([UInt8(ascii: "a") + UInt8(input.below(4))]) }
+    func key(_ input: inout FuzzInput) -> Blob { Blob([UInt8(ascii: "a") + UInt8(input.below(4))]) }
 
     private func keyspaceID(_ input: inout FuzzInput) -> UInt32 {
         let number = input.below(8)
@@ -121,7 +122,7 @@ extension NodeWorld {
         return Stamp(time: min(time(&input), .latest), writer: writer)
     }
 
-    private func record(_ input: inout FuzzInput) -> Blob {
+    func record(_ input: inout FuzzInput) -> Blob {
         let stamp = stamp(&input)
         let other = input.below(4) == 3 ? self.stamp(&input) : stamp
         let expiry: Int64? = input.below(4) == 3 ? (1 + Int64(input.u16())) << Int64(input.below(47)) : nil
@@ -203,6 +204,9 @@ extension NodeWorld {
                 }
             message = .readAnswer(ReadAnswer(request: number, outcome: outcome))
         case .scan: message = .scanAnswer(scanAnswer(&input, number, refusal, request.scan))
+        case .exchange:
+            message = .exchangeAnswer(
+                ExchangeAnswer(request: number, outcome: exchangeOutcome(&input, request.question, refusal)))
         }
         return .peer(LinkID(100), id, time(&input), message)
     }

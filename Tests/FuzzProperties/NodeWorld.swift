@@ -20,6 +20,8 @@ final class NodeWorld {
     private(set) var introduced: [(index: UInt16, id: NodeID)] = []
     private(set) var links: [(link: LinkID, id: NodeID)] = []
     var asked: [(id: NodeID, request: Asked)] = []
+    /// Of exchanges that the node has begun: what their peers may ask about as well.
+    private(set) var subjects: [(id: NodeID, subject: ExchangeSubject)] = []
     var reads: [(ticket: ReadTicket, wanted: Wanted)] = []
     var writes: [WriteTicket] = []
     private var lastWrite = WriteTicket(0)
@@ -36,11 +38,12 @@ final class NodeWorld {
 
     /// A request on its way to a peer.
     struct Asked {
-        enum Kind { case merge, read, scan }
+        enum Kind { case merge, read, scan, exchange }
 
         var number: UInt64
         var kind: Kind
         var scan: ScanRequest?
+        var question: Message?
     }
 
     /// What is read from the disk.
@@ -209,8 +212,18 @@ final class NodeWorld {
         case .read(let request): asked.append((id, Asked(number: request.request, kind: .read)))
         case .scan(let request):
             asked.append((id, Asked(number: request.request, kind: .scan, scan: request)))
+        case .mergeMany(let request): asked.append((id, Asked(number: request.request, kind: .merge)))
+        case .exchangeOpening(let opening): note(message, opening.subject, to: id)
+        case .exchangeDescent(let descent): note(message, descent.subject, to: id)
+        case .exchangeListing(let listing): note(message, listing.subject, to: id)
         default: break
         }
+    }
+
+    private func note(_ question: Message, _ subject: ExchangeSubject, to id: NodeID) {
+        asked.append((id, Asked(number: subject.request, kind: .exchange, question: question)))
+        subjects.append((id, subject))
+        if subjects.count > 8 { subjects.removeFirst() }
     }
 
     /// What is sent can be read by the one it is for.

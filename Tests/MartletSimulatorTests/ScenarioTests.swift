@@ -148,4 +148,27 @@ import Testing
             }
         }
     }
+
+    /// Nothing but exchanges brings back what a node missed.
+    @Test func aNodeThatWasAwayIsHealedByExchangesAlone() throws {
+        for seed in UInt64(1)...3 {
+            var plan = SimulationPlan.quiet(seed: seed, nodes: 3)
+            plan.setKeys(100)
+            plan.hints.isOn = false
+            plan.purges.interval = .seconds(5)
+            var simulation = Simulation(plan, SimulationOptions())
+            simulation.beginScenario()
+            #expect(try simulation.run(atMost: .seconds(60)) { $0.isFormed } != nil)
+            try simulation.kill(2)
+            let dead = try simulation.run(atMost: .seconds(30)) { $0.isHeld(.down, 2) }
+            #expect(dead != nil)
+            for key in 0..<100 { simulation.put(key, through: key % 2, .quorum) }
+            try simulation.run(for: .seconds(5))
+            #expect(simulation.acknowledged == 100 && simulation.hintCount == 0)
+            #expect(simulation.keysHeld(by: 2, below: 100) == 0)
+            try simulation.start(2)
+            let healed = try simulation.run(atMost: .seconds(10)) { $0.keysHeld(by: 2, below: 100) == 100 }
+            #expect(healed != nil, "seed \(seed): n3 is not healed within two intervals")
+        }
+    }
 }

@@ -98,6 +98,12 @@ extension CommandSpecification {
                     .martletHints, "martlet|hints", 2, "loading stale", group: "server", since: "0.1.0", "",
                     "Show the hints that this node keeps for others, as JSON"),
                 CommandSpecification(
+                    .martletRepair, "martlet|repair", -2, "loading stale", group: "server", since: "0.2.0",
+                    "[START [KEYSPACE name] [RANGE first-slot last-slot] [TURNS]]",
+                    "Show how far owners have compared what they hold, as JSON, or have them do it now",
+                    note: "START answers with how many owners this node exchanges with; with TURNS only with "
+                        + "those that it begins exchanges with by itself, for who asks all nodes."),
+                CommandSpecification(
                     .martletKeyspace, "martlet|keyspace", -3, "loading stale", group: "server",
                     since: "0.2.0",
                     "LIST | SHOW name | CREATE name [option value ...] | ALTER name option value ... "

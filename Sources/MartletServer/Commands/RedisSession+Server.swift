@@ -75,6 +75,43 @@ extension RedisSession {
         answer { $0.bulk(json) }
     }
 
+    func martletRepair(_ request: Request) {
+        guard request.count > 2 else {
+            let json = ClusterJSON.repair(
+                node: server.settings.nodeName, backend.repairStatus(), backend.nodeMetrics())
+            return answer { $0.bulk(json) }
+        }
+        guard text(request[2]).uppercased() == "START" else { return refuseSyntax() }
+        var names: [String]?
+        var slots: ClosedRange<UInt16> = 0...UInt16(Limits.slots - 1)
+        var inTurns = false
+        var next = 3
+        while next < request.count {
+            switch text(request[next]).uppercased() {
+            case "KEYSPACE" where next + 1 < request.count && names == nil:
+                names = [text(request[next + 1])]
+                next += 2
+            case "RANGE" where next + 2 < request.count:
+                guard let first = UInt16(text(request[next + 1])), let last = UInt16(text(request[next + 2])),
+                    first <= last, last < UInt16(Limits.slots)
+                else { return refuse("ERR a range is two slots from 0 to \(Limits.slots - 1)") }
+                slots = first...last
+                next += 3
+            case "TURNS" where !inTurns:
+                inTurns = true
+                next += 1
+            default: return refuseSyntax()
+            }
+        }
+        var count = 0
+        let chosen = backend.keyspaces.filter { names?.contains($0.name) ?? true }
+        guard !chosen.isEmpty else { return refuse("ERR no such keyspace") }
+        for keyspace in chosen {
+            count += backend.repair(keyspace: keyspace.id, slots: slots, inTurns: inTurns) ?? 0
+        }
+        answer { $0.integer(Int64(count)) }
+    }
+
     func martletMetrics() {
         let text = PrometheusText.write(server.metricFamilies())
         answer { $0.bulk(text) }

@@ -113,6 +113,7 @@ extension RedisSession {
         case .martletStatus: martletStatus()
         case .martletRing: martletRing(request)
         case .martletHints: martletHints()
+        case .martletRepair: martletRepair(request)
         case .martletKeyspace: martletKeyspace(request)
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)

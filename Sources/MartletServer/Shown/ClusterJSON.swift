@@ -6,7 +6,7 @@ import MartletRing
 /// The JSON of `status` and `ring`, as the contract fixes it: fields may be added, none changed or removed
 /// without raising `format`.
 enum ClusterJSON {
-    private static let format = 1
+    static let format = 1
 
     static func status(_ status: NodeStatus, own: NodeID, usage: NodeUsage) -> [UInt8] {
         var json = JSONWriter()
@@ -192,7 +192,7 @@ enum ClusterJSON {
         return String(text) + String(repeating: "=", count: (4 - text.count % 4) % 4)
     }
 
-    private static func rounded(_ value: Double, decimals: Int) -> Double {
+    static func rounded(_ value: Double, decimals: Int) -> Double {
         let scale = decimals == 1 ? 10.0 : 100.0
         return (value * scale).rounded() / scale
     }

@@ -10,6 +10,7 @@ extension RedisServer {
         return identityFamilies(status) + requestFamilies(metrics) + replicaFamilies(metrics)
             + counters.families(clients: sessionCount) + requests.families + sessionFamilies
             + peerFamilies(status) + Self.hintFamilies(metrics, backend.hintStatus())
+            + Self.exchangeFamilies(metrics)
             + backend.runtimeMetrics()
     }
 
@@ -161,6 +162,45 @@ extension RedisServer {
             .counter(
                 "martlet_placement_retries_total", "Requests begun anew because a replica saw another ring.",
                 metrics.placementRetries),
+        ]
+    }
+
+    private static func exchangeFamilies(_ metrics: NodeMetrics) -> [MetricFamily] {
+        [
+            .counter(
+                "martlet_exchanges_complete_total",
+                "Exchanges that this node has begun with other owners and that are complete.",
+                metrics.exchangesComplete),
+            .counter(
+                "martlet_exchanges_equal_total", "Of these, those that found nothing that differs.",
+                metrics.exchangesEqual),
+            .counter(
+                "martlet_exchanges_failed_total", "Exchanges that ended early; they are begun again.",
+                metrics.exchangesFailed),
+            .gauge(
+                "martlet_exchanges_running", "Exchanges that this node has under way.",
+                Double(metrics.exchangesRunning)),
+            .counter(
+                "martlet_exchange_leaves_differing_total",
+                "Leaves, a sixteenth of a slot each, that exchanges found to differ.",
+                metrics.exchangeLeavesDiffering),
+            .counter(
+                "martlet_exchange_records_sent_total", "Records sent to owners that lacked them.",
+                metrics.exchangeRecordsSent),
+            .counter(
+                "martlet_exchange_records_received_total", "Records received that this node lacked.",
+                metrics.exchangeRecordsReceived),
+            .counter(
+                "martlet_exchange_bytes_sent_total", "Bytes of the records sent.", metrics.exchangeBytesSent),
+            .counter(
+                "martlet_exchange_bytes_received_total", "Bytes of the records received.",
+                metrics.exchangeBytesReceived),
+            .gauge(
+                "martlet_merkle_leaves_dirty",
+                "Leaves that were written since they were last summed up.", Double(metrics.leavesDirty)),
+            .counter(
+                "martlet_merkle_records_scanned_total", "Records read to sum up leaves.",
+                metrics.rescanRecords),
         ]
     }
 

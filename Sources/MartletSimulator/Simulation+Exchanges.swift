@@ -1,0 +1,73 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletVersions
+
+/// What the checkers see of exchanges.
+extension Simulation {
+    mutating func exchangeBegan(_ process: SimulatedProcess, _ progress: ExchangeProgress) {
+        guard progress.keyspace == 0, plan.durability == .batch, process.loss == nil,
+            let other = processes.first(where: { $0.id == progress.peer })
+        else { return }
+        let held = (0..<plan.workload.keys).map { key in
+            max(process.disk.durableVersion(key), other.disk.durableVersion(key))
+        }
+        exchanged.began(process.index, with: other.index, at: progress.beganAt, held: held)
+    }
+
+    mutating func exchangeEnded(
+        _ process: SimulatedProcess, _ progress: ExchangeProgress, _ outcome: ExchangeOutcome
+    ) throws(Violation) {
+        guard progress.keyspace == 0, !owners.isEmpty,
+            let other = processes.first(where: { $0.id == progress.peer })
+        else { return }
+        let owners = owners
+        let horizons = [process, other].map { process in
+            (0..<plan.workload.keys).map { horizon(process, $0) }
+        }
+        try exchanged.ended(process.index, with: other.index, begunAt: progress.beganAt, outcome) {
+            key, held in
+            // What lies behind a horizon may be hidden, and then it isn't moved.
+            let written = max(held.stamp, held.expiryStamp).time.bits
+            guard owners[key].contains(process.index), owners[key].contains(other.index),
+                horizons.allSatisfy({ written > max($0[key].truncation, $0[key].purgeFloor) })
+            else { return nil }
+            return min(process.disk.durableVersion(key), other.disk.durableVersion(key))
+        }
+    }
+
+    /// Behind what a key doesn't count any more, as a process knows it.
+    func horizon(_ process: SimulatedProcess, _ key: Int) -> Horizon {
+        let slot = Token(key: WorkloadKeys.key(key)).slot
+        return process.node?.horizon(keyspace: 0, slot) ?? .none
+    }
+
+    /// As the owners know it together: the news of a floor may be on its way between them.
+    private func horizon(ofOwners owners: [Int], _ key: Int) -> Horizon {
+        owners.reduce(into: Horizon.none) { greatest, owner in
+            let own = horizon(processes[owner], key)
+            greatest.truncation = max(greatest.truncation, own.truncation)
+            greatest.purgeFloor = max(greatest.purgeFloor, own.purgeFloor)
+        }
+    }
+
+    mutating func checkConvergence() throws(Violation) {
+        guard !owners.isEmpty else { return }
+        for key in 0..<plan.workload.keys {
+            let stored = WorkloadKeys.stored(key)
+            let agreed = horizon(ofOwners: owners[key], key)
+            let digests = owners[key].map { owner -> (name: String, digest: UInt64) in
+                let record = processes[owner].disk.read(stored)
+                let isHidden = record.map { Record.isHidden($0.span, behind: agreed) } ?? true
+                return (processes[owner].name, isHidden ? 0 : Record.digest(record))
+            }
+            try convergent.atTheEnd(key, digests)
+            let leaf = Token(value: stored.token).leaf
+            for process in processes {
+                guard let sum = process.node?.leafSum(keyspace: 0, leaf: leaf.index) else { continue }
+                let held = process.disk.sum(of: leaf, behind: horizon(process, key))
+                try convergent.isTrue(sum, held: held, leaf: leaf.index, of: process.name)
+            }
+        }
+    }
+}
