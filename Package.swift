@@ -86,9 +86,8 @@ let package = Package(
         tests(
             "MartletServerTests",
             [
-                "FakeServer", "MartletBase", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP",
-                "MartletRing",
-                "MartletServer", "MartletVersions", "RealRedis",
+                "AllocationCounting", "FakeServer", "MartletBase", "MartletGossip", "MartletLoop",
+                "MartletNode", "MartletRESP", "MartletRing", "MartletServer", "MartletVersions", "RealRedis",
             ]),
 
         // Floor 5: the real world, the simulated one, and the Swift client.
@@ -136,8 +135,8 @@ let package = Package(
         tests(
             "MartletNodeTests",
             [
-                "MartletBase", "MartletGossip", "MartletMerkle", "MartletNode", "MartletRing",
-                "MartletStorage", "MartletVersions", "MartletWire",
+                "AllocationCounting", "MartletBase", "MartletGossip", "MartletMerkle", "MartletNode",
+                "MartletRing", "MartletStorage", "MartletVersions", "MartletWire",
             ]),
 
         // Floor 3: codecs between nodes, the engine, the loop, the configuration.

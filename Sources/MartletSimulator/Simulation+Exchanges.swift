@@ -7,7 +7,7 @@ import MartletVersions
 extension Simulation {
     mutating func exchangeBegan(_ process: SimulatedProcess, _ progress: ExchangeProgress) {
         guard progress.keyspace == 0, plan.durability == .batch, process.loss == nil,
-            let other = processes.first(where: { $0.id == progress.peer })
+            let other = processes.first(where: { $0.id == progress.peer }), other.loss == nil
         else { return }
         let held = (0..<plan.workload.keys).map { key in
             max(process.disk.durableVersion(key), other.disk.durableVersion(key))

@@ -88,6 +88,7 @@ extension Simulation {
         disk.conditions = process.disk.conditions
         process.disk = disk
         process.loss = DiskLoss(kind: kind, at: now)
+        exchanged.lostDisk(process.index)
         lastLossAt = now
         stamped.lost(process.index)
         for key in owners.indices where owners[key].contains(process.index) {

@@ -1,3 +1,4 @@
+import AllocationCounting
 import MartletBase
 import MartletGossip
 import MartletNode
@@ -58,6 +59,9 @@ final class ScriptedCluster {
     var onRefusal: (Farewell) -> Void = { _ in }
     /// Pages that storages were asked for.
     var storageScans = 0
+    var countsAllocations = false
+    /// What the nodes themselves have allocated while `countsAllocations` was set.
+    private(set) var allocations: Int64 = 0
 
     static let keyspace = KeyspaceDefinition(id: 0, name: "default", stamp: 0, replication: .count(3))
 
@@ -243,7 +247,10 @@ final class ScriptedCluster {
             let member = members[i]
             guard member.isUp, member.stopped == nil else { continue }
             var buffer = EffectBuffer()
-            member.node.handle(event, now: now(member.wallOffset), into: &buffer)
+            let now = now(member.wallOffset)
+            if countsAllocations { allocation_counting_begin() }
+            member.node.handle(event, now: now, into: &buffer)
+            if countsAllocations { allocations += allocation_counting_end() }
             for effect in buffer.effects { carryOut(i, effect) }
             member.node.checkInvariants()
         }

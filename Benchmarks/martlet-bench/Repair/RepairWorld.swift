@@ -257,7 +257,9 @@ final class RepairWorld {
                         a,
                         .hello(
                             link(from: i, to: other),
-                            Hello(cluster: it.cluster, id: it.id, name: it.name, epoch: it.epoch))
+                            Hello(
+                                cluster: it.cluster, id: it.id, name: it.name,
+                                folder: FolderAge(epoch: it.epoch, boot: it.boot)))
                     ))
             }
             queue.append((i, .linkUp(peer)))

@@ -40,4 +40,9 @@ struct Exchanged {
 
     /// The process is gone, and its exchanges with it.
     mutating func died(_ process: Int) { begun = begun.filter { $0.key.beginner != process } }
+
+    /// What the process held is gone; an answer that it gave before may still be on its way.
+    mutating func lostDisk(_ process: Int) {
+        begun = begun.filter { $0.key.beginner != process && $0.key.other != process }
+    }
 }
