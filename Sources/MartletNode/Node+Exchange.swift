@@ -42,7 +42,7 @@ extension Node {
         let pair = Exchanges.Pair(keyspace: keyspace, peer: peer)
         takeTurn(pair, outcome)
         if case .failed("stale_placement") = outcome {
-            for news in floorNews(keyspace) { effects.append(.send(peer, .floor(news))) }
+            for news in floorNews(keyspace, in: .all) { effects.append(.send(peer, .floor(news))) }
         }
         if purpose == .proof { proofExchanged(keyspace, peer, isComplete: outcome == .complete) }
         guard purpose == .asked else { return }

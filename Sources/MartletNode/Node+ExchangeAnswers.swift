@@ -88,7 +88,7 @@ extension Node {
             refusal = nil
         }
         guard refusal == nil, let common else {
-            if refusal == .stalePlacement { showView(to: peer, over: link, subject.keyspace) }
+            if refusal == .stalePlacement { showView(to: peer, over: link, subject.keyspace, in: .all) }
             refuse(link, subject.request, refusal ?? .notServing)
             return nil
         }
@@ -109,7 +109,7 @@ extension Node {
         guard let index = keyspaces.index(of: keyspace),
             let common = keyspaces.commonLeaves(index, with: peer), common.digest == placement
         else {
-            showView(to: peer, over: link, keyspace)
+            showView(to: peer, over: link, keyspace, in: .all)
             metrics.replicaRefusals += 1
             respond(link, request, .refused(.stalePlacement))
             return nil

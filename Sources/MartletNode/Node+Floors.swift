@@ -105,12 +105,12 @@ extension Node {
             keyspace: keyspace, floor: replicas.floor, spans: [keyspaces.span(index, of: slot)])
     }
 
-    /// The floors of all slots of a keyspace, the highest first.
-    func floorNews(_ keyspace: UInt32) -> [FloorNews] {
+    /// The floors of many slots of a keyspace, the highest first.
+    func floorNews(_ keyspace: UInt32, in slots: SlotSpan) -> [FloorNews] {
         guard let index = keyspaces.index(of: keyspace) else { return [] }
         var spans: [HybridTime: [SlotSpan]] = [:]
-        var first: UInt16 = 0
-        for run in keyspaces[index].marks.runs {
+        var first = slots.first
+        for run in keyspaces[index].marks.runs(in: slots) {
             if run.levels.floor > .zero {
                 spans[run.levels.floor, default: []].append(SlotSpan(first: first, last: run.last))
             }
@@ -123,9 +123,17 @@ extension Node {
 
     /// Tells replicas, before a request is tried again on what is now known, the floor that it is made on.
     mutating func tellFloor(_ keyspace: UInt32, _ slot: Slot, _ replicas: ReplicaSet) {
-        guard let news = floorNews(keyspace, slot) else { return }
+        if let news = floorNews(keyspace, slot) { tell([news], replicas) }
+    }
+
+    /// The same of a request about many slots, of which any may have the floor that differs.
+    mutating func tellFloors(_ keyspace: UInt32, in slots: SlotSpan, _ replicas: ReplicaSet) {
+        tell(floorNews(keyspace, in: slots), replicas)
+    }
+
+    private mutating func tell(_ floors: [FloorNews], _ replicas: ReplicaSet) {
         for peer in replicas.peers where peer != PeerTable.own && peers[peer].isReachable {
-            effects.append(.send(peer, .floor(news)))
+            for news in floors { effects.append(.send(peer, .floor(news))) }
         }
     }
 

@@ -282,10 +282,12 @@ extension Node {
         if let news = floorNews(keyspace, slot) { effects.append(.respond(link, .floor(news))) }
     }
 
-    /// The same where all slots of a keyspace are concerned.
-    mutating func showView(to peer: PeerIndex, over link: LinkID, _ keyspace: UInt32) {
+    /// The same where many slots are concerned.
+    mutating func showView(
+        to peer: PeerIndex, over link: LinkID, _ keyspace: UInt32, in slots: SlotSpan
+    ) {
         showRing(to: peer, over: link)
-        for news in floorNews(keyspace) { effects.append(.respond(link, .floor(news))) }
+        for news in floorNews(keyspace, in: slots) { effects.append(.respond(link, .floor(news))) }
     }
 
     private mutating func showRing(to peer: PeerIndex, over link: LinkID) {

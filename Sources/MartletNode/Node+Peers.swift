@@ -65,7 +65,7 @@ extension Node {
         case .floor(let news): floorTold(news)
         case .viewWanted:
             for keyspace in keyspaces.definitions {
-                for news in floorNews(keyspace.id) { effects.append(.respond(link, .floor(news))) }
+                for news in floorNews(keyspace.id, in: .all) { effects.append(.respond(link, .floor(news))) }
             }
             effects.append(.respond(link, .view(view())))
         case .gossip(let payload): tellGossip(.stream(link: link.number, payload))

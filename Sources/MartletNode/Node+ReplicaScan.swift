@@ -8,13 +8,19 @@ extension Node {
     mutating func scanAsked(_ link: LinkID, _ peer: PeerIndex, _ request: ScanRequest) {
         if let refusal = scanRefusal(request) {
             if refusal == .stalePlacement {
-                showView(to: peer, over: link, request.keyspace, Token(value: request.first).slot)
+                showView(to: peer, over: link, request.keyspace, in: slots(of: request))
             }
             metrics.replicaRefusals += 1
             answerScan(.link(link, request: request.request), .refused(refusal))
             return
         }
         replicaScan(.link(link, request: request.request), request)
+    }
+
+    /// A message's range may be any two tokens.
+    func slots(of request: ScanRequest) -> SlotSpan {
+        let (first, last) = (Token(value: request.first).slot.index, Token(value: request.last).slot.index)
+        return SlotSpan(first: min(first, last), last: max(first, last))
     }
 
     /// Why this node can't list the range for a coordinator with the given placement of its slots.

@@ -192,7 +192,7 @@ extension Node {
         }
         metrics.placementRetries += 1
         scans[index].placementRetries += 1
-        tellFloor(scan.keyspace, scan.position.slot, scan.replicas)
+        tellFloors(scan.keyspace, in: slots(of: scan.request), scan.replicas)
         step(index)
     }
 

@@ -185,11 +185,11 @@ private func interestingSlots(_ ring: Ring, _ random: inout Random) -> [Slot] {
             }
         }
         let placement = Placement(ring: try Ring(entries), keyspace: keyspace())
-        // joining, normal, leaving; removing twice; aborted while normal.
-        let expected = [0, 1, 2, 5, 6, 10].map { entries[$0].id }.sorted()
+        // joining, normal, leaving, rebuilding; removing twice; aborted while normal.
+        let expected = [0, 1, 2, 4, 6, 7, 11].map { entries[$0].id }.sorted()
         #expect(placement.members.map(\.id) == expected)
         for (ordinal, id) in expected.enumerated() { #expect(placement.ordinal(of: id) == ordinal) }
-        #expect(placement.ordinal(of: entries[4].id) == nil)
+        #expect(placement.ordinal(of: entries[5].id) == nil)
     }
 
     @Test(arguments: 1...10)
