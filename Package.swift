@@ -49,7 +49,7 @@ let package = Package(
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
                 "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
-        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP"]),
+        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP", "MartletVersions"]),
         tests("MartletCLITests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         program(
@@ -62,6 +62,7 @@ let package = Package(
         program("example-levels", at: "Examples/Levels", ["MartletClient"]),
         program("example-page-cache", at: "Examples/PageCache", ["MartletClient"]),
         program("example-sessions", at: "Examples/Sessions", ["MartletClient"]),
+        program("example-shopping-cart", at: "Examples/ShoppingCart", ["MartletClient"]),
 
         // Floor 6: what clients talk to.
         module(
@@ -143,7 +144,7 @@ let package = Package(
         module("MartletConfig", ["CYAML", "MartletBase"]),
         module("MartletLoop", ["CUV", "MartletBase"]),
         module("MartletRocksDB", ["CRocksDB", "MartletBase", "MartletStorage"]),
-        module("MartletWire", ["CLZ4", "MartletBase", "MartletMerkle", "MartletVersions"]),
+        module("MartletWire", ["CLZ4", "MartletBase", "MartletMerkle", "MartletRing", "MartletVersions"]),
         tests("MartletConfigTests", ["MartletBase", "MartletConfig"]),
         tests("MartletLoopTests", ["MartletBase", "MartletLoop"]),
         tests(

@@ -25,6 +25,12 @@ package enum Limits {
     package static let valueBytesMax = 512 << 20
     /// What a record adds to its value: kind, stamps, expiry, lengths.
     package static let recordOverheadMax = 128
+    package static let recordBytesMax = valueBytesMax + recordOverheadMax
+    /// All that is kept under one key of a keyspace with siblings, as far as one coordinator knows; a put
+    /// that would make it more is refused.
+    package static let siblingsBytesMax = 24 << 20
+    /// Puts of one key with siblings that wait for the one before them.
+    package static let siblingPutsMax = 1_024
 
     // MARK: Clients
     /// A line of a request: an inline command, or the length of what follows. Redis's
@@ -314,6 +320,9 @@ package enum Limits {
         invariant(
             frameBytesMax >= exchangeBytesMax + keyBytesMax + valueBytesMax + 3 * exchangeTagsMax,
             "a frame must hold an exchange's records, the last of the largest size")
+        invariant(
+            ownersMax * siblingsBytesMax <= recordBytesMax,
+            "what all owners add to a key must fit into a record")
         invariant(scanStepsMax < 64, "a step's number has six bits")
         invariant(frameBytesMax < Int(Int32.max), "a frame's length is a positive 32-bit number")
         invariant(replicationFactorMax <= nodesMax, "more copies than nodes")

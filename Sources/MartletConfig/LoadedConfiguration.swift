@@ -43,16 +43,6 @@ package struct LoadedConfiguration: Sendable {
         }
     }
 
-    /// What the file may say, but this version can't do: a node refuses it, better than to do half of it.
-    package var unsupported: ConfigurationError? {
-        let issues = configuration.keyspaces.filter { $0.conflict == .siblings }.map {
-            ConfigurationIssue(
-                .default, "keyspaces.\($0.name).conflict", found: "siblings", allowed: "lww",
-                hint: "this version has nothing else")
-        }
-        return issues.isEmpty ? nil : ConfigurationError(path: path, issues)
-    }
-
     /// Which node this process is: by name, else by address; the only one of the file when neither was given.
     package func ownNode() throws(ConfigurationError) -> OwnNode {
         let nodes = configuration.nodes

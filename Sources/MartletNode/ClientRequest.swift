@@ -36,7 +36,7 @@ package struct ClientRequest: Sendable {
     }
 }
 
-/// A write of a register.
+/// A write of a key's value.
 package struct Put: Sendable {
     package enum Content: Sendable {
         /// A new value; expiry in milliseconds since 1970, nil for none.
@@ -48,13 +48,18 @@ package struct Put: Sendable {
     }
 
     package var content: Content
-    /// The causal context: the put is stamped above it.
+    /// A register's causal context: the put is stamped above it.
     package var above: Stamp?
+    /// Siblings: what the put replaces.
+    package var context: CausalContext
     /// Send again exactly this version, which a `timeout` named: the retry can't overtake a later write.
     package var version: Stamp?
 
-    package init(_ content: Content, above: Stamp? = nil, version: Stamp? = nil) {
+    package init(
+        _ content: Content, above: Stamp? = nil, context: CausalContext = .empty, version: Stamp? = nil
+    ) {
         self.content = content
+        self.context = context
         self.above = above
         self.version = version
     }
@@ -128,6 +133,8 @@ package enum RequestFailure: Hashable, Sendable {
         unknown: [String], version: Stamp?, after: Interval)
     case overloaded(node: String, limit: StaticName)
     case skew(node: String, aheadMilliseconds: Int64, maxMilliseconds: Int64)
+    /// A key would have more concurrent versions, or more bytes of them, than it may.
+    case siblings(limit: StaticName, found: Int, max: Int)
     /// The ring is forming: the founding nodes not heard yet.
     case loading(waits: [String])
     case stopping

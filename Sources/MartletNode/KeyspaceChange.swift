@@ -18,7 +18,6 @@ package enum KeyspaceRefusal: Hashable, Sendable {
     case fixed(keyspace: String, option: StaticName, reason: String)
     /// A data centre in which no node is, with those in which some are.
     case unknownDataCenter(String, known: [String])
-    case notServed(ConflictPolicy)
     /// The first keyspace can't be dropped.
     case first(String)
     case tooMany(max: Int)

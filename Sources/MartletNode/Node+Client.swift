@@ -42,7 +42,15 @@ extension Node {
         switch request.operation {
         case .getLocal: getLocal(ticket, request, token)
         case .get: startRead(.client(ticket), request, index, token, replicas)
-        case .put(let put): startWrite(ticket, request, put, index, token, replicas)
+        case .put(let put):
+            let keepsSiblings = keyspaces[index].definition.conflict == .siblings
+            let level = request.level ?? keyspaces[index].definition.write
+            if keepsSiblings, !isFitToCoordinate(replicas, level) {
+                metrics.writes += 1
+                forwardPut(ticket, request, put, level, token, replicas)
+            } else {
+                startWrite(.client(ticket), request, put, index, token, replicas)
+            }
         case .scan, .change: invariantBroken("neither a scan nor a change has a key")
         }
     }

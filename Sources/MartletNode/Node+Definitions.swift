@@ -117,7 +117,6 @@ extension Node {
     }
 
     private func refusal(of options: KeyspaceOptions) -> KeyspaceRefusal? {
-        if let policy = options.conflict, !policy.isServed { return .notServed(policy) }
         if case .perDataCenter(let list)? = options.replication {
             let known = Set(ring.entries.map(\.dataCenter))
             if let stray = list.first(where: { !known.contains($0.name) }) {

@@ -244,10 +244,10 @@ extension Node {
         return page.records.compactMap { pair in
             guard let stored = StorageKey(stored: pair.key) else { return nil }
             let horizon = keyspaces.horizon(index, Token(value: stored.token).slot)
-            guard !Record.isHidden(pair.value.span, behind: horizon) else { return nil }
+            guard let seen = Record.seen(pair.value, behind: horizon) else { return nil }
             let key = Blob(copying: stored.key)
-            if let record = theirs[key], Record.join(record, pair.value) == record { return nil }
-            return KeyedRecord(key: key, record: pair.value)
+            if let record = theirs[key], Record.join(record, seen) == record { return nil }
+            return KeyedRecord(key: key, record: seen)
         }
     }
 

@@ -13,34 +13,34 @@ extension Node {
         case open
         /// A put that must be stamped anew, above this.
         case closed(HybridTime)
-        /// Only over the value that it is of: the rest of it may have been purged.
+        /// Only as far as what is held already has its old part: the rest of that may have been purged.
         case onlyKnown
     }
 
     /// - Parameter isFresh: a put; all else carries what some owner held (`PurgeMarks`, a).
-    func entry(_ keyspace: UInt32, _ slot: Slot, _ view: RegisterView, _ isFresh: Bool) -> Entry {
+    func entry(_ keyspace: UInt32, _ slot: Slot, _ record: RecordSummary, _ isFresh: Bool) -> Entry {
         guard let index = keyspaces.index(of: keyspace) else { return .open }
         let behind = floorBehind(keyspace, slot)
-        guard view.stamp.time <= max(keyspaces[index].marks.highestClosed, behind) else { return .open }
+        guard record.oldest <= max(keyspaces[index].marks.highestClosed, behind) else { return .open }
         var levels = keyspaces[index].marks[slot.index]
         levels.floor = max(levels.floor, behind)
         let closed = max(levels.closed, levels.floor)
-        if isFresh {
-            return view.stamp.time <= closed && configuration.planted != .acceptBelowClosed
-                ? .closed(closed) : .open
+        if isFresh, record.stamp.time <= closed, configuration.planted != .acceptBelowClosed {
+            return .closed(closed)
         }
-        return view.stamp.time <= levels.floor && configuration.planted != .acceptBelowFloor
+        // A put of a register is as old as its value.
+        if isFresh, record.kind == .register { return .open }
+        return record.oldest <= levels.floor && configuration.planted != .acceptBelowFloor
             ? .onlyKnown : .open
     }
 
-    /// Merges a record whose value is at or below the floor, if that value is held: then it is an expiry that
-    /// was set lately. Else its value was replaced by something that is purged, and it changes nothing: it
-    /// counts as merged.
+    /// Merges a record with a value at or below the floor as far as that value is held (`Record.admitted`). A
+    /// value that isn't was replaced by something that is purged, and changes nothing: it counts as merged.
     mutating func admitIfKnown(
-        _ origin: Origin, _ keyspace: UInt32, _ token: Token, _ key: Blob, _ record: Blob
+        _ origin: Origin, _ keyspace: UInt32, _ token: Token, _ key: Blob, _ record: Blob, _ isFresh: Bool
     ) {
-        guard let age = Record.age(record.span), let index = keyspaces.index(of: keyspace),
-            age.newest > keyspaces[index].marks[token.slot.index].floor
+        guard let summary = try? RecordSummary(record.span), let index = keyspaces.index(of: keyspace),
+            summary.latest > keyspaces[index].marks[token.slot.index].floor
         else {
             metrics.versionsBelowFloor += 1
             answerMerge(origin, .merged)
@@ -52,7 +52,8 @@ extension Node {
             return
         }
         let (place, generation) = replica.admissions.insert(
-            Replica.Admission(origin: origin, keyspace: keyspace, token: token, key: key, record: record))
+            Replica.Admission(
+                origin: origin, keyspace: keyspace, token: token, key: key, record: record, isFresh: isFresh))
         let number = RequestNumber(kind: .admission, attempt: 0, generation: generation, index: place)
         effects.append(
             .storage(
@@ -71,18 +72,17 @@ extension Node {
         }
         let slot = admission.token.slot
         guard let index = keyspaces.index(of: admission.keyspace),
-            let view = try? RegisterView(admission.record.span),
-            Record.isKnown(
-                admission.record.span, over: held, floor: keyspaces[index].marks[slot.index].floor)
+            let record = Record.admitted(
+                admission.record, over: held, floor: keyspaces[index].marks[slot.index].floor),
+            let summary = try? RecordSummary(record.span)
         else {
             metrics.versionsBelowFloor += 1
             answerMerge(admission.origin, .merged)
             return
         }
         emitMerge(
-            admission.origin, admission.keyspace, admission.token, admission.key, admission.record,
-            view.stamp,
-            false)
+            admission.origin, admission.keyspace, admission.token, admission.key, record, summary.stamp,
+            admission.isFresh)
     }
 
     /// Whether a hint of that time was promised not to be kept.

@@ -24,13 +24,12 @@ extension Node {
     /// counts has someone who waits for it.
     @discardableResult
     mutating func keepHint(_ missed: MissedWrite, counts: Bool, for origin: Origin? = nil) -> StaticName? {
-        guard let view = try? RegisterView(missed.record.span) else {
+        guard let summary = try? RecordSummary(missed.record.span) else {
             invariantBroken("a hint of bytes that are no record")
         }
         let write = HintedWrite(keyspace: missed.keyspace, key: missed.key, record: missed.record)
-        let time = max(view.stamp.time, view.expiryStamp.time)
         return keepHint(
-            write, missed.target, leaf: missed.token.leaf, time, counts: counts,
+            write, missed.target, leaf: missed.token.leaf, summary.latest, counts: counts,
             for: origin.map { .put($0) })
     }
 

@@ -68,6 +68,8 @@ extension Node {
                 for news in floorNews(keyspace.id, in: .all) { effects.append(.respond(link, .floor(news))) }
             }
             effects.append(.respond(link, .view(view())))
+        case .put(let request): putAsked(link, peer, request)
+        case .putAnswer(let answer): putAnswered(peer, answer)
         case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
         case .hello, .farewell:
             metrics.badPeerBytes += 1
@@ -87,7 +89,7 @@ extension Node {
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
         case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
         case .hint: isReplay(number, to: peer) ? 0 : nil
-        case .definition, .admission, .sweep, .exchange, .batch, nil: nil
+        case .definition, .admission, .sweep, .exchange, .batch, .round, .forward, nil: nil
         }
     }
 
@@ -116,6 +118,7 @@ extension Node {
     mutating func forgetAnswers(of peer: PeerIndex) {
         forgetReplay(to: peer)
         forgetExchanges(with: peer)
+        forgetForwards(to: peer)
         // A put that ends may end others: this node's own hints may be refused.
         for index in writes.indices where writes.isInUse(index) { writeLost(index, peer) }
         // A read that fails may end a scan, and with it the scan's other reads.

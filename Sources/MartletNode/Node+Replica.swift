@@ -43,7 +43,7 @@ extension Node {
     }
 
     /// Why this node can't act as a replica for a request made on the given placement.
-    private mutating func replicaRefusal(
+    mutating func replicaRefusal(
         keyspace: UInt32, token: Token, placement: UInt64
     ) -> ReplicaRefusal? {
         guard formation.isFormed, life == .running else { return .notServing }
@@ -82,7 +82,7 @@ extension Node {
     mutating func replicaMerge(
         _ origin: Origin, keyspace: UInt32, token: Token, key: Blob, record: Blob, isFresh: Bool
     ) {
-        guard let view = try? RegisterView(record.span) else {
+        guard let summary = try? RecordSummary(record.span) else {
             answerMerge(origin, .refused(.invalid))
             return
         }
@@ -92,15 +92,14 @@ extension Node {
             answerMerge(origin, .refused(.overloaded))
             return
         }
-        let highest = max(view.stamp.time, view.expiryStamp.time)
-        clock.observe(highest)
-        if highest > clock.ceiling {
+        clock.observe(summary.latest)
+        if summary.latest > clock.ceiling {
             // Merging it now would break the promise that a restart relies on: all that was merged is at or
             // below the ceiling on disk.
-            park(origin, keyspace, token, key, record, isFresh, above: highest)
+            park(origin, keyspace, token, key, record, isFresh, above: summary.latest)
             return
         }
-        switch entry(keyspace, token.slot, view, isFresh) {
+        switch entry(keyspace, token.slot, summary, isFresh) {
         case .open: break
         case .closed(let time):
             metrics.putsBelowFloor += 1
@@ -114,10 +113,10 @@ extension Node {
                 return
             }
         case .onlyKnown:
-            admitIfKnown(origin, keyspace, token, key, record)
+            admitIfKnown(origin, keyspace, token, key, record, isFresh)
             return
         }
-        emitMerge(origin, keyspace, token, key, record, view.stamp, isFresh)
+        emitMerge(origin, keyspace, token, key, record, summary.stamp, isFresh)
     }
 
     /// Hands a merge to the storage.
@@ -127,7 +126,9 @@ extension Node {
     ) {
         let hash = Replica.hash(token, keyspace)
         var outcome = MergeAnswer.Outcome.merged
-        if isFresh, let dominator = replica.stamps.dominator(of: stamp, key: hash) {
+        // Siblings lose against nothing that they haven't seen.
+        let isRegister = RecordKind(of: record.span) == .register
+        if isFresh, isRegister, let dominator = replica.stamps.dominator(of: stamp, key: hash) {
             outcome = .dominated(dominator)
         }
         if let truncation = truncation(of: keyspace, over: stamp.time) {
@@ -139,7 +140,7 @@ extension Node {
                 return
             }
         }
-        replica.stamps.remember(stamp, key: hash, now: now.monotonic)
+        if isRegister { replica.stamps.remember(stamp, key: hash, now: now.monotonic) }
         metrics.replicaMerges += 1
         if configuration.planted != .skipDirtyBit { exchanges.forest.mark(keyspace, token.leaf.index) }
         let ticket = replica.nextTicket
@@ -229,7 +230,7 @@ extension Node {
         let outcome: ReadAnswer.Outcome
         switch result {
         case .success(var record):
-            if let stored = record, isHidden(stored, read.keyspace, read.slot) { record = nil }
+            if let stored = record { record = seen(stored, read.keyspace, read.slot) }
             outcome = read.wantsDigest ? .digest(Record.digest(record)) : .record(record)
         case .failure: outcome = .refused(.overloaded)
         }
@@ -242,13 +243,15 @@ extension Node {
         }
     }
 
-    func isHidden(_ record: Blob, _ keyspace: UInt32, _ slot: Slot) -> Bool {
-        configuration.planted != .ignoreTruncation
-            && Record.isHidden(record.span, behind: keyspaces.horizon(of: keyspace, slot))
+    /// What of a stored record counts; nil when all of it is hidden.
+    func seen(_ record: Blob, _ keyspace: UInt32, _ slot: Slot) -> Blob? {
+        configuration.planted == .ignoreTruncation
+            ? record : Record.seen(record, behind: keyspaces.horizon(of: keyspace, slot))
     }
 
     private mutating func answerRead(_ origin: Origin, _ outcome: ReadAnswer.Outcome) {
         switch origin {
+        case .own(let number, _) where number.kind == .round: roundRead(number, outcome)
         case .own(let number, let place): readAnswered(number, place, outcome)
         case .link(let link, let request):
             effects.append(.respond(link, .readAnswer(ReadAnswer(request: request, outcome: outcome))))

@@ -259,7 +259,7 @@ extension Node {
         guard scans.contains(number), scans[index].attempt == number.attempt else { return }
         switch reply {
         case .read(let record):
-            let isLive = record.map { (try? RegisterView($0.span))?.isLive(now.wall) ?? false } ?? false
+            let isLive = record.map { (try? RecordSummary($0.span))?.isLive(now.wall) ?? false } ?? false
             scans[index].found[place].isLive = isLive
             scans[index].readsUnderWay -= 1
             resolve(index)

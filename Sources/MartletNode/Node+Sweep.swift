@@ -148,6 +148,22 @@ extension Node {
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .sweep, key: 0))
         effects.append(.storage(.delete(ticket, keys)))
+        if case .discard(_, let floor) = sweep.reason { keepRest(of: keys, page, above: floor) }
+    }
+
+    /// Of siblings only the old versions are discarded: the newer ones are merged again, in the same batch.
+    private mutating func keepRest(of keys: [StorageKey], _ page: ScanPage, above floor: HybridTime) {
+        let discarded = Set(keys.map(\.bytes))
+        for pair in page.records where discarded.contains(pair.key) {
+            guard RecordKind(of: pair.value.span) == .siblings, let key = StorageKey(stored: pair.key),
+                let rest = Record.admitted(pair.value, over: nil, floor: floor)
+            else { continue }
+            let ticket = replica.nextTicket
+            let hash = Replica.hash(Token(value: key.token), key.keyspace)
+            replica.pending.append(Replica.PendingWrite(purpose: .answered, key: hash))
+            replica.unsynced[hash] = ticket.number
+            effects.append(.storage(.merge(ticket, key, rest)))
+        }
     }
 
     private mutating func hiddenKeys(_ sweep: Sweep, _ index: Int, _ page: ScanPage) -> [StorageKey] {
@@ -164,7 +180,7 @@ extension Node {
             horizon.truncation = keyspaces[index].truncationDurable
             var isDiscarded = false
             if case .discard(_, let floor) = sweep.reason {
-                isDiscarded = (try? RegisterView(pair.value.span)).map { $0.stamp.time <= floor } ?? false
+                isDiscarded = (try? RecordSummary(pair.value.span)).map { $0.oldest <= floor } ?? false
             }
             guard isDiscarded || Record.isHidden(pair.value.span, behind: horizon) else { return nil }
             let hash = Replica.hash(token, sweep.keyspace)

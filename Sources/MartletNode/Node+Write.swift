@@ -11,37 +11,47 @@ import MartletWire
 /// this put began is below the second stamp; whoever comes later is concurrent.
 extension Node {
     mutating func startWrite(
-        _ ticket: ClientTicket, _ request: ClientRequest, _ put: Put, _ index: Int, _ token: Token,
+        _ asker: WriteOperation.Asker, _ request: ClientRequest, _ put: Put, _ index: Int, _ token: Token,
         _ replicas: ReplicaSet
     ) {
         metrics.writes += 1
         let level = request.level ?? keyspaces[index].definition.write
         let requirement = replicas.requirement(level)
         if put.version == nil, !skew.isGood(now) {
-            effects.append(.reply(ticket, skewed()))
+            reply(to: asker, skewed())
             return
         }
         let able = withoutOverloaded(replicas, reachable(replicas))
         if !requirement.isMet(by: able),
             let failure = refusal(index, level, replicas, requirement, token, able: able)
         {
-            effects.append(.reply(ticket, .failed(failure)))
+            reply(to: asker, .failed(failure))
             return
         }
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
-        let (place, generation) = writes.insert(
-            WriteOperation(
-                ticket: ticket, keyspace: request.keyspace, level: level, key: request.key, token: token,
-                put: put,
-                began: now.monotonic, deadline: deadline, replicas: replicas, requirement: requirement))
+        let keepsSiblings = keyspaces[index].definition.conflict == .siblings
+        let write = WriteOperation(
+            asker: asker, keyspace: request.keyspace, level: level, key: request.key, token: token, put: put,
+            began: now.monotonic, deadline: deadline, keepsSiblings: keepsSiblings, replicas: replicas,
+            requirement: requirement)
+        if keepsSiblings {
+            startSiblingsWrite(write, until: deadline)
+        } else {
+            stampAndSend(insertWrite(write, until: deadline))
+        }
+    }
+
+    /// Adds a write to those under way, and its deadlines.
+    mutating func insertWrite(_ write: WriteOperation, until deadline: Instant) -> Int {
+        let (place, generation) = writes.insert(write)
         let number = RequestNumber(kind: .write, attempt: 0, generation: generation, index: place)
         addDeadline(Deadline(number: number, purpose: .expire), at: deadline)
-        if level == .any {
+        if write.level == .any {
             // In time for a hint to be made durable before the deadline.
             addDeadline(
                 Deadline(number: number, purpose: .hint), at: now.monotonic + (deadline - now.monotonic) / 2)
         }
-        stampAndSend(place)
+        return place
     }
 
     /// Why a put is refused before anything is sent, when the owners that are able to take it don't suffice;
@@ -136,12 +146,15 @@ extension Node {
     mutating func stampParkedWrites() {
         hasUnjudgedWrites = false
         guard writes.count > 0 else { return }
-        for index in writes.indices where !writes[index].isStamped { stampAndSend(index) }
+        for index in writes.indices where !writes[index].isStamped && !writes[index].keepsSiblings {
+            stampAndSend(index)
+        }
+        resumeRounds()
     }
 
     // MARK: Sending
 
-    private mutating func send(_ index: Int) {
+    mutating func send(_ index: Int) {
         let number = RequestNumber(
             kind: .write, attempt: writes[index].attempt, generation: writes.generation(index), index: index)
         let replicas = writes[index].replicas
@@ -163,6 +176,10 @@ extension Node {
             if peer != PeerTable.own { effects.append(.send(peer, .merge(request))) }
         }
         standIn(index, for: replicas.all.subtracting(places))
+        if writes[index].keepsSiblings {
+            ownRecordIsDurable(index)
+            return
+        }
         // Last, because the own replica may answer at once.
         if let own = replicas.own, places.contains(own) {
             replicaMerge(
@@ -182,9 +199,10 @@ extension Node {
         switch number.kind {
         case .write: writeAnswered(number, place, outcome)
         case .read: repairAnswered(number, place, outcome)
+        case .round: roundStored(number, outcome)
         case .hint: replayAnswered(number, outcome)
         case .definition: definitionAnswered(number, PeerTable.own, outcome)
-        case .scan, .admission, .sweep, .exchange, .batch, nil: break
+        case .scan, .admission, .sweep, .exchange, .batch, .forward, nil: break
         }
     }
 
@@ -278,7 +296,7 @@ extension Node {
         writes[index].isRestamped = true
         writes[index].isStamped = false
         beginAttempt(index)
-        stampAndSend(index)
+        if writes[index].keepsSiblings { joinRound(index) } else { stampAndSend(index) }
     }
 
     private mutating func beginAttempt(_ index: Int) {
@@ -377,8 +395,8 @@ extension Node {
     }
 
     /// The put ends without having been sent.
-    private mutating func refuseWrite(_ index: Int, _ reply: ClientReply) {
-        effects.append(.reply(writes[index].ticket, reply))
+    mutating func refuseWrite(_ index: Int, _ reply: ClientReply) {
+        self.reply(to: writes[index].asker, reply)
         writes.remove(index)
     }
 }

@@ -14,7 +14,7 @@ extension Node {
 
     /// Answers the client; the put goes on until every place has the write or a hint.
     mutating func answerWrite(_ index: Int, _ reply: ClientReply) {
-        effects.append(.reply(writes[index].ticket, reply))
+        self.reply(to: writes[index].asker, reply)
         if case .written = reply { notePace(writes[index].began) }
         writes[index].isAnswered = true
         hints.answeredPuts += 1

@@ -74,6 +74,7 @@ package struct Node: ~Copyable {
     var scanReads = 0
     var changes = OperationTable(vacant: DefinitionChange.vacant)
     var sweep: Sweep?
+    var siblings: SiblingsRounds
     var deadlines = DeadlineHeap<Deadline>()
     var wakeAt = Instant.distantFuture
 
@@ -129,6 +130,7 @@ package struct Node: ~Copyable {
             incarnation: max(
                 memory.incarnation(of: configuration.id), Self.incarnation(ofBoot: configuration.boot)),
             settings: configuration.gossip, seed: random.next())
+        siblings = SiblingsRounds(actor: Self.actor(configuration))
         peers = PeerTable(
             own: configuration.id, name: configuration.name, address: configuration.peersAddress)
         peers.folders = memory.folders
@@ -145,6 +147,13 @@ package struct Node: ~Copyable {
                 recovered: ceiling))
         recover(memory)
         swap(&opening, &effects.effects)
+    }
+
+    /// This run as a coordinator of siblings; drawn anew at each start (`Siblings`).
+    private static func actor(_ configuration: NodeConfiguration) -> Writer {
+        var random = Random(seed: configuration.seed ^ UInt64(configuration.boot) << 32 ^ 0x6163_746F_72)
+        let run = configuration.planted == .keepActor ? 1 : UInt32(truncatingIfNeeded: random.next())
+        return Writer(node: configuration.id.short, boot: run, shard: 0)
     }
 
     /// Where gossip's incarnations begin in a run: above all that the runs before refuted their way up to.
@@ -217,6 +226,7 @@ package struct Node: ~Copyable {
         if case .draining(let until) = life {
             let isIdle =
                 reads.count == 0 && writes.count == 0 && scans.count == 0 && changes.count == 0
+                && siblings.forwards.count == 0
                 && replica.pending.isEmpty
                 && hints.parked.isEmpty
                 && (hasSaidGoodbye || peers.isAlone)
@@ -252,6 +262,7 @@ package struct Node: ~Copyable {
         }
         for index in reads.indices { failRead(index) }
         for index in changes.indices { changeExpired(index) }
+        for index in siblings.forwards.indices { forwardLost(index) }
     }
 
     mutating func stop(_ reason: StopReason) {
@@ -271,10 +282,11 @@ package struct Node: ~Copyable {
             case (.read, .speculate): speculate(due.number)
             case (.scan, .expire): scanExpired(due.number)
             case (.scan, .speculate): lookAfterScan(due.number)
+            case (.forward, .expire): forwardExpired(due.number)
             case (.definition, .expire):
                 if changes.contains(due.number) { changeExpired(due.number.index) }
             case (.read, .hint), (.scan, .hint), (.definition, _), (.hint, _), (.admission, _),
-                (.sweep, _), (.exchange, _), (.batch, _), (nil, _):
+                (.sweep, _), (.exchange, _), (.batch, _), (.round, _), (.forward, _), (nil, _):
                 invariantBroken("a deadline for nothing")
             }
         }
@@ -301,7 +313,8 @@ package struct Node: ~Copyable {
                 case .write: !writes.contains(deadline.number)
                 case .scan: !scans.contains(deadline.number)
                 case .definition: !changes.contains(deadline.number)
-                case .hint, .admission, .sweep, .exchange, .batch, nil:
+                case .forward: !siblings.forwards.contains(deadline.number)
+                case .hint, .admission, .sweep, .exchange, .batch, .round, nil:
                     invariantBroken("a deadline for nothing")
                 }
             }
@@ -311,7 +324,8 @@ package struct Node: ~Copyable {
 
     /// At most two deadlines for each request under way, as many again of those that have ended, and some.
     private var deadlinesMax: Int {
-        Limits.deadlinesKept + 4 * (reads.count + writes.count + scans.count + changes.count)
+        Limits.deadlinesKept + 4
+            * (reads.count + writes.count + scans.count + changes.count + siblings.forwards.count)
     }
 
     // MARK: Time
@@ -367,6 +381,7 @@ package struct Node: ~Copyable {
     /// Requests of clients under way.
     var inFlight: Int {
         reads.count - scanReads + writes.count - hints.answeredPuts + scans.count + changes.count
+            + siblings.forwards.count
     }
 
     // MARK: Invariants

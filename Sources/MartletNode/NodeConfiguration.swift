@@ -59,6 +59,10 @@ package struct NodeConfiguration: Sendable {
     package var inFlightMax = 10_000
     package var keyBytesMax = 64 << 10
     package var valueBytesMax = 16 << 20
+    /// Concurrent versions of one key in a keyspace with siblings: a put that would make more is refused, and
+    /// those that leave as many as `siblingsWarn` are counted.
+    package var siblingsMax = 64
+    package var siblingsWarn = 16
     /// Whether writes are kept for replicas that miss them and that nobody counts on; those that count always
     /// are.
     package var keepsHints = true

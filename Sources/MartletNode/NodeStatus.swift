@@ -67,6 +67,21 @@ package struct NodeStatus: Sendable {
     }
 }
 
+/// How many versions puts have left under their keys.
+package struct SiblingsHistogram: Sendable {
+    package static let bounds = [1, 2, 4, 8, 16, 32, 64]
+    /// Those at or below each bound that are above the one before, and last those above all.
+    package private(set) var counts = [UInt64](repeating: 0, count: bounds.count + 1)
+    package private(set) var sum: UInt64 = 0
+
+    package init() {}
+
+    mutating func add(_ versions: Int) {
+        counts[Self.bounds.firstIndex { versions <= $0 } ?? Self.bounds.count] += 1
+        sum += UInt64(versions)
+    }
+}
+
 /// Counters and gauges of the core: monotonic unless said otherwise.
 package struct NodeMetrics: Sendable {
     package var reads: UInt64 = 0
@@ -83,6 +98,11 @@ package struct NodeMetrics: Sendable {
     package var loadingRefused: UInt64 = 0
     /// `martlet_lww_contended_total`: puts that a replica answered with `dominated`.
     package var contended: UInt64 = 0
+    /// Puts in keyspaces with siblings: those that left as many versions as `siblings_warn`, and those
+    /// refused for their number or bytes; and how many versions they left.
+    package var siblingsWarned: UInt64 = 0
+    package var siblingsRefused: UInt64 = 0
+    package var siblings = SiblingsHistogram()
     package var digestMismatches: UInt64 = 0
     package var readRepairs: UInt64 = 0
     package var speculativeReads: UInt64 = 0

@@ -13,6 +13,9 @@ struct RequestNumber: Hashable, Sendable {
         case batch = 7
         /// A read of what is held under a key, before something old is merged there.
         case admission = 8
+        /// Puts of one key with siblings, at their coordinator, and a put that another node coordinates.
+        case round = 10
+        case forward = 11
     }
 
     let bits: UInt64

@@ -98,9 +98,7 @@ struct PendingScan {
         passed += 1
         passedBytes += record.count
         latest = token
-        guard let view = try? RegisterView(record.span), view.isLive(asOf),
-            !Record.isHidden(record.span, behind: horizon)
-        else { return }
+        guard Record.isLive(record.span, asOf, behind: horizon) else { return }
         switch wanted {
         case .keys:
             keyBytes += stored.key.byteCount

@@ -45,6 +45,16 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case flushEarly
     /// A replica shows and stores what lies at or below a truncation, if it is still there or comes again.
     case ignoreTruncation
+    /// A put with siblings replaces whatever its coordinator holds, not what its context covers.
+    case coverTooMuch
+    /// A put with siblings takes the dot of the one before.
+    case reuseDot
+    /// A round of puts with siblings that finds several versions keeps one.
+    case dropSibling
+    /// A put with siblings is forwarded to two owners, each of which gives it a dot.
+    case forwardTwice
+    /// A run of a node goes on as the actor of the run before.
+    case keepActor
     /// Of two definitions the later one wins whole, its truncation too.
     case loseTruncation
     /// A merge doesn't make its leaf dirty.

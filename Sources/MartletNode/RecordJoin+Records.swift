@@ -16,6 +16,6 @@ extension RecordJoin {
             Record.dropExpired(record.bytes, before: cutoff.milliseconds, into: &out)
         },
         digest: { record, horizon in
-            Record.isHidden(record.bytes, behind: horizon) ? nil : Record.digest(record.bytes)
+            Record.digest(record.bytes, behind: horizon)
         })
 }

@@ -58,10 +58,11 @@ struct Replica {
         var token: Token
         var key: Blob
         var record: Blob
+        var isFresh: Bool
 
         static let vacant = Admission(
             origin: .own(RequestNumber(bits: 0), place: 0), keyspace: 0, token: Token(value: 0), key: .empty,
-            record: .empty)
+            record: .empty, isFresh: false)
     }
 
     /// An answer to a read or a scan, or the acknowledgement of definitions.

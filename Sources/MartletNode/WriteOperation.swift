@@ -4,7 +4,14 @@ import MartletVersions
 
 /// A put at its coordinator. Counting is in the masks and the requirement; waiting is the node's.
 struct WriteOperation {
-    let ticket: ClientTicket
+    /// Who waits for the answer.
+    enum Asker {
+        case client(ClientTicket)
+        /// Another node's client, of a key with siblings that this node owns.
+        case link(LinkID, request: UInt64)
+    }
+
+    let asker: Asker
     let keyspace: UInt32
     let level: ConsistencyLevel
     let key: Blob
@@ -12,6 +19,9 @@ struct WriteOperation {
     let put: Put
     let began: Instant
     let deadline: Instant
+
+    /// Whether concurrent versions are kept: then this node is an owner, and its own record comes first.
+    let keepsSiblings: Bool
 
     var replicas: ReplicaSet
     var requirement: Requirement
@@ -48,8 +58,8 @@ struct WriteOperation {
     }
 
     static let vacant = WriteOperation(
-        ticket: ClientTicket(0), keyspace: 0, level: .one, key: .empty, token: Token(key: .empty),
-        put: Put(.tombstone), began: .zero, deadline: .zero, replicas: .none,
+        asker: .client(ClientTicket(0)), keyspace: 0, level: .one, key: .empty, token: Token(key: .empty),
+        put: Put(.tombstone), began: .zero, deadline: .zero, keepsSiblings: false, replicas: .none,
         requirement: ReplicaSet.none.requirement(.one))
 
     var isEnough: Bool { requirement.isMet(by: acked.union(hinted)) }

@@ -41,8 +41,3 @@ extension KeyspaceDefinition {
         if let value = options.ttl { ttl = value }
     }
 }
-
-extension ConflictPolicy {
-    /// Whether this version serves keyspaces of the policy.
-    package var isServed: Bool { self == .lww }
-}

@@ -37,6 +37,8 @@ enum Occurrence {
     case arrival
     case walk
     case operate
+    case shop
+    case shopAgain(CartRetry)
     case retry(operation: UInt64)
     case fault(FaultKind)
     case faultEnds(Disturbance, round: Int)

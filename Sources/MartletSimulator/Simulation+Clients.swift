@@ -140,6 +140,7 @@ extension Simulation {
     ) throws(Violation) {
         if number >= ScanWalk.tickets { return try pageAnswered(process, number, reply) }
         if number >= ChangeOrder.tickets { return try orderAnswered(process, number, reply) }
+        if number >= Carts.tickets { return try cartAnswered(process, number, reply) }
         guard let operation = operations[number] else {
             throw Violation("Answered", "\(process.name) answers a request that nobody made")
         }

@@ -90,6 +90,8 @@ extension Simulation {
         process.loss = DiskLoss(kind: kind, at: now)
         exchanged.lostDisk(process.index)
         lastLossAt = now
+        causal.lost(isSloppy: plan.hints.isSloppy)
+        for number in cartRequests.keys { cartRequests[number]?.floor = [] }
         stamped.lost(process.index)
         for key in owners.indices where owners[key].contains(process.index) {
             if owners[key].count == 1 {

@@ -30,7 +30,10 @@ extension Simulation {
         case .forming: break
         case .faults:
             beginFaults()
-            if plan.workload.operationsPerSecond > 0 { beginWalk() }
+            if plan.workload.operationsPerSecond > 0 {
+                beginWalk()
+                if plan.hasCarts { schedule(.shop, after: .zero) }
+            }
             if plan.changes.isOn { schedule(.operate, after: .seconds(1)) }
             schedule(.phase(.healing), after: plan.faultPhase)
         case .healing:
@@ -101,11 +104,7 @@ extension Simulation {
             epoch: process.disk.epoch, boot: process.disk.boot,
             seed: seeds.next(),
             founders: founders, seeds: [],
-            keyspaces: [
-                KeyspaceDefinition(
-                    id: 0, name: "default", stamp: 0, replication: plan.replication, read: levels.0,
-                    write: levels.1, sloppyQuorum: plan.hints.isSloppy)
-            ],
+            keyspaces: keyspaces(levels),
             gossip: GossipSettings(clusterName: Self.clusterName))
         configuration.lostEpoch = process.disk.lostEpoch
         configuration.requestTimeout = Self.requestTimeout
@@ -118,6 +117,16 @@ extension Simulation {
         configuration.purges = plan.purges.isOn
         configuration.planted = options.plant
         return configuration
+    }
+
+    private func keyspaces(_ levels: (ConsistencyLevel, ConsistencyLevel)) -> [KeyspaceDefinition] {
+        func definition(_ id: UInt32, _ name: String, _ conflict: ConflictPolicy) -> KeyspaceDefinition {
+            KeyspaceDefinition(
+                id: id, name: name, stamp: 0, replication: plan.replication, conflict: conflict,
+                read: levels.0, write: levels.1, sloppyQuorum: plan.hints.isSloppy)
+        }
+        let first = definition(0, "default", .lww)
+        return plan.hasCarts ? [first, definition(Carts.keyspace, "carts", .siblings)] : [first]
     }
 
     /// How a life ends.
@@ -135,6 +144,7 @@ extension Simulation {
         orphan(process)
         abandonWalks(at: process)
         abandonOrders(at: process)
+        abandonCarts(at: process)
         process.state = .down
         process.life += 1
         process.wellSince = now
@@ -203,6 +213,7 @@ extension Simulation {
         }
         try checkWalks()
         try checkLosses()
+        try checkCarts()
         for process in processes where process.node != nil {
             try Bounded.check(
                 process.node!.currentMetrics(), inFlightMax: plan.inFlightMax, name: process.name)
@@ -273,6 +284,7 @@ extension Simulation {
         try Agreed.check(views)
         try checkHintsDrained()
         try checkSwept()
+        try checkCartsAtTheEnd()
         try checkConvergence()
     }
 }

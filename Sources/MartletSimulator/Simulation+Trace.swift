@@ -104,6 +104,9 @@ extension Simulation {
         case .scanAnswer(let answer):
             return (nil, "answer #\(hex(answer.request)) \(Self.text(answer.outcome))")
         case .view: return (nil, "its view of the ring")
+        case .put(let request):
+            return (nil, "put #\(hex(request.request)) of \(request.key)")
+        case .putAnswer(let answer): return (nil, "answer #\(hex(answer.request)) \(answer.outcome)")
         case .define(let request):
             return (nil, "define #\(hex(request.request)), \(request.definitions.count) keyspaces")
         case .purge(let request):

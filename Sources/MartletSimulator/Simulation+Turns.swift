@@ -60,9 +60,13 @@ extension Simulation {
         case .introduce(let peer, let id, let address): introduce(process, peer, id, address)
         case .send(let peer, let message):
             switch message {
-            case .merge(let request): try noteSent(request.record)
+            case .merge(let request):
+                try noteSent(request.record)
+                try noteSent(request.keyspace, request.key, request.record)
             case .mergeMany(let request): for pair in request.records { try noteSent(pair.record) }
-            case .hint(let request): try noteSent(request.record)
+            case .hint(let request):
+                try noteSent(request.record)
+                try noteSent(request.keyspace, request.key, request.record)
             default: break
             }
             send(process, peer, message)
@@ -153,6 +157,9 @@ extension Simulation {
         let disk = process.disk
         switch request {
         case .merge(let ticket, let key, let record):
+            if key.keyspace == Carts.keyspace, let cart = Carts.index(of: Blob(copying: key.key)) {
+                try causal.met(record, key: cart, leaves: false)
+            }
             if let index = WorkloadKeys.index(of: key.bytes) {
                 try noteStored(process, index, record)
                 self.record(key: index, "\(process.name) writes \(Self.text(record)) as \(ticket.number)")
@@ -203,6 +210,12 @@ extension Simulation {
         guard let raised = process.node?.floorsRaised, raised != process.floorsSeen
         else { return }
         process.floorsSeen = raised
+        for cart in 0..<Carts.count {
+            let slot = Token(key: Carts.key(cart)).slot
+            if let floor = process.node?.purgeFloor(keyspace: Carts.keyspace, slot) {
+                causal.purged(cart, through: floor)
+            }
+        }
         for key in 0..<plan.workload.keys {
             let slot = Token(key: WorkloadKeys.key(key)).slot
             guard let floor = process.node?.purgeFloor(keyspace: 0, slot), !owners.isEmpty else { continue }

@@ -53,6 +53,7 @@ package struct Simulation: ~Copyable {
     var links: Random
     var walkers: Random
     var operators: Random
+    var customers: Random
 
     // What the checkers know.
     let levels: LevelTable
@@ -76,6 +77,10 @@ package struct Simulation: ~Copyable {
     var convergent = Convergent()
     var exchanged = Exchanged()
     var noResurrection: NoResurrection
+    var causal: Causal
+    var carts = Array(repeating: Customer(), count: Carts.customers)
+    var cartRequests: [UInt64: CartRequest] = [:]
+    var cartsAsked: UInt64 = 0
     /// Under way, in the order in which they began.
     var walks: [ScanWalk] = []
     var walksBegun: UInt64 = 0
@@ -143,6 +148,7 @@ package struct Simulation: ~Copyable {
         var world = root.fork()
         walkers = root.fork()
         operators = root.fork()
+        customers = root.fork()
         network = SimulatedNetwork(
             random: networkSource, machines: plan.machines.count,
             latencyMin: Self.latencies(plan.machines, &world))
@@ -156,6 +162,7 @@ package struct Simulation: ~Copyable {
         noResurrection = NoResurrection(keys: plan.workload.keys)
         hinted = Hinted(levels: levels, keys: plan.workload.keys)
         flushed = Flushed(levels: levels)
+        causal = Causal(levels: levels, keys: Carts.count)
         agreed = Agreed(processes: plan.machines.count)
         stamped = Stamped(processes: plan.machines.count)
         // A replication factor for all data centres leaves open where the copies are.
@@ -282,6 +289,8 @@ package struct Simulation: ~Copyable {
         case .arrival: arrive()
         case .walk: beginWalk()
         case .operate: try operate()
+        case .shop: try shop()
+        case .shopAgain(let retry): try shopAgain(retry)
         case .retry(let number): retry(number)
         case .fault(let kind): try strike(kind)
         case .faultEnds(let disturbance, let round): end(disturbance, round)

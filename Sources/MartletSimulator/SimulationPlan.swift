@@ -14,6 +14,8 @@ package struct SimulationPlan: Sendable {
     package var durability: Durability
     var inFlightMax: Int
     var workload: WorkloadPlan
+    /// Whether there is a keyspace with siblings, and customers who shop in it.
+    package var hasCarts = true
     package var hints: HintPlan
     package var changes: ChangePlan
     package var purges: PurgePlan
@@ -77,6 +79,7 @@ package struct SimulationPlan: Sendable {
         plan.changes = ChangePlan()
         plan.purges = PurgePlan()
         plan.workload.operationsPerSecond = 0
+        plan.hasCarts = false
         plan.workload.shortTimeouts = 0
         plan.workload.retries = 0
         plan.workload.expiring = 0

@@ -4,6 +4,13 @@ import MartletBase
 /// the greater kind wins whole, so that the join stays total.
 package enum RecordKind: UInt8, Sendable {
     case register = 1
+    case siblings = 2
+
+    /// Of bytes that begin like a record.
+    @inlinable package init?(of bytes: RawSpan) {
+        guard bytes.byteCount > 0 else { return nil }
+        self.init(rawValue: bytes.unsafeLoad(as: UInt8.self))
+    }
 }
 
 /// The one verb of the store, on encoded records: a pure, total join with no clock, floor or truncation in
@@ -16,7 +23,7 @@ package enum RecordKind: UInt8, Sendable {
 package enum Record {
     /// Throws unless the bytes are the canonical encoding of a record.
     @inlinable package static func validate(_ bytes: RawSpan) throws(WireError) {
-        _ = try RegisterView(bytes)
+        _ = try RecordSummary(bytes)
     }
 
     /// Where the join of two records is found.
@@ -30,12 +37,20 @@ package enum Record {
     package static func join(_ a: RawSpan, _ b: RawSpan, into writer: inout ByteWriter) -> JoinOutcome {
         let x = try? RegisterView(a)
         let y = try? RegisterView(b)
+        if let x, let y { return RegisterView.join(x, a, y, b, into: &writer) }
+        let (isFirstSiblings, isSecondSiblings) = (areSiblings(a), areSiblings(b))
+        if isFirstSiblings, isSecondSiblings { return Siblings.join(a, b, into: &writer) }
+        if isFirstSiblings { return .first }
+        if isSecondSiblings { return .second }
         switch (x, y) {
-        case (.some(let x), .some(let y)): return RegisterView.join(x, a, y, b, into: &writer)
-        case (.some, .none): return .first
+        case (.some, _): return .first
         case (.none, .some): return .second
         case (.none, .none): return compare(a, b) >= 0 ? .first : .second
         }
+    }
+
+    private static func areSiblings(_ bytes: RawSpan) -> Bool {
+        RecordKind(of: bytes) == .siblings && (try? RecordSummary(siblings: bytes)) != nil
     }
 
     /// The same for records at hand.
@@ -51,8 +66,14 @@ package enum Record {
     /// The record's digest: equal on two replicas if and only if (but for hash collisions) they hold the same
     /// state. An absent record has digest zero.
     package static func digest(_ bytes: RawSpan) -> UInt64 {
-        guard let view = try? RegisterView(bytes) else { return XXH3.hash(bytes) }
-        let digest = view.digest(bytes)
+        let digest =
+            if let view = try? RegisterView(bytes) {
+                view.digest(bytes)
+            } else if areSiblings(bytes) {
+                Siblings.digest(bytes)
+            } else {
+                XXH3.hash(bytes)
+            }
         return digest == 0 ? 1 : digest
     }
 
@@ -67,6 +88,9 @@ package enum Record {
     package static func dropExpired(
         _ bytes: RawSpan, before wallMilliseconds: Int64, into writer: inout ByteWriter
     ) -> Bool {
+        if RecordKind(of: bytes) == .siblings {
+            return Siblings.dropExpired(bytes, before: wallMilliseconds, into: &writer)
+        }
         guard let view = try? RegisterView(bytes), view.state == .present, let expiry = view.expiry,
             expiry < wallMilliseconds
         else { return false }
@@ -87,11 +111,80 @@ package enum Record {
     ///
     /// Undecodable bytes are not hidden: they can't be dated.
     package static func isHidden(_ bytes: RawSpan, behind horizon: Horizon) -> Bool {
-        guard horizon != .none, let view = try? RegisterView(bytes) else { return false }
-        if view.stamp.time.bits <= horizon.truncation { return true }
-        guard max(view.stamp.time, view.expiryStamp.time).bits <= horizon.purgeFloor else { return false }
-        if view.isTombstone { return true }
-        guard let expiry = view.expiry else { return false }
-        return expiry <= HybridTime(bits: horizon.purgeFloor).milliseconds
+        guard horizon != .none, let summary = try? RecordSummary(bytes) else { return false }
+        if summary.stamp.time.bits <= horizon.truncation { return true }
+        let floor = HybridTime(bits: horizon.purgeFloor)
+        return summary.latest <= floor && lapsed(bytes, by: floor.milliseconds)
+    }
+
+    /// Whether every version of the record is a tombstone, or expired by then.
+    private static func lapsed(_ bytes: RawSpan, by milliseconds: Int64) -> Bool {
+        var isLapsed = true
+        forEachVersion(bytes) { version in
+            let hasExpired = version.expiry.map { $0 <= milliseconds } ?? false
+            if !version.isTombstone && !hasExpired { isLapsed = false }
+        }
+        return isLapsed
+    }
+
+    /// The digest of what of a stored record counts; nil when it is hidden as a whole.
+    package static func digest(_ bytes: RawSpan, behind horizon: Horizon) -> UInt64? {
+        if isHidden(bytes, behind: horizon) { return nil }
+        if horizon == .none || RecordKind(of: bytes) != .siblings { return digest(bytes) }
+        return seen(Blob(copying: bytes), behind: horizon).map { digest($0.span) }
+    }
+
+    /// Whether a reader at `wall` sees a value in what isn't hidden.
+    package static func isLive(_ bytes: RawSpan, _ wall: WallTime, behind horizon: Horizon) -> Bool {
+        guard let summary = try? RecordSummary(bytes), summary.isLive(wall) else { return false }
+        if horizon == .none { return true }
+        guard summary.kind == .siblings else { return !isHidden(bytes, behind: horizon) }
+        var isLive = false
+        forEachVersion(bytes) { version in
+            if version.isLive(wall), version.stamp.time.bits > horizon.truncation { isLive = true }
+        }
+        return isLive && !isHidden(bytes, behind: horizon)
+    }
+
+    /// What of the record counts behind the horizon; nil when it is hidden as a whole.
+    ///
+    /// Of siblings the versions at or below the truncation are left out, and actors of which nobody
+    /// need know any more.
+    package static func seen(_ record: Blob, behind horizon: Horizon) -> Blob? {
+        if horizon == .none { return record }
+        if isHidden(record.span, behind: horizon) { return nil }
+        guard RecordKind(of: record.span) == .siblings else { return record }
+        return Siblings.seen(record, behind: horizon)
+    }
+
+    // MARK: Versions
+
+    /// Calls `body` with each version of the record, tombstones included.
+    package static func forEachVersion(_ bytes: RawSpan, _ body: (VersionView) -> Void) {
+        if let view = try? RegisterView(bytes) { return body(VersionView(view)) }
+        try? Siblings.read(bytes) { (_, _, version) throws(WireError) in
+            if let version { body(version) }
+        }
+    }
+
+    /// What a reader at `wall` sees.
+    package static func live(_ bytes: RawSpan, _ wall: WallTime) -> LiveVersions {
+        var live = LiveVersions()
+        forEachVersion(bytes) { version in
+            guard version.isLive(wall) else { return }
+            live.count += 1
+            if live.first == nil { live.first = version }
+        }
+        return live
+    }
+
+    /// What somebody who has read the record has seen; empty for a register, whose stamp says it.
+    package static func context(of bytes: RawSpan) -> CausalContext {
+        var entries: [CausalContext.Entry] = []
+        guard RecordKind(of: bytes) == .siblings else { return .empty }
+        try? Siblings.read(bytes) { (entry, _, version) throws(WireError) in
+            if version == nil { entries.append(entry) }
+        }
+        return CausalContext(entries)
     }
 }

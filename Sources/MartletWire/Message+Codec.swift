@@ -25,6 +25,8 @@ extension Message {
         case .viewWanted: .viewWanted
         case .gossip: .gossip
         case .define: .define
+        case .put: .put
+        case .putAnswer: .putAnswer
         }
     }
 
@@ -52,6 +54,8 @@ extension Message {
         case .viewWanted: break
         case .gossip(let payload): writer.raw(payload)
         case .define(let request): request.write(to: &writer)
+        case .put(let request): request.write(to: &writer)
+        case .putAnswer(let answer): answer.write(to: &writer)
         }
     }
 
@@ -79,6 +83,8 @@ extension Message {
         case .purgeAnswer: self = .purgeAnswer(try PurgeAnswer(from: &reader))
         case .floor: self = .floor(try FloorNews(from: &reader))
         case .viewWanted: self = .viewWanted
+        case .put: self = .put(try PutRequest(from: &reader))
+        case .putAnswer: self = .putAnswer(try PutAnswer(from: &reader))
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
         }
         try reader.expectEnd()
@@ -101,8 +107,8 @@ extension MergeRequest {
         keyspace = try reader.u32()
         isFresh = try reader.bool("fresh")
         key = try reader.blob(max: Limits.keyBytesMax, "key")
-        guard reader.remaining <= Limits.valueBytesMax + Limits.recordOverheadMax else {
-            throw .tooLong(what: "record", count: reader.remaining, max: Limits.valueBytesMax)
+        guard reader.remaining <= Limits.recordBytesMax else {
+            throw .tooLong(what: "record", count: reader.remaining, max: Limits.recordBytesMax)
         }
         record = Blob(copying: try reader.take(reader.remaining))
         try Record.validate(record.span)

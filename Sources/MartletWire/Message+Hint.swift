@@ -42,8 +42,8 @@ extension HintRequest {
         keyspace = try reader.u32()
         target = try NodeID(from: &reader)
         key = try reader.blob(max: Limits.keyBytesMax, "key")
-        guard reader.remaining <= Limits.valueBytesMax + Limits.recordOverheadMax else {
-            throw .tooLong(what: "record", count: reader.remaining, max: Limits.valueBytesMax)
+        guard reader.remaining <= Limits.recordBytesMax else {
+            throw .tooLong(what: "record", count: reader.remaining, max: Limits.recordBytesMax)
         }
         record = Blob(copying: try reader.take(reader.remaining))
         try Record.validate(record.span)

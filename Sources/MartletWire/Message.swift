@@ -31,12 +31,15 @@ package enum Message: Hashable, Sendable {
     case gossip(Blob)
     /// Answered by `mergeAnswer`: a definition is merged as a record is.
     case define(DefineRequest)
+    case put(PutRequest)
+    case putAnswer(PutAnswer)
 
     /// The bytes of what it carries, for bounds on what waits: the rest of a message is small.
     package var payloadBytes: Int {
         switch self {
         case .merge(let request): request.key.count + request.record.count
         case .hint(let request): request.key.count + request.record.count
+        case .put(let request): request.key.count + (request.value?.count ?? 0)
         case .read(let request): request.key.count
         case .readAnswer(let answer):
             if case .record(.some(let record)) = answer.outcome { record.count } else { 0 }
@@ -52,7 +55,9 @@ package enum Message: Hashable, Sendable {
         case .exchangeDescent(let descent): 8 * MerkleTree.fanOut * descent.nodes.count
         case .purge(let request): 4 * request.spans.count + 28 * request.closed.count
         case .floor(let news): 4 * news.spans.count
-        case .hello, .farewell, .mergeAnswer, .scan, .exchangeOpening, .purgeAnswer, .viewWanted: 0
+        case .hello, .farewell, .mergeAnswer, .putAnswer, .scan, .exchangeOpening, .purgeAnswer,
+            .viewWanted:
+            0
         }
     }
 
@@ -74,6 +79,8 @@ package enum Message: Hashable, Sendable {
         case scanAnswer = 10
         case hint = 16
         case viewWanted = 17
+        case put = 40
+        case putAnswer = 41
         case define = 45
         case exchangeOpening = 20
         case exchangeDescent = 21

@@ -29,6 +29,8 @@ extension ClusterConfiguration {
         node.requestTimeout = requests.timeout
         node.speculation = requests.speculative.nodeSpeculation
         node.inFlightMax = requests.inFlightMax
+        node.siblingsMax = requests.siblingsMax
+        node.siblingsWarn = requests.siblingsWarn
         node.keyBytesMax = requests.keyBytesMax
         node.valueBytesMax = requests.valueBytesMax
         node.clockSkewMax = requests.clockSkewMax

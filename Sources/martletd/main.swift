@@ -58,7 +58,6 @@ func runDaemon() -> Int32 {
             "\(own.settings.name) is not among the nodes of \(loaded.path): joining a ring that has formed "
                 + "comes with a later version", Daemon.Exit.configuration)
     }
-    if let error = loaded.unsupported { fail("\(error)", Daemon.Exit.configuration) }
     guard own.settings.address.isLoopback || options.has("--insecure") else {
         fail(
             "\(own.settings.address) is not a loopback address, and there is no authentication yet: anyone "

@@ -53,14 +53,6 @@ class WrongConfigurations(Start):
         self.refused(3, "cluster.yaml:5", "requests.timeout", "found \"2\"", "unit",
                      cluster=self.broken("requests: {timeout: 2}\n"))
 
-    def test_what_this_version_does_not_have(self):
-        other = self.broken("keyspaces: {default: {conflict: siblings}}\n")
-        said = self.refused(3, "keyspaces.default.conflict", "siblings", cluster=other)
-        # What a node refuses, the check refuses in the same words.
-        checked = martlet("config", "check", other.config_path)
-        self.assertEqual(checked.returncode, 1)
-        self.assertIn(checked.stderr.strip(), said)
-
     def test_what_is_no_yaml(self):
         self.refused(3, "cluster.yaml:5", cluster=self.broken("requests: a: b\n"))
 

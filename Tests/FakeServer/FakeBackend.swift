@@ -82,6 +82,9 @@ package final class FakeBackend: RedisBackend {
         if case .change(let change) = request.operation { return carryOut(change) }
         let name = StorageName(keyspace: request.keyspace, key: request.key)
         guard case .put(let put) = request.operation else { return .read(records[name]) }
+        if keyspaces.first(where: { $0.id == request.keyspace })?.conflict == .siblings {
+            return putSibling(put, name)
+        }
         let floor = max(clock.last, put.above?.time ?? .zero)
         let stamp = put.version ?? clock.issue(above: floor, now.wall)!
         let record: Blob
@@ -101,13 +104,27 @@ package final class FakeBackend: RedisBackend {
         return .written(stamp)
     }
 
+    private func putSibling(_ put: Put, _ name: StorageName) -> ClientReply {
+        let held = records[name].map { Record.context(of: $0.span) } ?? .empty
+        if let version = put.version, held.covers(version) { return .written(version) }
+        let stamp = clock.issue(above: max(clock.last, put.context.latest), now.wall)!
+        guard case .value(let value, let expiry) = put.content else {
+            let new = Siblings.NewVersion(dot: stamp, value: nil, expiry: nil)
+            records[name] = Siblings.putting(new, over: records[name], context: put.context)
+            return .written(stamp)
+        }
+        let new = Siblings.NewVersion(dot: stamp, value: value, expiry: expiry)
+        records[name] = Siblings.putting(new, over: records[name], context: put.context)
+        return .written(stamp)
+    }
+
     private func carryOut(_ change: KeyspaceChange) -> ClientReply {
         switch change {
         case .create(let name, let options):
             if keyspaces.contains(where: { $0.name == name }) { return .failed(.keyspace(.exists(name))) }
             var made = KeyspaceDefinition(
                 id: 100 + UInt32(submitted.count), name: name, created: clock.last.bits + 1, stamp: 1,
-                replication: options.replication ?? .count(3))
+                replication: options.replication ?? .count(3), conflict: options.conflict ?? .lww)
             made.apply(options)
             keyspaces.append(made)
             return .defined([made])
@@ -142,7 +159,7 @@ package final class FakeBackend: RedisBackend {
         let border = borders.first { $0 > scan.range.lowerBound && $0 <= scan.range.upperBound }
         let live = records.compactMap { name, record -> (token: Token, key: Blob)? in
             guard name.keyspace == keyspace, scan.range.contains(token(name.key)),
-                let view = try? RegisterView(record.span), view.isLive(now.wall)
+                let summary = try? RecordSummary(record.span), summary.isLive(now.wall)
             else { return nil }
             return (token(name.key), name.key)
         }

@@ -40,6 +40,10 @@ private func checkRecord(_ record: Blob, droppedBefore before: Int64) throws(Pro
     var writer = ByteWriter()
     let isDropped = Record.dropExpired(record.span, before: before, into: &writer)
     try require(isDropped != writer.bytes.isEmpty, "dropping says one thing and does another")
+    if RecordKind(of: record.span) == .siblings, isValid(record) {
+        try checkSiblings(record, isDropped ? Blob(writer.bytes) : nil)
+        return
+    }
     guard let view = try? RegisterView(record.span) else {
         try require(!isValid(record) && !isDropped, "\(record) is a record and none")
         return
@@ -67,6 +71,26 @@ private func checkRecord(_ record: Blob, droppedBefore before: Int64) throws(Pro
     var again = ByteWriter()
     let isDroppedAgain = Record.dropExpired(dropped.span, before: .max, into: &again)
     try require(!isDroppedAgain, "\(record) is dropped twice")
+}
+
+/// Versions lie within the record, under dots that its context covers; shedding values keeps digest and laws.
+private func checkSiblings(_ record: Blob, _ dropped: Blob?) throws(PropertyFailure) {
+    let context = Record.context(of: record.span)
+    var isWithin = true
+    Record.forEachVersion(record.span) { version in
+        let end = version.valueOffset + version.valueLength
+        if version.valueOffset < 0 || end > record.count || !context.covers(version.stamp) {
+            isWithin = false
+        }
+    }
+    try require(isWithin, "a version of \(record) is elsewhere, or not covered")
+    try require(Record.digest(record) != 0, "the digest of a record is that of none")
+    try require(Record.seen(record, behind: .none) == record, "without a horizon less is seen of \(record)")
+    guard let dropped else { return }
+    try require(isValid(dropped) && dropped.count <= record.count, "\(record) grows when values are dropped")
+    try require(
+        Record.digest(dropped) == Record.digest(record), "the digest of \(record) changes with its values")
+    try require(Record.join(record, dropped) == record, "\(record) loses against what is left of it")
 }
 
 // MARK: Version tokens

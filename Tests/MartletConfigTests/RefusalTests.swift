@@ -195,18 +195,4 @@ private func requests(_ line: String) -> String { oneNode + "requests:\n  \(line
         #expect(warnings.count == 2)
         #expect(warnings[1].contains("paris"))
     }
-
-    @Test func whatThisVersionCannotDoIsRefused() throws {
-        #expect(try load(oneNode).unsupported == nil)
-        let loaded = try load(
-            oneNode + "keyspaces:\n  a: {conflict: siblings}\n  b: {}\n  c: {conflict: siblings}\n")
-        let text = try #require(loaded.unsupported).description
-        #expect(
-            text.split(separator: "\n") == [
-                "etc/cluster.yaml: keyspaces.a.conflict: found siblings, allowed: lww "
-                    + "(this version has nothing else)",
-                "etc/cluster.yaml: keyspaces.c.conflict: found siblings, allowed: lww "
-                    + "(this version has nothing else)",
-            ])
-    }
 }

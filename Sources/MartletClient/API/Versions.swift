@@ -15,7 +15,8 @@ public struct WriteVersion: Hashable, Sendable, CustomStringConvertible {
 
 /// What a reader of a key has seen: opaque, given by every read, and handed back with the write that follows.
 ///
-/// A write with a context is put above all that the context covers.
+/// A write with a context replaces what the context covers: where concurrent versions are kept just that, and
+/// where the last writer wins all that was written before it.
 public struct CausalContext: Hashable, Sendable, CustomStringConvertible {
     /// The text that stands for it in the protocol; to be kept or sent elsewhere.
     public let text: String
@@ -27,18 +28,30 @@ public struct CausalContext: Hashable, Sendable, CustomStringConvertible {
     public var description: String { text }
 }
 
-/// A key's values and the context that covers them.
-public struct VersionedValue: Hashable, Sendable {
+/// What a read of a key gives to who will write it: its values, and the context that covers them.
+public struct Versioned<Value: Hashable & Sendable>: Hashable, Sendable {
     /// Empty when the key doesn't exist; one value in a keyspace where the last writer wins; several where
-    /// concurrent versions are kept.
-    public let values: [Bytes]
+    /// concurrent versions are kept, the oldest first.
+    public let values: [Value]
 
     /// For the next write of the key. Nil for a key that was never written; a deleted key has one.
     public let context: CausalContext?
 
     /// The first value; nil when the key doesn't exist.
-    public var value: Bytes? { values.first }
+    public var value: Value? { values.first }
+
+    /// The same with values of a type of yours.
+    public func map<Other, Failure: Error>(
+        _ transform: (Value) throws(Failure) -> Other
+    ) throws(Failure) -> Versioned<Other> {
+        var others: [Other] = []
+        for value in values { others.append(try transform(value)) }
+        return Versioned<Other>(values: others, context: context)
+    }
 }
+
+/// What ``MartletClient/MartletClient/getVersioned(_:level:within:)`` gives.
+public typealias VersionedValue = Versioned<Bytes>
 
 /// What a write returns.
 public struct WriteReceipt: Hashable, Sendable {

@@ -44,6 +44,9 @@ enum FailureText {
             return
                 "SKEW node=\(node) ahead_ms=\(ahead) max_ms=\(max)\(suffix): nothing was sent; this node's "
                 + "clock is too far from its peers'; set it right, meanwhile write through another node"
+        case .siblings(let limit, let found, let max):
+            return "TOOMANYSIBLINGS limit=\(limit) found=\(found) max=\(max) key=\(field(key ?? .empty)): "
+                + "nothing was done; read the key with VGET, and write one value with its context"
         case .loading(let waits):
             return "LOADING waits=\(list(waits))\(suffix): "
                 + "the ring forms when every founding node has been heard"
@@ -64,15 +67,15 @@ enum FailureText {
             "ERR \(option) of keyspace '\(keyspace)' can not be changed: \(reason)"
         case .unknownDataCenter(let name, let known):
             "ERR replication_factor: no node is in a data centre '\(name)': there are \(list(known))"
-        case .notServed(let policy):
-            "ERR conflict: found '\(policy)', allowed: "
-                + ConflictPolicy.allCases.filter(\.isServed).map(\.description).joined(separator: " or ")
-                + "; this version has nothing else"
         case .first(let name):
             "ERR keyspace '\(name)' can not be dropped: connections begin in it; FLUSHDB empties it"
         case .tooMany(let max):
             "ERR there are \(max) keyspaces, those that were dropped included: a cluster has no more"
         }
+    }
+
+    static func siblings(_ count: Int) -> String {
+        "SIBLINGS \(count) concurrent versions of this key: read them with VGET"
     }
 
     static func unknownKeyspace(_ name: String, known: [String]) -> String {

@@ -48,8 +48,7 @@ extension RedisSession {
             return max(0, (backend.now.wall.milliseconds - live.stamp.time.milliseconds) / 1_000)
         case .objectEncoding:
             // As Redis stores what SET gives it.
-            let value = record.span.extracting(live.valueOffset..<record.count)
-            if parseInteger(value) != nil { return 0 }
+            if parseInteger(live.value(in: record.span)) != nil { return 0 }
             return live.valueLength <= 44 ? 1 : 2
         case .memoryUsage: return Int64(key.count + live.valueLength + Limits.recordOverheadMax)
         default: invariantBroken("\(code) asks for no fact")

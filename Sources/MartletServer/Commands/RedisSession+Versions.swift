@@ -64,39 +64,53 @@ extension RedisSession {
 
     func vset(_ request: Request) {
         guard let options = VersionOptions(self, request, from: 3, of: .vset), let key = key(request[1]),
-            let value = value(request[2]), let (above, version) = stamps(options, key)
+            let value = value(request[2]), let given = stamps(options, key)
         else { return }
         var expiry = defaultExpiry
         if let given = options.expiry {
             guard let milliseconds = absoluteExpiry(given) else { return }
             expiry = milliseconds
         }
-        enqueue(.version, parts: CommandParts(keys: [key]))
+        let parts = CommandParts(keys: [key])
+        parts.context = given.context
+        enqueue(.version, parts: parts)
         let level = options.level ?? writeLevel
         if options.isGiven(.keepTTL) {
             let replacement = Replacement(
-                content: .value(value), expiry: expiry, keepsExpiry: true, above: above, version: version)
+                content: .value(value), expiry: expiry, keepsExpiry: true, above: given.above,
+                context: given.context, version: given.version)
             start(
                 .replace(replacement),
                 self.request(key, .get, level: readLevel, timeout: options.timeout), writeLevel: level)
         } else {
-            let put = Put(.value(value, expiry: expiry), above: above, version: version)
+            let put = Put(
+                .value(value, expiry: expiry), above: given.above, context: given.context ?? .empty,
+                version: given.version)
             start(self.request(key, .put(put), level: level, timeout: options.timeout))
         }
     }
 
     func vdel(_ request: Request) {
         guard let options = VersionOptions(self, request, from: 2, of: .vdel), let key = key(request[1]),
-            let (above, version) = stamps(options, key)
+            let given = stamps(options, key)
         else { return }
-        enqueue(.version, parts: CommandParts(keys: [key]))
-        let put = Put(.tombstone, above: above, version: version)
+        let parts = CommandParts(keys: [key])
+        parts.context = given.context
+        enqueue(.version, parts: parts)
+        if keepsSiblings, !options.isGiven(.context) {
+            // Without a context it deletes what a read finds, as DEL does.
+            return start(
+                .delete, self.request(key, .get, level: readLevel, timeout: options.timeout),
+                writeLevel: options.level ?? writeLevel)
+        }
+        let put = Put(
+            .tombstone, above: given.above, context: given.context ?? .empty, version: given.version)
         start(
             self.request(key, .put(put), level: options.level ?? writeLevel, timeout: options.timeout))
     }
 
     /// CONTEXT and VERSION, decoded; nil when one is refused, which is then answered.
-    private func stamps(_ options: VersionOptions, _ key: Blob) -> (above: Stamp?, version: Stamp?)? {
+    private func stamps(_ options: VersionOptions, _ key: Blob) -> GivenVersions? {
         // A stamp issued by now is ahead of this clock by the clocks' skew at most, and by what a node that
         // restarted with its clock set back must keep above.
         let latest = HybridTime(
@@ -107,17 +121,40 @@ extension RedisSession {
             return try VersionToken.decode(token.span, key: key.span, latest: latest)
         }
         do {
-            return (try decode(options.context), try decode(options.version))
+            var given = GivenVersions(version: try decode(options.version))
+            if keepsSiblings {
+                given.context = .empty
+                if let context = options.context {
+                    given.context = try VersionToken.decodeContext(
+                        context.span, key: key.span, latest: latest)
+                }
+            } else {
+                given.above = try decode(options.context)
+            }
+            return given
         } catch {
             refuse(FailureText.badContext(error))
             return nil
         }
     }
 
+    /// Whether the selected keyspace keeps concurrent versions.
+    private var keepsSiblings: Bool {
+        server.keyspace(keyspace, near: keyspaceIndex)?.conflict == .siblings
+    }
+
     /// Used by `VersionOptions`.
     func levelOption(_ argument: RawSpan, forReads: Bool) -> ConsistencyLevel? {
         level(argument, forReads: forReads)
     }
+}
+
+/// What CONTEXT and VERSION have said.
+private struct GivenVersions {
+    var above: Stamp?
+    /// Of siblings; empty when none was given.
+    var context: CausalContext?
+    var version: Stamp?
 }
 
 /// The options of VGET, VSET and VDEL.

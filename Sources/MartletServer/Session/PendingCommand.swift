@@ -70,6 +70,8 @@ final class CommandParts {
     /// Of the keys that become operations.
     var template: OperationTemplate?
     var stamp: Stamp?
+    /// What a put of siblings replaces; nil for a register's.
+    var context: CausalContext?
     var showsMeta = false
 
     private(set) var failure: OperationFailure?

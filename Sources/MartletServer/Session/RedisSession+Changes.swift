@@ -160,7 +160,7 @@ package enum KeyspaceOptionText {
             options.conflict = ConflictPolicy.allCases.first { $0.description == value.lowercased() }
             (isGood, allowed) = (
                 options.conflict != nil,
-                ConflictPolicy.allCases.filter(\.isServed).map(\.description).joined(separator: " or ")
+                ConflictPolicy.allCases.map(\.description).joined(separator: " or ")
             )
         case "read", "write":
             let isRead = name == "read"

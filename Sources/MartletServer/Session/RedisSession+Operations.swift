@@ -89,6 +89,9 @@ extension RedisSession {
             operations.remove(index)
             return changed(reply)
         }
+        if case .read(let record?) = reply, let text = severalVersions(index, record) {
+            return finish(index, reply, refusal: text)
+        }
         guard operations[index].program.hasSecondStep, !operations[index].isWriting,
             case .read(let record) = reply
         else { return finish(index, reply) }
@@ -110,21 +113,27 @@ extension RedisSession {
         switch operations[index].program {
         case .single, .part, .walk, .change: return .done
         case .delete:
-            operations[index].number = live == nil ? 0 : 1
-            return .write(Put(.tombstone))
+            operations[index].number = isLive(record) ? 1 : 0
+            return .write(Put(.tombstone, context: causalContext(index, record)))
         case .expire(let change):
             guard let record, let live else { return .done }
             if let refusal = change.refusal { return .refuse(refusal) }
             guard change.applies(to: live.expiry) else { return .done }
             operations[index].number = 1
             operations[index].previous = record
-            return .write(Put(.expiry(of: record, change.expiry)))
+            guard RecordKind(of: record.span) == .siblings else {
+                return .write(Put(.expiry(of: record, change.expiry)))
+            }
+            // The same value again, in place of what was read.
+            let value = Blob(copying: live.value(in: record.span))
+            return .write(
+                Put(.value(value, expiry: change.expiry), context: causalContext(index, record)))
         case .replace(let replacement): return replace(index, replacement, record, live)
         }
     }
 
     private func replace(
-        _ index: Int, _ replacement: Replacement, _ record: Blob?, _ live: RegisterView?
+        _ index: Int, _ replacement: Replacement, _ record: Blob?, _ live: VersionView?
     ) -> SecondStep {
         operations[index].previous = live == nil ? nil : record
         let length = replacement.length(on: live?.valueLength ?? 0)
@@ -135,13 +144,13 @@ extension RedisSession {
             record.map { $0.bytes[live.valueOffset..<(live.valueOffset + live.valueLength)] }
         }
         guard let value = replacement.value(on: present) else {
-            return live == nil ? .done : .write(Put(.tombstone))
+            return live == nil ? .done : .write(Put(.tombstone, context: causalContext(index, record)))
         }
         let kept = replacement.keepsExpiry ? live.map(\.expiry) : nil
         return .write(
             Put(
                 .value(value, expiry: kept ?? replacement.expiry), above: replacement.above,
-                version: replacement.version))
+                context: replacement.context ?? causalContext(index, record), version: replacement.version))
     }
 
     /// What is said to a value that would be too long; nil when it wouldn't.
@@ -153,12 +162,37 @@ extension RedisSession {
         return length > max ? FailureText.tooLarge("value", bytes: length, max: max, key: key) : nil
     }
 
-    /// The record's fields if a reader sees its value now.
-    func live(_ record: Blob?) -> RegisterView? {
-        guard let record, let view = try? RegisterView(record.span), view.isLive(backend.now.wall) else {
-            return nil
-        }
-        return view
+    /// The value that a reader sees now, if there is just one.
+    func live(_ record: Blob?) -> VersionView? {
+        guard let record else { return nil }
+        let live = Record.live(record.span, backend.now.wall)
+        return live.count == 1 ? live.first : nil
+    }
+
+    /// Whether a reader sees any value now.
+    private func isLive(_ record: Blob?) -> Bool {
+        guard let record, let summary = try? RecordSummary(record.span) else { return false }
+        return summary.isLive(backend.now.wall)
+    }
+
+    /// What is said to a command that wants one value and finds several; nil where it finds one, or takes
+    /// several.
+    private func severalVersions(_ index: Int, _ record: Blob) -> String? {
+        guard RecordKind(of: record.span) == .siblings else { return nil }
+        let count = Record.live(record.span, backend.now.wall).count
+        if count < 2 { return nil }
+        if case .delete = operations[index].program { return nil }
+        let command = commands[operations[index].sequence]
+        if command.shape == .versions || table.entries[Int(command.row)].code == .exists { return nil }
+        return FailureText.siblings(count)
+    }
+
+    /// What a write that follows a read replaces: what was read. Noted for the reply of VSET and VDEL.
+    private func causalContext(_ index: Int, _ record: Blob?) -> CausalContext {
+        let context = record.map { Record.context(of: $0.span) } ?? .empty
+        let sequence = operations[index].sequence
+        if commands[sequence].shape == .version { commands[sequence].parts?.context = context }
+        return context
     }
 
     private func finish(_ index: Int, _ reply: ClientReply, refusal: String? = nil) {
@@ -187,7 +221,7 @@ extension RedisSession {
         case .ok: break
         case .value:
             guard case .read(let record) = reply else { return keep(sequence, operation.previous) }
-            let isLive = live(record) != nil
+            let isLive = isLive(record)
             server.requests.countRead(found: isLive)
             if isLive { keep(sequence, record) }
         case .part:
@@ -197,7 +231,7 @@ extension RedisSession {
             let range = part.range(in: live.valueLength)
             keep(
                 sequence,
-                Blob(copying: record.span.extracting(live.valueOffset..<record.count).extracting(range)))
+                Blob(copying: live.value(in: record.span).extracting(range)))
         case .fact:
             guard case .read(let record) = reply else { return }
             commands[sequence].number = fact(
@@ -207,7 +241,7 @@ extension RedisSession {
             keep(sequence, record)
         case .values:
             guard case .read(let record) = reply else { return }
-            let isLive = live(record) != nil
+            let isLive = isLive(record)
             server.requests.countRead(found: isLive)
             guard let record, isLive else { return }
             commands[sequence].parts?.records[operation.element] = record
@@ -241,7 +275,7 @@ extension RedisSession {
         }
         let live = live(record)
         let code = table.entries[row].code
-        if code == .exists { return live == nil ? 0 : 1 }
+        if code == .exists { return isLive(record) ? 1 : 0 }
         if code == .strlen || code == .setRange { return Int64(live?.valueLength ?? 0) }
         guard let live else { return -2 }
         guard let expiry = live.expiry else { return -1 }

@@ -48,14 +48,14 @@ extension RedisSession {
         case .ready: break
         case .ok: writer.ok()
         case .number: writer.integer(command.number)
-        case .value: writer.value(of: command.bytes)
+        case .value: writer.value(of: command.bytes, backend.now.wall)
         case .part: writer.bulk(command.bytes ?? .empty)
         case .fact: writeFact(command)
         case .walk, .change: writer.bytes.append(contentsOf: (command.bytes ?? .empty).bytes)
         case .values:
             let records = command.parts?.records ?? []
             writer.array(count: records.count)
-            for record in records { writer.value(of: record) }
+            for record in records { writer.value(of: record, backend.now.wall) }
         case .version:
             guard let parts = command.parts, let stamp = parts.stamp else {
                 invariantBroken("a write succeeded without a version")
@@ -63,44 +63,76 @@ extension RedisSession {
             let key = parts.keys[0]
             let token = VersionToken.encode(stamp, key: key.span)
             writer.fields(count: 2)
-            writer.field("context") { $0.bulk(token) }
+            if var context = parts.context {
+                // Who has put a version has seen it, and what it replaced; nothing else.
+                context.insert(stamp)
+                let seen = VersionToken.encode(context, key: key.span)
+                writer.field("context") { $0.bulk(seen) }
+            } else {
+                writer.field("context") { $0.bulk(token) }
+            }
             writer.field("version") { $0.bulk(token) }
         case .versions: writeVersions(command)
         }
     }
 
-    /// VGET: the register's one version, or none.
+    /// VGET: the context, and the versions that a reader sees; with META tombstones too.
     private func writeVersions(_ command: PendingCommand) {
         guard let parts = command.parts else { invariantBroken("a VGET without its key") }
         let key = parts.keys[0]
-        let record = command.bytes
-        let view = record.flatMap { try? RegisterView($0.span) }
-        let isLive = view?.isLive(backend.now.wall) ?? false
-        let isListed = isLive || (parts.showsMeta && view != nil)
+        let now = backend.now.wall
+        let record = command.bytes ?? .empty
+        var listed: [VersionView] = []
+        Record.forEachVersion(record.span) { version in
+            if parts.showsMeta || version.isLive(now) { listed.append(version) }
+        }
+        // The oldest first, so that the last writer's is the last.
+        listed.sort { $0.stamp < $1.stamp }
         writer.fields(count: 2)
         writer.field("context") { writer in
-            guard let view else { return writer.null() }
-            writer.bulk(VersionToken.encode(view.stamp, key: key.span))
+            if RecordKind(of: record.span) == .siblings {
+                writer.bulk(VersionToken.encode(Record.context(of: record.span), key: key.span))
+            } else if let summary = try? RecordSummary(record.span) {
+                writer.bulk(VersionToken.encode(summary.stamp, key: key.span))
+            } else {
+                writer.null()
+            }
         }
         writer.field("values") { writer in
-            writer.array(count: isListed ? 1 : 0)
-            guard isListed, let record, let view else { return }
-            guard parts.showsMeta else { return writer.value(of: record) }
-            writer.fields(count: 5)
-            writer.field("value") { isLive ? $0.value(of: record) : $0.null() }
-            writer.field("version") { $0.bulk(VersionToken.encode(view.stamp, key: key.span)) }
-            writer.field("writer") { $0.bulk(view.stamp.writer.description) }
-            writer.field("expires_at_ms") { $0.integer(view.expiry ?? -1) }
-            writer.field("tombstone") { $0.integer(view.isTombstone ? 1 : 0) }
+            writer.array(count: listed.count)
+            for version in listed {
+                guard parts.showsMeta else {
+                    writer.bulk(version.value(in: record.span))
+                    continue
+                }
+                writer.fields(count: 5)
+                writer.field("value") { writer in
+                    if version.isLive(now) {
+                        writer.bulk(version.value(in: record.span))
+                    } else {
+                        writer.null()
+                    }
+                }
+                writer.field("version") { $0.bulk(VersionToken.encode(version.stamp, key: key.span)) }
+                writer.field("writer") { $0.bulk(version.stamp.writer.description) }
+                writer.field("expires_at_ms") { $0.integer(version.expiry ?? -1) }
+                writer.field("tombstone") { $0.integer(version.isTombstone ? 1 : 0) }
+            }
         }
     }
 }
 
 extension ReplyWriter {
     /// The value of a record that has one, or null.
-    mutating func value(of record: Blob?) {
-        guard let record, let view = try? RegisterView(record.span) else { return null() }
-        bulk(record.span.extracting(view.valueOffset..<(view.valueOffset + view.valueLength)))
+    mutating func value(of record: Blob?, _ wall: WallTime) {
+        guard let record else { return null() }
+        if let view = try? RegisterView(record.span) {
+            bulk(record.span.extracting(view.valueOffset..<(view.valueOffset + view.valueLength)))
+        } else if let version = Record.live(record.span, wall).first {
+            bulk(version.value(in: record.span))
+        } else {
+            null()
+        }
     }
 
     /// Fields that RESP3 names and RESP2 gives in order.

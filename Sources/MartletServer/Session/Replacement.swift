@@ -22,6 +22,8 @@ struct Replacement {
     /// Of a live record; another takes `expiry`.
     var keepsExpiry = false
     var above: Stamp?
+    /// Siblings: what a client has said to be replaced; else what was read is.
+    var context: CausalContext?
     var version: Stamp?
 
     /// The new value and its length, on top of the live value that was read; nil for a tombstone.

@@ -17,11 +17,14 @@ enum CommandOutcome: Int, CaseIterable {
     case stopping
     case noProtocol
     case wrongPassword
+    case siblings
+    case tooManySiblings
 
     var label: String {
         switch self {
         case .tooLarge: "toolarge"
         case .badContext: "badcontext"
+        case .tooManySiblings: "toomanysiblings"
         case .noProtocol: "noproto"
         case .wrongPassword: "wrongpass"
         case .done: "ok"
@@ -51,6 +54,7 @@ enum CommandOutcome: Int, CaseIterable {
         case .timeout: self = .timeout
         case .overloaded: self = .overloaded
         case .skew: self = .skew
+        case .siblings: self = .tooManySiblings
         case .loading: self = .loading
         case .stopping: self = .stopping
         case .noSuchKeyspace, .keyspace, .badLevel, .localRead: self = .error
@@ -62,6 +66,7 @@ enum CommandOutcome: Int, CaseIterable {
         switch String(decoding: text.prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self) {
         case "TOOLARGE": self = .tooLarge
         case "BADCONTEXT": self = .badContext
+        case "SIBLINGS": self = .siblings
         case "LOADING": self = .loading
         case "NOPROTO": self = .noProtocol
         case "WRONGPASS": self = .wrongPassword

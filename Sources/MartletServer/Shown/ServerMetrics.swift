@@ -7,7 +7,8 @@ extension RedisServer {
     func metricFamilies() -> [MetricFamily] {
         let status = backend.status()
         let metrics = backend.nodeMetrics()
-        return identityFamilies(status) + requestFamilies(metrics) + replicaFamilies(metrics)
+        return identityFamilies(status) + requestFamilies(metrics)
+            + siblingsFamilies(metrics) + replicaFamilies(metrics)
             + counters.families(clients: sessionCount) + requests.families + sessionFamilies
             + peerFamilies(status) + Self.hintFamilies(metrics, backend.hintStatus())
             + Self.exchangeFamilies(metrics)
@@ -98,6 +99,37 @@ extension RedisServer {
                 "martlet_ring_agreed", "1 while all nodes that are up show the same ring.",
                 status.isAgreed ? 1 : 0),
         ]
+    }
+
+    private func siblingsFamilies(_ metrics: NodeMetrics) -> [MetricFamily] {
+        [
+            .counter(
+                "martlet_siblings_warned_total",
+                "Puts that left as many concurrent versions under their key as requests.siblings_warn says.",
+                metrics.siblingsWarned),
+            .counter(
+                "martlet_siblings_refused_total",
+                "Puts refused because their key would have had too many concurrent versions.",
+                metrics.siblingsRefused),
+            MetricFamily(
+                .histogram, "martlet_siblings",
+                "Versions that puts in keyspaces with siblings have left under their keys.",
+                samples(of: metrics.siblings)),
+        ]
+    }
+
+    private func samples(of histogram: SiblingsHistogram) -> [MetricSample] {
+        var total: UInt64 = 0
+        var samples: [MetricSample] = []
+        let bounds = SiblingsHistogram.bounds.map { "\($0)" } + ["+Inf"]
+        for (bound, count) in zip(bounds, histogram.counts) {
+            total += count
+            samples.append(
+                MetricSample(Double(total), labels: [.init("le", bound)], suffix: "_bucket"))
+        }
+        samples.append(MetricSample(Double(histogram.sum), labels: [], suffix: "_sum"))
+        samples.append(MetricSample(Double(total), labels: [], suffix: "_count"))
+        return samples
     }
 
     private func requestFamilies(_ metrics: NodeMetrics) -> [MetricFamily] {

@@ -21,7 +21,6 @@ extension Command {
         inputs.config = invocation.line.arguments.first ?? invocation.line.value("--config")
         do throws(ConfigurationError) {
             let loaded = try ConfigurationLoader.load(inputs)
-            if let error = loaded.unsupported { throw error }
             Output.write(
                 invocation.isJSON ? ConfigReport.json(loaded).description + "\n" : ConfigReport.text(loaded))
             return .done
