@@ -48,6 +48,15 @@ class SwiftClient(Scenario):
         self.assertGreater(int(re.search(r"found it (\d+) times", second)[1]), 500)
         self.assertGreater(int(re.search(r"early (\d+) times", third)[1]), 0)
 
+    def test_shopping_cart(self):
+        done = run(program("example-shopping-cart"), *seeds(self.cluster))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.splitlines(), [
+            "8 devices added 200 items at once; the cart has 200",
+            "without the one that was taken out: 199 items in 1 version",
+            "checked out: 0 items",
+        ])
+
     def spawn(self, said, *words):
         return subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,

@@ -56,10 +56,10 @@ class Node:
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 
-    def spawn(self, *flags, environment=None):
-        """Starts the process and returns at once."""
+    def spawn(self, *flags, environment=None, prefix=()):
+        """Starts the process and returns at once; `prefix` is what its command begins with."""
         assert not self.is_running, f"{self.name} runs already"
-        command = [os.path.join(programs, "martletd"), "--config", self.cluster.config_path]
+        command = [*prefix, os.path.join(programs, "martletd"), "--config", self.cluster.config_path]
         command += ["--name", self.name, *flags]
         with open(self.log_path, "ab") as log:
             log.write(f"--- start: {' '.join(command)}\n".encode())
