@@ -274,7 +274,9 @@ extension Node {
     ) {
         let number = begin(item, replay)
         var record = item.write.record
-        if configuration.planted == .restampHints, let stamp = clock.issue(above: clock.last, now.wall) {
+        if configuration.planted == .restampHints, RecordKind(of: record.span) == .register,
+            let stamp = clock.issue(above: clock.last, now.wall)
+        {
             var register = Register(decoding: record)
             register.stamp = stamp
             register.expiryStamp = stamp

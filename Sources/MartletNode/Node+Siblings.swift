@@ -68,7 +68,16 @@ extension Node {
             wantsDigest: false)
     }
 
-    /// The clock was judged, or its ceiling has risen: rounds that waited for that begin again.
+    /// Whether a put without a version has none because its round reads, or makes another durable.
+    func waitsForStorage(_ index: Int) -> Bool {
+        let write = writes[index]
+        guard write.keepsSiblings, let place = siblings.places[Replica.hash(write.token, write.keyspace)]
+        else { return false }
+        return siblings.table[place].step != .stamping
+    }
+
+    /// The clock was judged, or its ceiling has risen: rounds that waited for that begin again, also those
+    /// whose puts have been given up since: the next put of the key would join them.
     mutating func resumeRounds() {
         guard siblings.table.count > 0 else { return }
         for place in siblings.table.indices

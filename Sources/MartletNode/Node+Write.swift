@@ -145,9 +145,10 @@ extension Node {
     /// The clock's ceiling has risen, or the clock was judged: stamps what waited for it.
     mutating func stampParkedWrites() {
         hasUnjudgedWrites = false
-        guard writes.count > 0 else { return }
-        for index in writes.indices where !writes[index].isStamped && !writes[index].keepsSiblings {
-            stampAndSend(index)
+        if writes.count > 0 {
+            for index in writes.indices where !writes[index].isStamped && !writes[index].keepsSiblings {
+                stampAndSend(index)
+            }
         }
         resumeRounds()
     }
@@ -366,7 +367,8 @@ extension Node {
     mutating func failWrite(_ index: Int) {
         if writes[index].version == nil {
             metrics.overloaded += 1
-            let limit: StaticName = hasUnjudgedWrites ? "clock_sample" : "stamp_reservation"
+            let limit: StaticName =
+                hasUnjudgedWrites ? "clock_sample" : waitsForStorage(index) ? "storage" : "stamp_reservation"
             refuseWrite(index, .failed(.overloaded(node: configuration.name, limit: limit)))
             return
         }

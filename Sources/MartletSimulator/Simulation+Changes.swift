@@ -13,6 +13,7 @@ struct ChangeOrder {
     let levelClass: Int
     let process: Int
     let life: UInt32
+    let began: Instant
 }
 
 /// What operators do: create, alter, drop and flush keyspaces, and write a little into those that they made.
@@ -55,7 +56,7 @@ extension Simulation {
         let order = ChangeOrder(
             number: ChangeOrder.tickets | ordersMade, change: change,
             levelClass: self.levels.index(level, centre: centreOfProcess[process.index]),
-            process: process.index, life: process.life)
+            process: process.index, life: process.life, began: now)
         orders.append(order)
         record("an operator asks \(process.name): \(change) at \(level)")
         let request = ClientRequest(keyspace: 0, key: .empty, operation: .change(change), level: level)
@@ -90,7 +91,9 @@ extension Simulation {
         case .defined(let definitions):
             counters.changes += 1
             guard case .truncate = order.change, plan.durability == .batch else { return }
-            for definition in definitions where definition.id == 0 {
+            // What one node alone has may have gone with its disk.
+            let mayBeLost = order.began <= lastLossAt && flushed.isFragile(order.levelClass)
+            for definition in definitions where definition.id == 0 && !mayBeLost {
                 flushed.acknowledged(definition.truncation, order.levelClass)
             }
             readBehind(order)

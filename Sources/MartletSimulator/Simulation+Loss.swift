@@ -90,6 +90,8 @@ extension Simulation {
         process.loss = DiskLoss(kind: kind, at: now)
         exchanged.lostDisk(process.index)
         lastLossAt = now
+        flushed.lost()
+        operations.updatePending(from: firstPending) { $0.truncationFloor = 0 }
         causal.lost(isSloppy: plan.hints.isSloppy)
         for number in cartRequests.keys { cartRequests[number]?.floor = [] }
         stamped.lost(process.index)

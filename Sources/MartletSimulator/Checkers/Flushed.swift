@@ -31,6 +31,14 @@ struct Flushed {
         acknowledged[levelClass] = max(acknowledged[levelClass], truncation)
     }
 
+    /// Whether one lost disk may take what a level has acknowledged.
+    func isFragile(_ levelClass: Int) -> Bool { levels.isFragile(levelClass) }
+
+    /// A disk is lost, and with it perhaps a flush that rested on it alone.
+    mutating func lost() {
+        for place in acknowledged.indices where isFragile(place) { acknowledged[place] = 0 }
+    }
+
     /// What a read that begins now must not show.
     func floor(_ levelClass: Int) -> UInt64 {
         var floor: UInt64 = 0
