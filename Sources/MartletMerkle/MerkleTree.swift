@@ -79,7 +79,23 @@ package struct MerkleTree: Sendable {
 
     /// What is known of the leaves is out of date: the horizon has moved, or records were deleted.
     package mutating func mark(_ leaves: ClosedRange<UInt32>) {
-        for leaf in leaves { mark(leaf) }
+        for word in Self.words(of: leaves) {
+            let missing = Self.mask(word, leaves) & ~dirty[word]
+            dirty[word] |= missing
+            dirtyCount += missing.nonzeroBitCount
+        }
+    }
+
+    /// The words of bits that hold a range's leaves, and the bits of one of them that are in the range.
+    private static func words(of leaves: ClosedRange<UInt32>) -> ClosedRange<Int> {
+        Int(leaves.lowerBound >> 6)...Int(leaves.upperBound >> 6)
+    }
+
+    private static func mask(_ word: Int, _ leaves: ClosedRange<UInt32>) -> UInt64 {
+        var mask = UInt64.max
+        if word == Int(leaves.lowerBound >> 6) { mask &= .max << UInt64(leaves.lowerBound & 63) }
+        if word == Int(leaves.upperBound >> 6) { mask &= .max >> UInt64(63 - (leaves.upperBound & 63)) }
+        return mask
     }
 
     package func isDirty(_ leaf: UInt32) -> Bool { dirty[Int(leaf >> 6)] & 1 << UInt64(leaf & 63) != 0 }
@@ -92,25 +108,31 @@ package struct MerkleTree: Sendable {
         guard dirtyCount > 0 else { return [] }
         var taken: [ClosedRange<UInt32>] = []
         var left = leavesMax
-        var index = set.firstIndex(endingFrom: first)
-        while index < set.ranges.count, left > 0 {
-            var leaf = max(first, set.ranges[index].lowerBound)
-            let end = set.ranges[index].upperBound
-            while leaf <= end, left > 0 {
-                guard let next = firstDirty(from: leaf, through: end) else { break }
-                if let last = taken.last, last.upperBound + 1 == next {
-                    taken[taken.count - 1] = last.lowerBound...next
-                } else if taken.count < rangesMax {
-                    taken.append(next...next)
-                } else {
-                    return taken
+        for range in set.ranges[set.firstIndex(endingFrom: first)...] {
+            let leaves = max(first, range.lowerBound)...range.upperBound
+            for word in Self.words(of: leaves) {
+                var bits = dirty[word] & Self.mask(word, leaves)
+                while bits != 0 {
+                    // Leaves in a row go at once.
+                    let start = bits.trailingZeroBitCount
+                    let length = min(left, (~(bits >> UInt64(start))).trailingZeroBitCount)
+                    let next = UInt32(word << 6 + start)
+                    let end = next + UInt32(length) - 1
+                    if let last = taken.last, last.upperBound + 1 == next {
+                        taken[taken.count - 1] = last.lowerBound...end
+                    } else if taken.count < rangesMax {
+                        taken.append(next...end)
+                    } else {
+                        return taken
+                    }
+                    let run = Self.mask(word, next...end)
+                    dirty[word] &= ~run
+                    bits &= ~run
+                    dirtyCount -= length
+                    left -= length
+                    if left == 0 { return taken }
                 }
-                dirty[Int(next >> 6)] &= ~(1 << UInt64(next & 63))
-                dirtyCount -= 1
-                left -= 1
-                leaf = next + 1
             }
-            index += 1
         }
         return taken
     }
@@ -118,11 +140,10 @@ package struct MerkleTree: Sendable {
     /// Whether any leaf of a set is dirty, from a leaf on.
     package func hasDirty(in set: LeafRanges, from first: UInt32) -> Bool {
         guard dirtyCount > 0 else { return false }
-        for range in set.ranges[set.firstIndex(endingFrom: first)...]
-        where firstDirty(from: max(first, range.lowerBound), through: range.upperBound) != nil {
-            return true
+        return set.ranges[set.firstIndex(endingFrom: first)...].contains { range in
+            let leaves = max(first, range.lowerBound)...range.upperBound
+            return Self.words(of: leaves).contains { dirty[$0] & Self.mask($0, leaves) != 0 }
         }
-        return false
     }
 
     /// How many leaves of a set are dirty.
@@ -130,29 +151,11 @@ package struct MerkleTree: Sendable {
         if dirtyCount == 0 { return 0 }
         var count = 0
         for range in set.ranges {
-            var leaf = range.lowerBound
-            while leaf <= range.upperBound {
-                let (word, bit) = (Int(leaf >> 6), leaf & 63)
-                let end = min(range.upperBound, leaf | 63)
-                let width = UInt64(end - leaf + 1)
-                let mask = width == 64 ? UInt64.max : (1 << width - 1) << UInt64(bit)
-                count += (dirty[word] & mask).nonzeroBitCount
-                leaf = end + 1
+            for word in Self.words(of: range) {
+                count += (dirty[word] & Self.mask(word, range)).nonzeroBitCount
             }
         }
         return count
-    }
-
-    private func firstDirty(from leaf: UInt32, through end: UInt32) -> UInt32? {
-        var word = Int(leaf >> 6)
-        var bits = dirty[word] & (.max << UInt64(leaf & 63))
-        while bits == 0 {
-            word += 1
-            guard word <= Int(end >> 6) else { return nil }
-            bits = dirty[word]
-        }
-        let found = UInt32(word << 6 + bits.trailingZeroBitCount)
-        return found <= end ? found : nil
     }
 
     // MARK: Sums
@@ -171,6 +174,20 @@ package struct MerkleTree: Sendable {
         }
         blockSums[block] &+= sum &- blocks[block][place]
         blocks[block][place] = sum
+    }
+
+    /// A rescan has found nothing in these leaves.
+    package mutating func setEmpty(_ leaves: ClosedRange<UInt32>) {
+        var leaf = Int(leaves.lowerBound)
+        let end = Int(leaves.upperBound)
+        while leaf <= end {
+            let block = leaf / Self.blockLeaves
+            let last = min(end, (block + 1) * Self.blockLeaves - 1)
+            if !blocks[block].isEmpty {
+                for leaf in leaf...last { set(UInt32(leaf), 0) }
+            }
+            leaf = last + 1
+        }
     }
 
     /// The sum over the leaves of some range that are in the set.

@@ -149,12 +149,12 @@ extension Node {
         guard let tree = exchanges.forest.index(of: keyspace) else { return }
         var next = 0
         for range in ranges {
-            for leaf in range {
-                let isSummed = next < sums.count && sums[next].leaf == leaf
-                exchanges.forest[tree].tree.set(leaf, isSummed ? sums[next].sum : 0)
-                if isSummed { next += 1 }
-                metrics.rescanLeaves += 1
+            exchanges.forest[tree].tree.setEmpty(range)
+            while next < sums.count, range.contains(sums[next].leaf) {
+                exchanges.forest[tree].tree.set(sums[next].leaf, sums[next].sum)
+                next += 1
             }
+            metrics.rescanLeaves += UInt64(range.count)
         }
         endRescan(tree)
     }
