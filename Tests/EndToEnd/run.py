@@ -95,6 +95,11 @@ def main():
     # A test may fail and then fail to tidy up: one test all the same.
     failures = [getattr(test, "test_case", test) for test, _ in result.failures + result.errors]
     failed = len({test.id() for test in failures})
+    if failed:
+        # Once more where the end of a long output shows it.
+        print("\nFailed:")
+        for test, trace in result.failures + result.errors:
+            print(f"  {test.id()}: {trace.strip().splitlines()[-1]}")
     print(f"\n{result.passed} passed, {failed} failed, {len(result.skipped)} skipped")
     if result.testsRun == 0 and failed == 0:
         print("no test has that name", file=sys.stderr)
