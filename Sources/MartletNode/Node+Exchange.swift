@@ -50,7 +50,6 @@ extension Node {
         case .complete: exchanges.askedComplete += 1
         case .failed:
             // Whoever asked waits for it.
-            exchanges.askedFailed += 1
             exchanges.asked.append(pair)
             exchanges.tick(by: now.monotonic + Self.exchangePause)
         }

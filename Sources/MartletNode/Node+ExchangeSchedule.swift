@@ -150,11 +150,14 @@ extension Node {
         let asked = exchanges.asked
         exchanges.asked.removeAll()
         for pair in asked {
-            guard canExchange(with: pair.peer), keyspaces.index(of: pair.keyspace) != nil else {
+            guard peers[pair.peer].liveness == .up, keyspaces.index(of: pair.keyspace) != nil else {
                 exchanges.askedFailed += 1
                 continue
             }
-            if !startExchange(keyspace: pair.keyspace, peer: pair.peer, .asked) {
+            // Who is up without a connection will have one soon.
+            if !canExchange(with: pair.peer)
+                || !startExchange(keyspace: pair.keyspace, peer: pair.peer, .asked)
+            {
                 exchanges.asked.append(pair)
             }
         }

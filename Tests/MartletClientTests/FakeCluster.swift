@@ -147,6 +147,8 @@ final class FakeNodes {
     private(set) var addresses: [Address]
     var owners: [Int]
     private var listeners: [TCPListener?]
+    /// Whose each port is, in the order in which they were opened.
+    private var nodeOfOpening: [Int] = []
     private var connections: [Connection] = []
     /// What connections have selected, in order.
     private(set) var selected: [String] = []
@@ -160,7 +162,8 @@ final class FakeNodes {
         self.loop = loop
         self.isCluster = isCluster
         self.script = script
-        let free = Address(ip: IPAddress(v4: 127, 0, 0, 1), port: 0)
+        // Not the address that connections come from, or one could have a revived node's port by then.
+        let free = Address(ip: IPAddress(v4: 127, 200, .random(in: 0...255), .random(in: 1...254)), port: 0)
         addresses = Array(repeating: free, count: count)
         listeners = Array(repeating: nil, count: count)
         connectionsMade = Array(repeating: 0, count: count)
@@ -168,15 +171,17 @@ final class FakeNodes {
         for node in 0..<count { try listen(node) }
         // Sorted as the client sorts them, so that the first node is the first by address.
         let order = (0..<count).sorted { addresses[$0] < addresses[$1] }
-        if order != Array(0..<count) {
-            for listener in listeners { listener?.close() }
-            addresses = order.map { addresses[$0] }
-            for node in 0..<count { try listen(node) }
-        }
+        addresses = order.map { addresses[$0] }
+        listeners = order.map { listeners[$0] }
+        for (node, opening) in order.enumerated() { nodeOfOpening[opening] = node }
     }
 
     func listen(_ node: Int) throws {
-        let listener = try TCPListener(loop, addresses[node]) { [unowned self] in accept(node, $0) }
+        let opening = nodeOfOpening.count
+        nodeOfOpening.append(node)
+        let listener = try TCPListener(loop, addresses[node]) { [unowned self] in
+            accept(nodeOfOpening[opening], $0)
+        }
         addresses[node] = listener.address
         listeners[node] = listener
     }

@@ -44,6 +44,7 @@ extension Command {
             throw .refused("nothing is asked: \(silent[0])")
         }
         var report = try RepairReport.ask(nodes)
+        let givenUpBefore = RepairReport.givenUp(report)
         var bar = ProgressBar("repairing", unit: "leaves")
         while invocation.line.has("--wait"), RepairReport.isBusy(report) {
             bar.show(RepairReport.point(report))
@@ -58,6 +59,10 @@ extension Command {
             Output.write(
                 RepairReport.text(
                     report.printableTexts, columnsMax: terminal.columns, palette: terminal.palette))
+        }
+        for (node, count) in RepairReport.givenUp(report).sorted(by: { $0.key < $1.key }) {
+            let new = count - (givenUpBefore[node] ?? 0)
+            if new > 0 { silent.append("\(node) gave up \(new) of its exchanges: an owner is down") }
         }
         for reason in silent where !invocation.isJSON {
             Output.complain("martlet: \(printable(reason)): it is not repaired\n")
@@ -91,6 +96,15 @@ package enum RepairReport {
     package static func isBusy(_ report: JSONValue) -> Bool {
         (report["nodes"]?.elements ?? []).contains { ($0["waiting"]?.integer ?? 0) > 0 }
             || exchanges(report).contains { $0.exchange["purpose"]?.text == "asked" }
+    }
+
+    /// By node, how many exchanges that were asked for didn't take place since it started.
+    static func givenUp(_ report: JSONValue) -> [String: Int] {
+        var counts: [String: Int] = [:]
+        for node in report["nodes"]?.elements ?? [] {
+            counts[node["node"]?.text ?? "-"] = node["asked_failed_total"]?.integer.map { Int($0) } ?? 0
+        }
+        return counts
     }
 
     static func point(_ report: JSONValue) -> ProgressBar.Point {
