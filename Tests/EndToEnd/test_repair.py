@@ -58,6 +58,7 @@ class Repair(scenario.Scenario):
         self.wait_equal(keys)
 
     def test_repair_on_demand_tells_how_far_it_is(self):
+        self.cluster.wait_all_up()
         keys = [f"asked:{i}" for i in range(20)]
         self.write(self.n1, keys, "value")
         done = scenario.martlet("repair", "--wait", "--json", "--host", self.n1.address)
