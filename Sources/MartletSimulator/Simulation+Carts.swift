@@ -209,6 +209,7 @@ extension Simulation {
             return
         }
         counters.refused += 1
+        causal.refused(request.source)
         let isRestamping = process.clock.wallError(at: now).magnitude > Self.clockGoodWithin
         if case .siblings = failure { return }
         guard

@@ -23,6 +23,8 @@ struct Causal {
         var dots: Set<Stamp> = []
         /// Its client has sent it again.
         var isRepeated = false
+        /// Its client was told that nothing was done.
+        var isRefused = false
     }
 
     private(set) var puts: [UInt64: Put] = [:]
@@ -55,6 +57,10 @@ struct Causal {
     }
 
     mutating func repeated(_ number: UInt64) { puts[number]?.isRepeated = true }
+
+    mutating func refused(_ number: UInt64) {
+        if puts[number]?.isRepeated == false { puts[number]?.isRefused = true }
+    }
 
     /// What somebody has seen who has read these versions; nil when it isn't known for sure.
     func known(_ versions: [Stamp]) -> Set<Stamp>? {
@@ -181,12 +187,13 @@ struct Causal {
 
     mutating func purged(_ key: Int, through floor: HybridTime) { purged[key] = max(purged[key], floor) }
 
-    /// Whether a delete has seen the version, or is it: then nothing need be left of it in the end.
+    /// Whether a delete has seen the version, or is it: then nothing need be left of it in the end. One that
+    /// timed out may have happened under a dot that nobody has told.
     private func mayBePurged(_ dot: Stamp) -> Bool {
         guard let number = putOfDot[dot], let put = puts[number] else { return true }
         return put.isDelete
             || deletes[put.key].contains { number in
-                guard let delete = puts[number], !delete.dots.isEmpty else { return false }
+                guard let delete = puts[number], !delete.isRefused else { return false }
                 return delete.seen?.contains(dot) ?? true
             }
     }
