@@ -1,4 +1,5 @@
 import MartletBase
+import MartletNode
 
 /// What can go wrong in a run. A seed enables some of them (swarm testing: Groce and others, 2012): a run
 /// with few kinds of faults gets deeper than one in which everything happens at once.
@@ -45,6 +46,18 @@ package enum FaultKind: String, CaseIterable, Sendable {
             .diskStall,
             .diskFull, .syncFailure, .wipedFolder, .rolledBackFolder, .burst:
             true
+        }
+    }
+}
+
+extension PlantedBug {
+    /// Without which the bug can't show: every seed that it is planted in has them.
+    var faultsNeeded: Set<FaultKind> {
+        switch self {
+        case .readWhileRebuilding, .finishAfterOneExchange: [.wipedFolder, .rolledBackFolder]
+        case .ignoreHeardTime: [.rolledBackFolder]
+        case .reuseStamps: [.crash, .clockJump]
+        default: []
         }
     }
 }

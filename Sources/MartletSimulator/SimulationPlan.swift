@@ -58,7 +58,8 @@ package struct SimulationPlan: Sendable {
         intensity = random.fraction()
         // A run in ten has no faults: then everything must be perfect.
         let share = random.chance(0.1) ? 0 : 0.1 + 0.4 * random.fraction()
-        faults = FaultKind.allCases.filter { _ in random.chance(share) }
+        let needed = options.plant?.faultsNeeded ?? []
+        faults = FaultKind.allCases.filter { random.chance(share) || needed.contains($0) }
         disturbsForming = random.chance(0.3)
         formingPhase = .seconds(6)
         faultPhase = options.faultPhase ?? random.within(.seconds(20)...(.seconds(60)))
