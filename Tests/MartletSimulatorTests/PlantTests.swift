@@ -6,8 +6,8 @@ import Testing
 /// The proof that the checkers see: each deliberate bug is found within its budget, by seeds that nobody has
 /// chosen.
 @Suite struct PlantTests {
-    /// Seeds until each was found lay between 1 and 305 when this was written. A bug that one seed in a hundred
-    /// shows slips through so many once in sixty thousand runs.
+    /// Seeds until each was found lay between 1 and 305 when this was written. A bug that one seed in a
+    /// hundred shows slips through so many once in sixty thousand runs.
     static let seedsMax = 1_100
 
     @Test(arguments: PlantedBug.allCases.filter { !PlantedBug.shownByScenarios.contains($0) })
