@@ -145,6 +145,22 @@ package struct ByteWriter {
         }
     }
 
+    /// Appends numbers that take `byteCount` bytes in all. Room for them is made once, which is most of what
+    /// one by one costs.
+    @inlinable @inline(__always)
+    package mutating func fixed(_ byteCount: Int, _ body: (inout FixedWriter) -> Void) {
+        bytes.append(addingCapacity: byteCount) { out in
+            out.withUnsafeMutableBufferPointer { buffer, count in
+                let room = UnsafeMutableRawBufferPointer(
+                    rebasing: UnsafeMutableRawBufferPointer(buffer)[count...])
+                var writer = FixedWriter(room)
+                body(&writer)
+                invariant(writer.offset == byteCount, "more or fewer bytes were written than announced")
+                count += byteCount
+            }
+        }
+    }
+
     @inlinable package mutating func u8(_ value: UInt8) { bytes.append(value) }
     @inlinable package mutating func u16(_ value: UInt16) { store(value) }
     @inlinable package mutating func u32(_ value: UInt32) { store(value) }
@@ -181,6 +197,28 @@ package struct ByteWriter {
     /// Overwrites four bytes that were written before: for lengths and checksums that are known last.
     @inlinable package mutating func patch(u32 value: UInt32, at offset: Int) {
         invariant(offset + 4 <= bytes.count, "patch past the end of the bytes")
-        for i in 0..<4 { bytes[offset + i] = UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * i)) }
+        bytes.withUnsafeMutableBytes {
+            $0.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+        }
     }
+}
+
+/// Writes numbers into room that `ByteWriter.fixed` has made.
+package struct FixedWriter {
+    @usableFromInline let room: UnsafeMutableRawBufferPointer
+    @usableFromInline var offset = 0
+
+    @inlinable init(_ room: UnsafeMutableRawBufferPointer) { self.room = room }
+
+    @inlinable @inline(__always)
+    mutating func store<T: FixedWidthInteger & BitwiseCopyable>(_ value: T) {
+        invariant(offset + MemoryLayout<T>.size <= room.count, "more bytes were written than announced")
+        room.storeBytes(of: value.bigEndian, toByteOffset: offset, as: T.self)
+        offset += MemoryLayout<T>.size
+    }
+
+    @inlinable package mutating func u8(_ value: UInt8) { store(value) }
+    @inlinable package mutating func u16(_ value: UInt16) { store(value) }
+    @inlinable package mutating func u32(_ value: UInt32) { store(value) }
+    @inlinable package mutating func u64(_ value: UInt64) { store(value) }
 }

@@ -33,8 +33,9 @@ package final class EventLoop {
     let readBuffer: UnsafeMutableRawBufferPointer
     private var datagramBufferOrNil: UnsafeMutableRawBufferPointer?
 
-    /// Connections that were written to in this turn.
-    private var dirty: ContiguousArray<TCPConnection> = []
+    /// Connections that were written to in this turn, oldest first: a list through `nextDirty`.
+    private var firstDirty: TCPConnection?
+    private var lastDirty: TCPConnection?
     /// Connections whose owners wait to hear that their output has drained.
     private var drained: ContiguousArray<TCPConnection> = []
     private var drainedSpare: ContiguousArray<TCPConnection> = []
@@ -43,7 +44,8 @@ package final class EventLoop {
     private var clock = Now(monotonic: .zero, wall: WallTime(microseconds: 0))
 
     /// What the loop has done since its start.
-    package internal(set) var counters = LoopCounters()
+    var totals = LoopCounters()
+    package var counters: LoopCounters { totals }
 
     package init() throws(LoopError) {
         let uv = UnsafeMutablePointer<uv_loop_t>.allocate(capacity: 1)
@@ -120,25 +122,33 @@ package final class EventLoop {
     }
 
     private func endTurn() {
-        counters.turns += 1
+        totals.turns += 1
         for hook in hooks { hook() }
         flushDirty()
         isClockStale = true
     }
 
     private func flushDirty() {
-        // Taken out in one: each look at a class's array costs a check for exclusive access.
-        var taken: ContiguousArray<TCPConnection> = []
-        swap(&taken, &dirty)
-        for connection in taken { connection.flush() }
-        guard dirty.isEmpty else { return runAgain() }
-        taken.removeAll(keepingCapacity: true)
-        swap(&taken, &dirty)
+        var next = takeDirty()
+        while let connection = next {
+            next = connection.nextDirty
+            connection.nextDirty = nil
+            connection.flush()
+        }
+        if firstDirty != nil { runAgain() }
+    }
+
+    private func takeDirty() -> TCPConnection? {
+        let first = firstDirty
+        firstDirty = nil
+        lastDirty = nil
+        return first
     }
 
     // MARK: Clocks
 
-    /// Both clocks, read at the first use in a turn.
+    /// Both clocks, read at the first use in a turn, and at the first after bytes have come: so what a client
+    /// asks is never dated before it was sent, however long the process was stopped in between.
     package var now: Now {
         if isClockStale { updateNow() }
         return clock
@@ -156,12 +166,19 @@ package final class EventLoop {
 
     // MARK: For the handles
 
-    package func markDirty(_ connection: TCPConnection) { dirty.append(connection) }
+    /// Bytes were received: the clocks are read anew for what they say.
+    func expireClock() { isClockStale = true }
+
+    /// Once until the connection is flushed.
+    func markDirty(_ connection: TCPConnection) {
+        if let last = lastDirty { last.nextDirty = connection } else { firstDirty = connection }
+        lastDirty = connection
+    }
 
     /// A call wrote so many bytes to a TCP connection.
     func countWrite(_ byteCount: Int) {
-        counters.writeCalls += 1
-        counters.bytesWritten += UInt64(byteCount)
+        totals.writeCalls += 1
+        totals.bytesWritten += UInt64(byteCount)
     }
 
     func markDrained(_ connection: TCPConnection) {
@@ -197,7 +214,12 @@ package final class EventLoop {
             uv_walk(uv, { handle, _ in EventLoop.closeWalked(handle) }, nil)
             uv_run(uv, UV_RUN_DEFAULT)
         } while openHandles > 0
-        dirty = []
+        // One by one: a long list that is freed at its head is freed in as many nested calls.
+        var next = takeDirty()
+        while let connection = next {
+            next = connection.nextDirty
+            connection.nextDirty = nil
+        }
         drained = []
         let code = uv_loop_close(uv)
         invariant(code == 0, "a loop was closed while a handle or a request of it was open")

@@ -11,13 +11,18 @@ import MartletBase
 /// breaks their cycles.
 ///
 /// An owner refers to its loop strongly, so a loop outlives its handles.
+///
+/// Fields on the way of every request are stored privately, behind a property where other modules need them,
+/// and only looked at or set, never lent to a call: so the compiler sees that no two accesses to one of them
+/// overlap, and none needs a check for that at run time, which costs some ninety instructions.
 package class LoopHandle {
     package let loop: EventLoop
     /// The uv_…_t, valid as long as this object.
     let raw: UnsafeMutableRawPointer
     private var isOpen = false
+    private final var hasBegunToClose = false
     /// True from `close()` on.
-    package private(set) final var isClosing = false
+    package final var isClosing: Bool { hasBegunToClose }
 
     /// Allocates the libuv handle; the subclass then initialises it and calls `didOpen`.
     init<Handle>(_ loop: EventLoop, _ type: Handle.Type) {
@@ -45,7 +50,7 @@ package class LoopHandle {
     /// again.
     package final func close() {
         if isClosing { return }
-        isClosing = true
+        hasBegunToClose = true
         willClose()
         uv_close(handle) { LoopHandle.closed($0) }
     }

@@ -15,52 +15,39 @@ struct OutputChunk: ~Copyable {
     }
 }
 
-/// What a connection has to send. In one value, because each look at a field of a class's costs a check for
-/// exclusive access, and this is on the way of every reply.
-package struct ConnectionOutput {
-    package enum State { case open, ending, ended }
+/// What a connection has to send.
+struct ConnectionOutput {
+    enum State { case open, ending, ended }
 
-    package var writer = ByteWriter()
+    /// Empty while it is lent out.
+    var writer = ByteWriter()
+    var isLent = false
     /// The bytes of `writer` that were let go of: sent, or put into the chunk.
     var offset = 0
     /// Those in the chunk.
     var chunkBytes = 0
-    package var state = State.open
+    var state = State.open
     /// Whether the loop's list of connections to flush has this one.
-    package var isDirty = false
+    var isDirty = false
 
     var pendingBytes: Int { writer.count - offset + chunkBytes }
 
-    /// Appends what the body writes. Returns whether the connection has become dirty by that.
-    @inlinable package mutating func append(_ body: (inout ByteWriter) -> Void) -> Bool {
-        guard state == .open else { return false }
-        body(&writer)
-        if isDirty { return false }
-        isDirty = true
-        return true
-    }
-
-    /// Lets go of some bytes, and gives back the memory of what was large.
-    mutating func take(_ count: Int) {
-        offset += count
+    /// Drops bytes that were let go of, when there are many of them, and gives back the memory of what was
+    /// large. Returns the offset afterwards.
+    static func compact(_ writer: inout ByteWriter, _ offset: Int) -> Int {
         if offset == writer.count {
-            offset = 0
             if writer.bytes.capacity > Limits.outputRetainedBytesMax {
                 writer = ByteWriter()
             } else {
                 writer.bytes.removeAll(keepingCapacity: true)
             }
-        } else if offset > Limits.outputChunkBytes && offset > writer.count / 2 {
-            writer.bytes.removeSubrange(..<offset)
-            offset = 0
+            return 0
         }
+        guard offset > Limits.outputChunkBytes && offset > writer.count / 2 else { return offset }
+        writer.bytes.removeSubrange(..<offset)
+        return 0
     }
 
-    mutating func removeAll() {
-        writer = ByteWriter()
-        offset = 0
-        chunkBytes = 0
-    }
 }
 
 extension TCPConnection {
@@ -69,14 +56,34 @@ extension TCPConnection {
 
     /// Appends what `body` writes; it goes out at the turn's end. `body` must only append, and may not write
     /// to this connection in another way.
-    @inlinable
     package func write(_ body: (inout ByteWriter) -> Void) {
-        guard !isClosing else { return }
-        if output.append(body) { loop.markDirty(self) }
+        guard !isClosing, output.state == .open else { return }
+        lendWriter(body)
+        markDirty()
     }
 
-    @inlinable package func write(_ bytes: RawSpan) { write { $0.raw(bytes) } }
-    @inlinable package func write(_ bytes: [UInt8]) { write { $0.raw(bytes) } }
+    package func write(_ bytes: RawSpan) { write { $0.raw(bytes) } }
+    package func write(_ bytes: [UInt8]) { write { $0.raw(bytes) } }
+
+    /// Nothing of what is pending will be sent.
+    func dropOutput() {
+        lendWriter { $0 = ByteWriter() }
+        output.offset = 0
+        output.chunkBytes = 0
+    }
+
+    /// Takes the bytes to send out of the connection while the body has them, as `LoopHandle` has it for its
+    /// fields.
+    private func lendWriter<Result>(_ body: (inout ByteWriter) -> Result) -> Result {
+        invariant(!output.isLent, "a connection was written to from within a write to it")
+        output.isLent = true
+        var writer = ByteWriter()
+        swap(&writer, &output.writer)
+        let result = body(&writer)
+        swap(&writer, &output.writer)
+        output.isLent = false
+        return result
+    }
 
     func markDirty() {
         if output.isDirty { return }
@@ -118,33 +125,33 @@ extension TCPConnection {
 
     /// Tries to send all; what the system doesn't take goes on by a chunk.
     private func send() {
-        let (count, sent) = trySend(output)
+        let offset = output.offset
+        let count = output.writer.count - offset
         if count == 0 { return }
+        let (sent, rest) = lendWriter { writer in
+            let sent = writer.bytes.withUnsafeBytes { bytes in
+                var buffer = Self.buffer(UnsafeRawBufferPointer(rebasing: bytes[offset...]))
+                return Int(uv_try_write(stream, &buffer, 1))
+            }
+            return (sent, ConnectionOutput.compact(&writer, offset + max(0, sent)))
+        }
+        output.offset = rest
         if sent < 0 && sent != Int(UV_EAGAIN.rawValue) {
             return fail(.write, Int32(truncatingIfNeeded: sent))
         }
         loop.countWrite(max(0, sent))
-        output.take(max(0, sent))
         if sent < count { sendChunk() }
-    }
-
-    private func trySend(_ output: borrowing ConnectionOutput) -> (count: Int, sent: Int) {
-        let count = output.writer.count - output.offset
-        if count == 0 { return (0, 0) }
-        let sent = output.writer.bytes.withUnsafeBytes { bytes in
-            var buffer = Self.buffer(UnsafeRawBufferPointer(rebasing: bytes[output.offset...]))
-            return Int(uv_try_write(stream, &buffer, 1))
-        }
-        return (count, sent)
     }
 
     private func sendChunk() {
         if chunk == nil { chunk = OutputChunk() }
         let offset = output.offset
         let count = min(output.writer.count - offset, Limits.outputChunkBytes)
-        output.writer.bytes.withUnsafeBytes { bytes in
-            let part = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + count)])
-            chunk?.bytes.copyMemory(from: part)
+        lendWriter { writer in
+            writer.bytes.withUnsafeBytes { bytes in
+                let part = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + count)])
+                chunk?.bytes.copyMemory(from: part)
+            }
         }
         output.chunkBytes = count
         guard let request = chunk?.request, let memory = chunk?.bytes else { return }
@@ -154,7 +161,7 @@ extension TCPConnection {
         }
         if code < 0 { return fail(.write, code) }
         loop.countWrite(count)
-        output.take(count)
+        output.offset = lendWriter { ConnectionOutput.compact(&$0, offset + count) }
     }
 
     private func wrote(_ status: Int32) {

@@ -31,7 +31,11 @@ package final class TCPConnection: LoopHandle {
     /// An outgoing connection is made.
     package var onConnect: (() -> Void)?
     /// The bytes are valid during the call.
-    package var onRead: ((RawSpan) -> Void)?
+    package var onRead: ((RawSpan) -> Void)? {
+        get { reader }
+        set { reader = newValue }
+    }
+    private var reader: ((RawSpan) -> Void)?
     package var onEndOfInput: (() -> Void)?
     /// Once for each `notifyWhenDrained`.
     package var onDrained: (() -> Void)?
@@ -41,15 +45,18 @@ package final class TCPConnection: LoopHandle {
     package internal(set) var peer: Address
     /// Our side; nil until an outgoing connection is made.
     package internal(set) var local: Address?
-    package internal(set) var isConnected = false
+    package var isConnected: Bool { isMade }
+    private var isMade = false
     /// True once the peer has ended its output.
-    package internal(set) var hasInputEnded = false
+    private var hasInputEnded = false
     private var isReadingPaused = false
     private var isReading = false
     private var connectRequest: UnsafeMutablePointer<uv_connect_t>?
 
     // The fields of TCPConnection+Output.swift.
-    package var output = ConnectionOutput()
+    var output = ConnectionOutput()
+    /// The next of the connections that were written to in this turn.
+    var nextDirty: TCPConnection?
     var chunk: OutputChunk?
     var drainedBytes: Int?
     var isFinishing = false
@@ -112,7 +119,7 @@ package final class TCPConnection: LoopHandle {
     }
 
     private func didConnect() {
-        isConnected = true
+        isMade = true
         // The loop gathers a turn's output itself; Nagle's delay would only add to it.
         uv_tcp_nodelay(tcp, 1)
         local = Address.filled { uv_tcp_getsockname(tcp, $0, $1) }
@@ -163,13 +170,14 @@ package final class TCPConnection: LoopHandle {
         if connection.isClosing || count == 0 { return }
         if count == Int(UV_EOF.rawValue) { return connection.inputEnded() }
         if count < 0 { return connection.fail(.read, Int32(truncatingIfNeeded: count)) }
-        connection.loop.counters.bytesRead += UInt64(count)
+        connection.loop.totals.bytesRead += UInt64(count)
         // What a peer still sends to a connection that only waits for its last bytes to go out has no reader.
         // It is taken all the same: unread bytes would make the close a reset, and a reset loses the last
         // bytes.
         if connection.isFinishing { return }
+        connection.loop.expireClock()
         let bytes = UnsafeRawBufferPointer(start: buffer?.pointee.base, count: count)
-        connection.onRead?(bytes.bytes)
+        connection.reader?(bytes.bytes)
     }
 
     private func inputEnded() {
@@ -209,9 +217,9 @@ package final class TCPConnection: LoopHandle {
         onEndOfInput = nil
         onDrained = nil
         self.onClose = nil
-        output.removeAll()
+        dropOutput()
         chunk = nil
-        isConnected = false
+        isMade = false
         onClose?(failure.map { .failed($0) } ?? (hasInputEnded ? .endOfInput : .local))
     }
 }

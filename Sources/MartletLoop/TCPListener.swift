@@ -43,10 +43,10 @@ package final class TCPListener: LoopHandle {
     private func accept(_ status: Int32) {
         if isClosing { return }
         guard status >= 0, let connection = TCPConnection(accepting: self) else {
-            loop.counters.acceptErrors += 1
+            loop.totals.acceptErrors += 1
             return
         }
-        loop.counters.accepted += 1
+        loop.totals.accepted += 1
         onAccept?(connection)
         connection.startReading()
     }

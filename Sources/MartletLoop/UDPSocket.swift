@@ -50,10 +50,10 @@ package final class UDPSocket: LoopHandle {
             return peer.withSocketAddress { uv_udp_try_send(udp, &buffer, 1, $0) }
         }
         if code < 0 {
-            loop.counters.datagramsDropped += 1
+            loop.totals.datagramsDropped += 1
             return false
         }
-        loop.counters.datagramsSent += 1
+        loop.totals.datagramsSent += 1
         return true
     }
 
@@ -78,10 +78,10 @@ package final class UDPSocket: LoopHandle {
         // left.
         guard count >= 0, let sender else { return }
         guard flags & UV_UDP_PARTIAL.rawValue == 0, let from = Address(sender) else {
-            socket.loop.counters.datagramsDropped += 1
+            socket.loop.totals.datagramsDropped += 1
             return
         }
-        socket.loop.counters.datagramsReceived += 1
+        socket.loop.totals.datagramsReceived += 1
         let bytes = UnsafeRawBufferPointer(start: buffer?.pointee.base, count: count)
         socket.onDatagram?(from, bytes.bytes)
     }

@@ -89,10 +89,33 @@ package enum StopReason: Hashable, Sendable {
 }
 
 /// A buffer of effects that the shell empties and hands back, so that no event allocates one.
+///
+/// Places behind the last effect hold one that refers to nothing: an array that shrinks would destroy its
+/// elements again, and one that is walked would copy them.
 package struct EffectBuffer: ~Copyable {
-    package var effects: ContiguousArray<Effect> = []
+    private var places: ContiguousArray<Effect> = []
+    package private(set) var count = 0
 
-    package init() { effects.reserveCapacity(256) }
+    package init() { places.reserveCapacity(256) }
 
-    @inlinable package mutating func append(_ effect: consuming Effect) { effects.append(effect) }
+    package var isEmpty: Bool { count == 0 }
+    package subscript(index: Int) -> Effect { places[index] }
+
+    package mutating func append(_ effect: consuming Effect) {
+        if count < places.count { places[count] = effect } else { places.append(effect) }
+        count += 1
+    }
+
+    /// Hands out the effects in order, each moved out of its place. The buffer is empty afterwards.
+    package mutating func drain<E>(_ body: (consuming Effect) throws(E) -> Void) throws(E) {
+        let end = count
+        count = 0
+        for index in 0..<end {
+            var effect = Effect.wake(.distantFuture)
+            swap(&effect, &places[index])
+            try body(consume effect)
+        }
+    }
+
+    package mutating func removeAll() { drain { _ in } }
 }

@@ -83,7 +83,7 @@ extension Node {
     /// The places whose nodes can be asked now.
     func reachable(_ replicas: ReplicaSet) -> Places {
         var places = Places.none
-        for (place, peer) in replicas.peers.enumerated() where peers[peer].isReachable {
+        for (place, peer) in replicas.peers.enumerated() where peers.isReachable(peer) {
             places.insert(place)
         }
         return places
@@ -93,7 +93,7 @@ extension Node {
     func readable(_ replicas: ReplicaSet) -> Places {
         var places = Places.none
         for (place, peer) in replicas.peers.enumerated()
-        where peers[peer].isReachable && !peers[peer].isRebuilding {
+        where peers.isReadable(peer) {
             places.insert(place)
         }
         return places

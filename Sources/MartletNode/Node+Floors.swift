@@ -132,7 +132,7 @@ extension Node {
     }
 
     private mutating func tell(_ floors: [FloorNews], _ replicas: ReplicaSet) {
-        for peer in replicas.peers where peer != PeerTable.own && peers[peer].isReachable {
+        for peer in replicas.peers where peer != PeerTable.own && peers.isReachable(peer) {
             for news in floors { effects.append(.send(peer, .floor(news))) }
         }
     }

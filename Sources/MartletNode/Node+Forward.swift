@@ -76,7 +76,7 @@ extension Node {
                         value: value, expiry: expiry, context: forward.put.context,
                         version: forward.put.version))))
         if configuration.planted == .forwardTwice, let other = replicas.peers.first(where: { $0 != peer }),
-            peers[other].isReachable, other != PeerTable.own
+            peers.isReachable(other), other != PeerTable.own
         {
             effects.append(
                 .send(

@@ -98,7 +98,7 @@ extension Node {
         guard let peer = peers.index(of: id) else { return note(id, .silent) }
         if peer == PeerTable.own {
             take(.own, id, request)
-        } else if peers[peer].isReachable {
+        } else if peers.isReachable(peer) {
             effects.append(.send(peer, .purge(request)))
         } else {
             note(id, .silent)
@@ -181,7 +181,7 @@ extension Node {
         let news = FloorNews(keyspace: round.keyspace, floor: round.floor, spans: round.spans)
         for place in peers.indices.dropFirst() {
             let peer = PeerIndex(UInt16(place))
-            if ring[peers[peer].id] != nil, peers[peer].isReachable {
+            if ring[peers[peer].id] != nil, peers.isReachable(peer) {
                 effects.append(.send(peer, .floor(news)))
             }
         }

@@ -162,9 +162,10 @@ extension Node {
         guard reads[index].step != .repairing else { return }
         switch outcome {
         case .record(let record):
-            reads[index].note(place, holds: Record.digest(record))
+            let digest = Record.digest(record)
+            reads[index].note(place, holds: digest)
             reads[index].fetched.insert(place)
-            join(index, record)
+            join(index, record, digest)
         case .digest(let digest):
             // A record that came from there before is no longer what it holds.
             if reads[index].digest(of: place) != digest { reads[index].fetched.remove(place) }
@@ -192,13 +193,14 @@ extension Node {
         peers[peer].latency = known == .zero ? taken : known + (taken - known) / 8
     }
 
-    private mutating func join(_ index: Int, _ record: Blob?) {
+    private mutating func join(_ index: Int, _ record: Blob?, _ digest: UInt64) {
         guard let record else { return }
-        if let known = reads[index].record {
-            reads[index].record = Record.join(known, record)
-        } else {
+        guard let known = reads[index].record else {
             reads[index].record = record
+            reads[index].digest = digest
+            return
         }
+        reads[index].record = Record.join(known, record)
         reads[index].digest = Record.digest(reads[index].record)
     }
 

@@ -35,7 +35,7 @@ extension Node {
             for entry in ring.entries where entry.ownsTokens && entry.id != configuration.id {
                 guard let peer = peers.index(of: entry.id) else { return }
                 // Held dead by somebody who was here: at first it is only not met yet.
-                let isDead = !peers[peer].isReachable && peers[peer].downSince != nil
+                let isDead = !peers.isReachable(peer) && peers[peer].downSince != nil
                 guard peers[peer].hasVouched || isDead else { return }
             }
         }
@@ -187,7 +187,7 @@ extension Node {
         guard let work = rebuilding, life == .running, formation.isFormed else { return }
         let others = ring.entries.filter { $0.ownsTokens && $0.id != configuration.id }
         let views = others.compactMap { peers.index(of: $0.id) }
-        for peer in views where peers[peer].isReachable && !peers[peer].hasShownView {
+        for peer in views where peers.isReachable(peer) && !peers[peer].hasShownView {
             effects.append(.send(peer, .viewWanted))
         }
         let needed = partsNeeded()
@@ -201,7 +201,7 @@ extension Node {
         }
         for part in missing where !work.underWay.contains(part) && !waiting.contains(part.keyspace) {
             guard rebuilding?.underWay.count ?? 0 < Limits.rebuildExchangesMax else { return }
-            guard let peer = peers.index(of: part.peer), peers[peer].isReachable, peers[peer].hasShownView
+            guard let peer = peers.index(of: part.peer), peers.isReachable(peer), peers[peer].hasShownView
             else { continue }
             if startExchange(keyspace: part.keyspace, peer: peer, .rebuild) {
                 rebuilding?.underWay.append(part)
@@ -283,7 +283,7 @@ extension Node {
         let needed = partsNeeded()
         var waits: [String] = []
         for part in needed where !work.done.contains(part) {
-            guard let peer = peers.index(of: part.peer), !peers[peer].isReachable else { continue }
+            guard let peer = peers.index(of: part.peer), !peers.isReachable(peer) else { continue }
             if !waits.contains(peers[peer].name) { waits.append(peers[peer].name) }
         }
         let running = exchangeProgress().filter { $0.purpose == .rebuild }

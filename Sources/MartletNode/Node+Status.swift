@@ -27,7 +27,7 @@ extension Node {
                     * (placement.flatMap { p in p.ordinal(of: entry.id).map(p.ownsFraction) } ?? 0),
                 clockOffset: peer == PeerTable.own ? .zero : peer.flatMap { skew.offset(of: $0, now: now) },
                 isLinked: peer == PeerTable.own ? nil : peer.map { peers[$0].link == .up },
-                isReachable: peer.map { peers[$0].isReachable } ?? false,
+                isReachable: peer.map { peers.isReachable($0) } ?? false,
                 roundTrip: peer.flatMap { peers[$0].roundTrip },
                 acknowledgedBefore: peer.flatMap { peers[$0].acknowledgedAt }.map { now.monotonic - $0 },
                 rebuild: peer == PeerTable.own ? rebuildProgress() : nil)

@@ -204,7 +204,7 @@ extension Node {
         places.forEach { place in
             let found = free.firstIndex { ordinal in
                 guard let peer = peers.index(of: placement.members[ordinal].id) else { return false }
-                return peers[peer].isReachable && !peers[peer].isOverloaded(now.monotonic)
+                return peers.isReachable(peer) && !peers[peer].isOverloaded(now.monotonic)
                     && !asked.contains { $0.peer == peer }
                     && (!level.isByDataCenter
                         || placement.dataCenter(of: ordinal) == placement.dataCenter(of: owners[place]))

@@ -45,7 +45,7 @@ package struct Node: ~Copyable {
     var now: Now
     var effects = EffectBuffer()
     /// What recovery asks for: it comes with the first event, because nothing is carried out before.
-    var opening: ContiguousArray<Effect> = []
+    var opening = EffectBuffer()
 
     var clock: HybridClock
     /// The ceiling whose reservation is under way.
@@ -146,7 +146,7 @@ package struct Node: ~Copyable {
                 keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
                 recovered: ceiling))
         recover(memory)
-        swap(&opening, &effects.effects)
+        swap(&opening, &effects)
     }
 
     /// This run as a coordinator of siblings; drawn anew at each start (`Siblings`).
@@ -198,8 +198,7 @@ package struct Node: ~Copyable {
     private mutating func start() {
         invariant(life == .created, "a node is started once")
         life = .running
-        effects.effects.append(contentsOf: opening)
-        opening.removeAll()
+        opening.drain { effects.append($0) }
         reserveStamps()
         beginVouching()
         beginRebuilding()

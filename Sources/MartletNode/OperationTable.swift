@@ -52,7 +52,7 @@ struct OperationTable<Operation> {
 
     init(vacant: Operation) { self.vacant = vacant }
 
-    mutating func insert(_ operation: Operation) -> (index: Int, generation: UInt32) {
+    mutating func insert(_ operation: consuming Operation) -> (index: Int, generation: UInt32) {
         count += 1
         if let index = free.popLast() {
             slots[index] = operation

@@ -36,9 +36,6 @@ struct PeerTable {
         var heard = HybridTime.zero
 
         func isOverloaded(_ now: Instant) -> Bool { overloadedUntil.map { now < $0 } ?? false }
-
-        /// Whether a request sent now may be answered.
-        var isReachable: Bool { (liveness == .up || liveness == .suspect) && link != .down }
     }
 
     static let own = PeerIndex(0)
@@ -61,6 +58,18 @@ struct PeerTable {
     subscript(index: PeerIndex) -> Peer {
         @inline(__always) _read { yield all[Int(index.number)] }
         @inline(__always) _modify { yield &all[Int(index.number)] }
+    }
+
+    /// Whether a request sent now may be answered. Asked for each owner of each request, so it looks at the
+    /// fields in their place: a property of `Peer` would be given a copy of all of it.
+    func isReachable(_ index: PeerIndex) -> Bool {
+        let liveness = all[Int(index.number)].liveness
+        return (liveness == .up || liveness == .suspect) && all[Int(index.number)].link != .down
+    }
+
+    /// The same of a read.
+    func isReadable(_ index: PeerIndex) -> Bool {
+        isReachable(index) && !all[Int(index.number)].isRebuilding
     }
 
     func index(of id: NodeID) -> PeerIndex? {

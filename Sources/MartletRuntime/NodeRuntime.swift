@@ -16,11 +16,12 @@ package final class NodeRuntime {
     package let loop: EventLoop
     private let identity: NodeID
     private var node: Node
-    private var buffer = EffectBuffer()
+    /// The node's own, as of its last event.
+    private var frameTime: HybridTime
     /// Came while another one was handled.
     private var events: ContiguousArray<Event> = []
-    /// An empty array with room, for the effects of the next event.
-    private var spareEffects: ContiguousArray<Effect> = []
+    /// For the effects of the next event; nil while one is handled.
+    private var spareBuffer: EffectBuffer? = EffectBuffer()
     private var isPumping = false
     private var storage: StorageDriver!
     private var transport: PeerTransport!
@@ -30,7 +31,7 @@ package final class NodeRuntime {
     private let onReport: (Report) -> Void
     private let onStop: (StopReason) -> Void
     private let engine: any StorageEngine & Sendable
-    private var stopped: StopReason?
+    private var isStopped = false
     package let started: Instant
 
     /// What the owner of a runtime hears from it, always on the loop's thread.
@@ -65,6 +66,7 @@ package final class NodeRuntime {
         onReport = listeners.onReport
         onStop = listeners.onStop
         node = Node(configuration, recovered: recovered, now: loop.now)
+        frameTime = node.frameTime
         timer = LoopTimer(loop) { [unowned self] in deliver(.timer) }
         socket = try UDPSocket(loop, configuration.peersAddress) { [unowned self] from, bytes in
             deliver(.datagram(from: from, Blob(copying: bytes)))
@@ -72,7 +74,7 @@ package final class NodeRuntime {
         transport = try PeerTransport(
             loop, listen: configuration.peersAddress, hello: node.hello,
             seed: configuration.seed ^ 0x7472_616E,
-            time: { [unowned self] in node.frameTime },
+            time: { [unowned self] in frameTime },
             deliver: { [unowned self] in deliver($0) },
             log: { [unowned self] text, address in onReport(.gossip("peer \(address): \(text)")) })
         storage = try StorageDriver(
@@ -86,17 +88,18 @@ package final class NodeRuntime {
     package func shutDown() { deliver(.shutdown) }
 
     /// Hands a client's request to the node; the reply comes by `onReply`, perhaps before this returns.
-    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) {
-        // The turn's own time may be from before the request came, by as long as the process was stopped in
-        // between. A put stamped with that would lose against writes that were acknowledged before it began.
-        loop.updateNow()
+    ///
+    /// The loop's clocks must have been read since the request came, as they are for what comes over its
+    /// connections: a put stamped with an earlier time would lose against writes that were acknowledged
+    /// before it began.
+    package func submit(_ ticket: ClientTicket, _ request: consuming ClientRequest) {
         deliver(.client(ticket, request))
     }
 
     // MARK: Events and effects
 
     private func deliver(_ event: consuming Event) {
-        guard stopped == nil else {
+        guard !isStopped else {
             if case .client(let ticket, _) = event { onReply(ticket, .failed(.stopping)) }
             return
         }
@@ -113,29 +116,32 @@ package final class NodeRuntime {
     /// The events that the first one's effects gave rise to, and what these give rise to.
     private func handleRest() {
         while !events.isEmpty {
-            // Taken out in one: each look at a class's array costs a check for exclusive access.
             var taken: ContiguousArray<Event> = []
             swap(&taken, &events)
-            for event in taken where stopped == nil { handle(event) }
-            if events.isEmpty {
-                taken.removeAll(keepingCapacity: true)
-                swap(&taken, &events)
-            }
+            taken.drain(leaving: .timer) { if !isStopped { handle($0) } }
+            if events.isEmpty { swap(&taken, &events) }
         }
     }
 
     private func handle(_ event: consuming Event) {
-        node.handle(event, now: loop.now, into: &buffer)
-        var effects = spareEffects
-        spareEffects = []
-        swap(&effects, &buffer.effects)
-        for effect in effects { carryOut(effect) }
-        effects.removeAll(keepingCapacity: true)
-        spareEffects = effects
+        guard var buffer = spareBuffer.take() else {
+            invariantBroken("an event is handled while another one is")
+        }
+        frameTime = Self.handle(event, now: loop.now, by: &node, into: &buffer)
+        buffer.drain { carryOut($0) }
+        spareBuffer = consume buffer
     }
 
-    private func carryOut(_ effect: Effect) {
-        switch effect {
+    /// In one access to the node.
+    private static func handle(
+        _ event: consuming Event, now: Now, by node: inout Node, into buffer: inout EffectBuffer
+    ) -> HybridTime {
+        node.handle(event, now: now, into: &buffer)
+        return node.frameTime
+    }
+
+    private func carryOut(_ effect: consuming Effect) {
+        switch consume effect {
         case .reply(let ticket, let reply): onReply(ticket, reply)
         case .introduce(let peer, let id, let address): transport.introduce(peer, id, address)
         case .send(let peer, let message): transport.send(peer, message)
@@ -148,13 +154,13 @@ package final class NodeRuntime {
         case .wake(let instant): instant == .distantFuture ? timer.disarm() : timer.arm(at: instant)
         case .report(let report): onReport(report)
         case .stopped(let reason):
-            stopped = reason
+            isStopped = true
             onStop(reason)
         }
     }
 
     private func endTurn() {
-        guard stopped == nil else { return }
+        guard !isStopped else { return }
         storage.endTurn()
     }
 

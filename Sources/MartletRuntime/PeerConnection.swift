@@ -13,7 +13,6 @@ package final class PeerConnection {
     enum News {
         case hello(Hello)
         case farewell(Farewell)
-        case frame(Frame)
         case bad(WireError)
         /// How it ended; whatever was sent and not answered is lost.
         case closed(String)
@@ -24,6 +23,8 @@ package final class PeerConnection {
 
     let link: LinkID
     let connection: TCPConnection
+    /// When its last frame came.
+    private(set) var lastHeard: Instant
     /// The peer's id, once the node has accepted its hello.
     private(set) var id: NodeID?
     private var input = InputBuffer(bytesMax: Limits.frameBytesMax + 4 + Limits.readBufferBytes)
@@ -34,16 +35,23 @@ package final class PeerConnection {
     /// Whether requests come on it, which may wait until their answers are read. Answers must not: the other
     /// side would wait for us while we wait for it.
     private let bringsRequests: Bool
+    private let loop: EventLoop
     private let timer: LoopTimer
     private let onNews: (PeerConnection, News) -> Void
+    /// What an accepted peer says: by far the most of all that comes.
+    private let onFrame: (LinkID, NodeID, consuming Frame) -> Void
 
     init(
         _ link: LinkID, _ connection: TCPConnection, _ loop: EventLoop, bringsRequests: Bool,
+        onFrame: @escaping (LinkID, NodeID, consuming Frame) -> Void,
         onNews: @escaping (PeerConnection, News) -> Void
     ) {
         self.link = link
+        lastHeard = loop.now.monotonic
         self.connection = connection
+        self.loop = loop
         self.bringsRequests = bringsRequests
+        self.onFrame = onFrame
         self.onNews = onNews
         var expire: () -> Void = {}
         timer = LoopTimer(loop) { expire() }
@@ -117,6 +125,7 @@ package final class PeerConnection {
     // MARK: Input
 
     private func received(_ bytes: RawSpan) {
+        lastHeard = loop.now.monotonic
         parse { connection throws(WireError) in
             try connection.input.parse(bytes) { span throws(WireError) in try connection.takeFrames(span) }
         }
@@ -160,8 +169,8 @@ package final class PeerConnection {
             hasHello = true
             onNews(self, .hello(hello))
         default:
-            guard isAccepted else { return refuseOutOfTurn() }
-            onNews(self, .frame(frame))
+            guard let id else { return refuseOutOfTurn() }
+            onFrame(link, id, frame)
         }
     }
 

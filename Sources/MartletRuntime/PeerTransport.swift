@@ -40,7 +40,7 @@ package final class PeerTransport {
     private let source: IPAddress
     private let hello: Hello
     private var random: Random
-    private let deliver: (Event) -> Void
+    private let deliver: (consuming Event) -> Void
     private let time: () -> HybridTime
     private let log: (String, Address) -> Void
     private var listener: TCPListener?
@@ -68,7 +68,7 @@ package final class PeerTransport {
     package init(
         _ loop: EventLoop, listen address: Address, hello: Hello, seed: UInt64,
         time: @escaping () -> HybridTime,
-        deliver: @escaping (Event) -> Void, log: @escaping (String, Address) -> Void
+        deliver: @escaping (consuming Event) -> Void, log: @escaping (String, Address) -> Void
     ) throws(LoopError) {
         self.loop = loop
         source = address.ip
@@ -210,9 +210,12 @@ package final class PeerTransport {
     private func open(_ socket: TCPConnection, bringsRequests: Bool) -> PeerConnection {
         let link = LinkID(nextLink)
         nextLink += 1
-        let connection = PeerConnection(link, socket, loop, bringsRequests: bringsRequests) {
-            [unowned self] in heard($0, $1)
-        }
+        let connection = PeerConnection(
+            link, socket, loop, bringsRequests: bringsRequests,
+            onFrame: { [unowned self] link, id, frame in
+                deliver(.peer(link, id, frame.time, frame.message))
+            },
+            onNews: { [unowned self] in heard($0, $1) })
         links[link.number] = connection
         return connection
     }
@@ -235,10 +238,6 @@ package final class PeerTransport {
             if let dialer = dialerOfLink[connection.link.number] {
                 deliver(.refusedByPeer(dialer.address, farewell))
             }
-        case .frame(let frame):
-            guard let id = connection.id else { return }
-            dialerOfLink[connection.link.number]?.lastUsed = loop.now.monotonic
-            deliver(.peer(connection.link, id, frame.time, frame.message))
         case .bad(let error):
             badFrames += 1
             if !connection.isAccepted { refusedHellos += 1 }
@@ -304,7 +303,8 @@ package final class PeerTransport {
         let now = loop.now.monotonic
         for dialer in dialerOrder {
             if dialer.redialAt <= now { dial(dialer) }
-            if dialer.peer == nil, now - dialer.lastUsed > Self.strangerIdleMax {
+            let lastUsed = max(dialer.lastUsed, dialer.current?.lastHeard ?? .zero)
+            if dialer.peer == nil, now - lastUsed > Self.strangerIdleMax {
                 dialer.current?.end("idle")
             }
         }

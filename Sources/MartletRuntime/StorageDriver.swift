@@ -43,7 +43,7 @@ package final class StorageDriver {
     /// How long after its expiry a value's bytes may be dropped: by then no coordinator shows it any more.
     private let dropAfter: Interval
     private let reserve: @Sendable (UInt64) throws(StorageError) -> Void
-    private let onCompletion: (StorageCompletion) -> Void
+    private let onCompletion: (consuming StorageCompletion) -> Void
     private var inbox: Inbox<Message>!
     private let syncer: WorkerPool
     private let readers: WorkerPool
@@ -87,7 +87,7 @@ package final class StorageDriver {
     package init(
         _ loop: EventLoop, engine: any StorageEngine & Sendable, durability: Durability, dropAfter: Interval,
         reserve: @escaping @Sendable (UInt64) throws(StorageError) -> Void,
-        onCompletion: @escaping (StorageCompletion) -> Void
+        onCompletion: @escaping (consuming StorageCompletion) -> Void
     ) throws(LoopError) {
         self.loop = loop
         self.engine = engine

@@ -10,7 +10,7 @@ package protocol RedisBackend: AnyObject {
 
     /// Takes a request of a client. Answered exactly once, by `RedisServer.complete` with the same ticket,
     /// perhaps before this returns.
-    func submit(_ ticket: ClientTicket, _ request: ClientRequest)
+    func submit(_ ticket: ClientTicket, _ request: consuming ClientRequest)
 
     /// In the order of SELECT's indexes. At least one.
     var keyspaces: [KeyspaceDefinition] { get }

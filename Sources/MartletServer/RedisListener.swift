@@ -107,22 +107,16 @@ private final class ClientConnection: RedisConnection {
     }
 
     private func takeOutput() {
-        if session.writer.bytes.isEmpty { return }
-        session.server.counters.bytesWritten += UInt64(session.writer.bytes.count)
-        tcp.write { output in
-            // Nothing is pending on nearly every connection: then the buffers change places instead of being
-            // copied.
-            if output.bytes.isEmpty {
-                swap(&output.bytes, &session.writer.bytes)
-            } else {
-                output.raw(session.writer.bytes)
+        var replies = session.pipeline.takeReplies()
+        if !replies.isEmpty {
+            session.server.counters.bytesWritten += UInt64(replies.count)
+            tcp.write { output in
+                // Nothing is pending on nearly every connection: then the buffers change places instead of
+                // being copied.
+                if output.bytes.isEmpty { swap(&output.bytes, &replies) } else { output.raw(replies) }
             }
         }
-        if session.writer.bytes.capacity > Limits.outputRetainedBytesMax {
-            session.writer.bytes = []
-        } else {
-            session.writer.bytes.removeAll(keepingCapacity: true)
-        }
+        session.pipeline.giveBack(replies)
     }
 
     func cut() { tcp.close() }

@@ -15,7 +15,11 @@ import MartletRing
 package final class RedisServer {
     package let backend: any RedisBackend
     /// CONFIG SET changes some of them.
-    package internal(set) var settings: RedisSettings
+    package internal(set) var settings: RedisSettings {
+        get { current }
+        set { current = newValue }
+    }
+    private var current: RedisSettings
     /// `client_output_max` as cluster.yaml has it.
     let configuredOutputMax: Int
     /// The log's level as cluster.yaml names it; nil where there is no log.
@@ -44,9 +48,9 @@ package final class RedisServer {
     private var lastID: UInt64 = 0
     package private(set) var sessionCount = 0
 
-    /// Sessions with something for their connections.
-    private var touched: ContiguousArray<RedisSession> = []
-    private var touchedSpare: ContiguousArray<RedisSession> = []
+    /// Sessions with something for their connections: a list through `nextTouched`.
+    private var firstTouched: RedisSession?
+    private var lastTouched: RedisSession?
 
     /// By keyspace.
     var clusterViews: [UInt32: ClusterViewCache] = [:]
@@ -63,7 +67,7 @@ package final class RedisServer {
     package init(_ backend: any RedisBackend, _ settings: RedisSettings) {
         invariant(Limits.clientOperationsMax <= 64, "an operation's place is a bit of 64")
         self.backend = backend
-        self.settings = settings
+        current = settings
         configuredOutputMax = settings.clientOutputMax
         began = backend.now.monotonic
         rateSampled = began
@@ -136,22 +140,18 @@ package final class RedisServer {
     func touch(_ session: RedisSession) {
         if session.isTouched { return }
         session.isTouched = true
-        touched.append(session)
+        if let last = lastTouched { last.nextTouched = session } else { firstTouched = session }
+        lastTouched = session
     }
 
     /// Gives the connections what their sessions have written. Once a turn.
     package func flush() {
-        while !touched.isEmpty {
-            // Taken out in one: each look at a class's array costs a check for exclusive access.
-            var taken = touchedSpare
-            touchedSpare = []
-            swap(&touched, &taken)
-            for session in taken {
-                session.isTouched = false
-                session.connection?.flush()
-            }
-            taken.removeAll(keepingCapacity: true)
-            touchedSpare = taken
+        while let session = firstTouched {
+            firstTouched = session.nextTouched
+            if firstTouched == nil { lastTouched = nil }
+            session.nextTouched = nil
+            session.isTouched = false
+            session.connection?.flush()
         }
     }
 

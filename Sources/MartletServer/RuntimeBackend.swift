@@ -9,10 +9,17 @@ import MartletStorage
 package final class RuntimeBackend: RedisBackend {
     private let runtime: NodeRuntime
 
-    package init(_ runtime: NodeRuntime) { self.runtime = runtime }
+    private let loop: EventLoop
 
-    package var now: Now { runtime.loop.now }
-    package func submit(_ ticket: ClientTicket, _ request: ClientRequest) { runtime.submit(ticket, request) }
+    package init(_ runtime: NodeRuntime) {
+        self.runtime = runtime
+        loop = runtime.loop
+    }
+
+    package var now: Now { loop.now }
+    package func submit(_ ticket: ClientTicket, _ request: consuming ClientRequest) {
+        runtime.submit(ticket, request)
+    }
     package var keyspaces: [KeyspaceDefinition] { runtime.keyspaces }
     package func status() -> NodeStatus { runtime.status() }
     package var topologyStamp: TopologyStamp { runtime.topologyStamp }

@@ -150,7 +150,7 @@ extension Simulation {
         process.wellSince = now
         process.backlog.removeAll()
         process.datagramsPutOff = 0
-        process.effects.effects.removeAll(keepingCapacity: true)
+        process.effects.removeAll()
         process.events.removeAll(keepingCapacity: true)
         process.handled = 0
         if end == .drained, disk.close() {

@@ -46,12 +46,12 @@ extension Simulation {
 
     private mutating func carryOutEffects(_ process: SimulatedProcess) throws(Violation) {
         var done = 0
-        while done < process.effects.effects.count {
-            let effect = process.effects.effects[done]
+        while done < process.effects.count {
+            let effect = process.effects[done]
             done += 1
             try carryOut(effect, process)
         }
-        process.effects.effects.removeAll(keepingCapacity: true)
+        process.effects.removeAll()
     }
 
     private mutating func carryOut(_ effect: Effect, _ process: SimulatedProcess) throws(Violation) {

@@ -9,8 +9,10 @@ package struct StorageKey: Hashable, Comparable, Sendable {
 
     package init(keyspace: UInt32, token: UInt64, key: RawSpan) {
         var writer = ByteWriter(reservingCapacity: Self.prefixBytes + key.byteCount)
-        writer.u32(keyspace)
-        writer.u64(token)
+        writer.fixed(Self.prefixBytes) {
+            $0.u32(keyspace)
+            $0.u64(token)
+        }
         writer.raw(key)
         bytes = Blob(writer.bytes)
     }

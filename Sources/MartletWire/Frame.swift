@@ -29,12 +29,14 @@ package struct Frame: Hashable, Sendable {
     /// Appends the frame to the output of a connection.
     package func write(to writer: inout ByteWriter) {
         let start = writer.count
-        writer.u32(0)
-        writer.u32(0)
-        writer.u32(0)
-        writer.u64(time.bits)
-        writer.u8(message.kind.rawValue)
-        writer.u8(0)
+        writer.fixed(Self.headerBytes) {
+            $0.u32(0)
+            $0.u32(0)
+            $0.u32(0)
+            $0.u64(time.bits)
+            $0.u8(message.kind.rawValue)
+            $0.u8(0)
+        }
         message.write(to: &writer)
         let bodyStart = start + Self.headerBytes
         if writer.count - bodyStart >= Self.compressionBytesMin {

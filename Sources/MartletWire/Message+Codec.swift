@@ -93,10 +93,12 @@ extension Message {
 
 extension MergeRequest {
     func write(to writer: inout ByteWriter) {
-        writer.u64(request)
-        writer.u64(placement)
-        writer.u32(keyspace)
-        writer.u8(isFresh ? 1 : 0)
+        writer.fixed(21) {
+            $0.u64(request)
+            $0.u64(placement)
+            $0.u32(keyspace)
+            $0.u8(isFresh ? 1 : 0)
+        }
         writer.blob(key)
         writer.raw(record)
     }
@@ -146,10 +148,12 @@ extension MergeAnswer {
 
 extension ReadRequest {
     func write(to writer: inout ByteWriter) {
-        writer.u64(request)
-        writer.u64(placement)
-        writer.u32(keyspace)
-        writer.u8(wantsDigest ? 1 : 0)
+        writer.fixed(21) {
+            $0.u64(request)
+            $0.u64(placement)
+            $0.u32(keyspace)
+            $0.u8(wantsDigest ? 1 : 0)
+        }
         writer.blob(key)
     }
 

@@ -151,7 +151,7 @@ final class NodeWorld {
             guard stopped == nil else { return }
             var buffer = EffectBuffer()
             node.handle(event, now: now, into: &buffer)
-            for effect in buffer.effects { try carryOut(effect) }
+            for index in 0..<buffer.count { try carryOut(buffer[index]) }
             node.checkInvariants()
         }
     }

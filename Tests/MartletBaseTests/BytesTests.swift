@@ -88,3 +88,36 @@ import Testing
 
     @Test func limitsAgreeWithEachOther() { Limits.checkRelations() }
 }
+
+@Suite struct FixedWriterTests {
+    @Test func fixedBytesAreThoseOfOneByOne() {
+        var whole = ByteWriter()
+        whole.u8(7)
+        whole.fixed(15) {
+            $0.u64(0x0102_0304_0506_0708)
+            $0.u32(0xA0B0_C0D0)
+            $0.u16(0x1122)
+            $0.u8(0x33)
+        }
+        var parts = ByteWriter()
+        parts.u8(7)
+        parts.u64(0x0102_0304_0506_0708)
+        parts.u32(0xA0B0_C0D0)
+        parts.u16(0x1122)
+        parts.u8(0x33)
+        #expect(whole.bytes == parts.bytes)
+        whole.patch(u32: 0xDEAD_BEEF, at: 1)
+        #expect(whole.bytes[1...4] == [0xDE, 0xAD, 0xBE, 0xEF])
+    }
+
+    @Test func moreThanAnnouncedTraps() async {
+        await #expect(processExitsWith: .failure) {
+            var writer = ByteWriter()
+            writer.fixed(4) { $0.u64(1) }
+        }
+        await #expect(processExitsWith: .failure) {
+            var writer = ByteWriter()
+            writer.fixed(4) { $0.u16(1) }
+        }
+    }
+}

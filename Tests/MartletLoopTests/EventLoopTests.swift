@@ -49,6 +49,33 @@ import Testing
         }
     }
 
+    /// The process is stopped while it reads from one of two connections: what the other one sent isn't dated
+    /// before that, though both may be read in one turn.
+    @Test func theClockIsReadAnewForWhatWasReceived() throws {
+        var read: [(before: Instant, after: Instant)] = []
+        try withLoop { loop in
+            var clients: [TCPConnection] = []
+            for _ in 0..<2 {
+                let client = try connectedPair(loop) { server in
+                    server.onRead = { _ in
+                        let before = loop.now.monotonic
+                        let resumed = ContinuousClock.now + .milliseconds(20)
+                        while ContinuousClock.now < resumed {}
+                        read.append((before, loop.now.monotonic))
+                        if read.count == 2 { loop.stop() }
+                    }
+                }
+                client.onConnect = {
+                    clients.append(client)
+                    if clients.count == 2 { for client in clients { client.write([1]) } }
+                }
+            }
+        }
+        #expect(read.count == 2)
+        #expect(read.allSatisfy { $0.before == $0.after })
+        if read.count == 2 { #expect(read[1].before - read[0].before >= .milliseconds(20)) }
+    }
+
     @Test func aLoopFreesWhatItRanAndItself() throws {
         weak var loop: EventLoop?
         weak var accepted: TCPConnection?

@@ -251,7 +251,7 @@ final class ScriptedCluster {
             if countsAllocations { allocation_counting_begin() }
             member.node.handle(event, now: now, into: &buffer)
             if countsAllocations { allocations += allocation_counting_end() }
-            for effect in buffer.effects { carryOut(i, effect) }
+            for index in 0..<buffer.count { carryOut(i, buffer[index]) }
             member.node.checkInvariants()
         }
     }

@@ -66,6 +66,8 @@ import Testing
             // The process is stopped in the middle of a turn.
             let resumed = ContinuousClock.now + .milliseconds(40)
             while ContinuousClock.now < resumed {}
+            // As a connection does when it has received something.
+            loop.updateNow()
             node?.submit(ClientTicket(2), put("2"))
         }
         #expect(reason == nil)

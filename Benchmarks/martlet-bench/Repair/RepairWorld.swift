@@ -205,7 +205,7 @@ final class RepairWorld {
                 next += 1
                 var buffer = EffectBuffer()
                 members[i].node.handle(event, now: now, into: &buffer)
-                for effect in buffer.effects { carryOut(i, effect) }
+                for index in 0..<buffer.count { carryOut(i, buffer[index]) }
             }
             queue.removeAll(keepingCapacity: true)
             next = 0

@@ -102,7 +102,7 @@ struct OperationTable {
     /// Adds an operation behind the last one with the same hash.
     ///
     /// - Returns: its index, and whether it may be submitted at once.
-    mutating func insert(_ operation: Operation, hash: UInt64) -> (index: Int, isFirst: Bool) {
+    mutating func insert(_ operation: consuming Operation, hash: UInt64) -> (index: Int, isFirst: Bool) {
         let index = (~occupied).trailingZeroBitCount
         invariant(index < Limits.clientOperationsMax, "more operations than a connection may have")
         let last = last(hash)
@@ -127,6 +127,21 @@ struct OperationTable {
             if hashes[index] == hash, operations[index].successor == nil { return index }
         }
         return nil
+    }
+
+    /// What follows the core's answer to an operation's request.
+    enum Next { case page, change, secondStep, end }
+
+    /// The request that the core has, and what follows its answer; nil when no operation is at the index.
+    func standing(_ index: Int) -> (asked: AskedRequest?, next: Next)? {
+        guard contains(index) else { return nil }
+        let asked = operations[index].asked
+        switch operations[index].program {
+        case .walk: return (asked, .page)
+        case .change: return (asked, .change)
+        case .single, .part: return (asked, .end)
+        case .delete, .expire, .replace: return (asked, operations[index].isWriting ? .end : .secondStep)
+        }
     }
 
     /// Whether there is an operation at the index.

@@ -25,8 +25,9 @@ extension RedisSession {
     ) {
         add(
             Operation(
-                program: program, sequence: commands.next - 1, element: 0, key: request.key, request: request,
-                writeLevel: writeLevel))
+                program: program, sequence: pipeline.commands.next - 1, element: 0, key: request.key,
+                writeLevel: writeLevel),
+            request)
     }
 
     /// Starts a command with many keys: as many of its operations as there is room for, the rest as others
@@ -42,67 +43,82 @@ extension RedisSession {
         // The core may answer at once, and its answer come here again.
         if isAdmitting { return }
         isAdmitting = true
-        while let sequence = admitting, !operations.isFull {
-            guard let parts = commands[sequence].parts, let template = parts.template else {
+        while let sequence = admitting, !pipeline.operations.isFull {
+            guard let parts = pipeline.commands[sequence].parts, let template = parts.template else {
                 invariantBroken("a command of many keys without its keys")
             }
             let element = parts.admitted
             parts.admitted += 1
             // Before the operation is added: it may be the command's last, and done when `add` returns.
             if parts.admitted == parts.keys.count { admitting = nil }
-            add(template.operation(element, of: parts, sequence: sequence))
+            let (operation, request) = template.operation(element, of: parts, sequence: sequence)
+            add(operation, request)
         }
         isAdmitting = false
     }
 
-    private func add(_ operation: Operation) {
-        guard let request = operation.request else { invariantBroken("an operation without a request") }
-        let hash = XXH3.hash(request.key.span, seed: UInt64(request.keyspace))
-        let (index, isFirst) = operations.insert(operation, hash: hash)
-        if isFirst { submit(index) }
+    private func add(_ operation: consuming Operation, _ request: consuming ClientRequest) {
+        let hash = XXH3.hash(operation.key.span, seed: UInt64(request.keyspace))
+        let asked = asked(request)
+        let (index, ready) = pipeline.begin(operation, request, hash: hash, asked)
+        if let ready { submit(index, ready) }
     }
 
     /// Hands the operation's request to the core.
-    private func submit(_ index: Int) { ask(index, operations.takeRequest(index)) }
+    private func submit(_ index: Int) {
+        guard let request = pipeline.operations[index].request else {
+            invariantBroken("an operation was submitted without a request")
+        }
+        submit(index, pipeline.takeRequest(index, asked(request)))
+    }
+
+    private func submit(_ index: Int, _ request: consuming ClientRequest) {
+        backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
+    }
 
     /// Hands a request to the core, and remembers when.
     func ask(_ index: Int, _ request: ClientRequest) {
+        pipeline.operations[index].asked = asked(request)
+        submit(index, request)
+    }
+
+    private func asked(_ request: ClientRequest) -> AskedRequest {
         let kind = AskedRequest.Kind(request.operation)
         let level = request.level ?? server.level(of: kind, keyspace, near: keyspaceIndex)
-        operations[index].asked = AskedRequest(kind: kind, level: level, began: backend.now.monotonic)
-        backend.submit(ClientTicket(ticketBase | UInt64(index)), request)
+        return AskedRequest(kind: kind, level: level, began: backend.now.monotonic)
     }
 
     // MARK: Ending
 
     /// The core's reply to an operation's request.
     func complete(_ index: Int, _ reply: ClientReply) {
-        guard state != .closed, operations.contains(index) else { return }
-        if let asked = operations[index].asked {
-            server.requests.count(asked, reply, now: backend.now.monotonic)
+        guard state != .closed, let (asked, next) = pipeline.operations.standing(index) else { return }
+        if let asked { server.requests.count(asked, reply, now: backend.now.monotonic) }
+        switch next {
+        case .page:
+            pipeline.operations.remove(index)
+            walked(reply)
+        case .change:
+            pipeline.operations.remove(index)
+            changed(reply)
+        case .end, .secondStep:
+            if case .read(let record?) = reply, let text = severalVersions(index, record) {
+                return finish(index, reply, refusal: text)
+            }
+            guard next == .secondStep, case .read(let record) = reply else { return finish(index, reply) }
+            takeSecondStep(index, record, reply)
         }
-        if case .walk = operations[index].program {
-            operations.remove(index)
-            return walked(reply)
-        }
-        if case .change = operations[index].program {
-            operations.remove(index)
-            return changed(reply)
-        }
-        if case .read(let record?) = reply, let text = severalVersions(index, record) {
-            return finish(index, reply, refusal: text)
-        }
-        guard operations[index].program.hasSecondStep, !operations[index].isWriting,
-            case .read(let record) = reply
-        else { return finish(index, reply) }
+    }
+
+    private func takeSecondStep(_ index: Int, _ record: Blob?, _ reply: ClientReply) {
         switch secondStep(index, record) {
         case .done: finish(index, reply)
         case .refuse(let text): finish(index, reply, refusal: text)
         case .write(let put):
-            operations[index].isWriting = true
-            operations[index].request?.operation = .put(put)
-            let level = operations[index].writeLevel
-            operations[index].request?.level = level
+            pipeline.operations[index].isWriting = true
+            pipeline.operations[index].request?.operation = .put(put)
+            let level = pipeline.operations[index].writeLevel
+            pipeline.operations[index].request?.level = level
             submit(index)
         }
     }
@@ -110,17 +126,17 @@ extension RedisSession {
     /// What an operation of two steps does after its read.
     private func secondStep(_ index: Int, _ record: Blob?) -> SecondStep {
         let live = live(record)
-        switch operations[index].program {
+        switch pipeline.operations[index].program {
         case .single, .part, .walk, .change: return .done
         case .delete:
-            operations[index].number = isLive(record) ? 1 : 0
+            pipeline.operations[index].number = isLive(record) ? 1 : 0
             return .write(Put(.tombstone, context: causalContext(index, record)))
         case .expire(let change):
             guard let record, let live else { return .done }
             if let refusal = change.refusal { return .refuse(refusal) }
             guard change.applies(to: live.expiry) else { return .done }
-            operations[index].number = 1
-            operations[index].previous = record
+            pipeline.operations[index].number = 1
+            pipeline.operations[index].previous = record
             guard RecordKind(of: record.span) == .siblings else {
                 return .write(Put(.expiry(of: record, change.expiry)))
             }
@@ -135,10 +151,12 @@ extension RedisSession {
     private func replace(
         _ index: Int, _ replacement: Replacement, _ record: Blob?, _ live: VersionView?
     ) -> SecondStep {
-        operations[index].previous = live == nil ? nil : record
+        pipeline.operations[index].previous = live == nil ? nil : record
         let length = replacement.length(on: live?.valueLength ?? 0)
-        if let refusal = refusal(length: length, key: operations[index].key) { return .refuse(refusal) }
-        operations[index].number = Int64(length)
+        if let refusal = refusal(length: length, key: pipeline.operations[index].key) {
+            return .refuse(refusal)
+        }
+        pipeline.operations[index].number = Int64(length)
         if case .appended(let nothing) = replacement.content, nothing.isEmpty, live != nil { return .done }
         let present = live.flatMap { live in
             record.map { $0.bytes[live.valueOffset..<(live.valueOffset + live.valueLength)] }
@@ -196,12 +214,11 @@ extension RedisSession {
     }
 
     private func finish(_ index: Int, _ reply: ClientReply, refusal: String? = nil) {
-        let operation = operations.remove(index)
+        let (operation, shape) = pipeline.conclude(index)
         if let refusal {
-            commands[operation.sequence].outstanding -= 1
             fail(operation, .refused(refusal))
         } else {
-            deliver(operation, reply)
+            deliver(operation, shape, reply)
         }
         if let successor = operation.successor { submit(successor) }
         writeReplies()
@@ -212,11 +229,10 @@ extension RedisSession {
     }
 
     /// Gives the command what came of one of its operations.
-    private func deliver(_ operation: Operation, _ reply: ClientReply) {
+    private func deliver(_ operation: Operation, _ shape: PendingCommand.Shape, _ reply: ClientReply) {
         let sequence = operation.sequence
-        commands[sequence].outstanding -= 1
         if case .failed(let failure) = reply { return fail(operation, .request(failure)) }
-        switch commands[sequence].shape {
+        switch shape {
         case .ready, .walk, .change: invariantBroken("a command without operations of its own had one")
         case .ok: break
         case .value:
@@ -234,8 +250,8 @@ extension RedisSession {
                 Blob(copying: live.value(in: record.span).extracting(range)))
         case .fact:
             guard case .read(let record) = reply else { return }
-            commands[sequence].number = fact(
-                record, code: table.entries[Int(commands[sequence].row)].code, key: operation.key)
+            pipeline.commands[sequence].number = fact(
+                record, code: table.entries[Int(pipeline.commands[sequence].row)].code, key: operation.key)
         case .versions:
             guard case .read(let record) = reply else { return }
             keep(sequence, record)
@@ -244,29 +260,28 @@ extension RedisSession {
             let isLive = isLive(record)
             server.requests.countRead(found: isLive)
             guard let record, isLive else { return }
-            commands[sequence].parts?.records[operation.element] = record
+            pipeline.commands[sequence].parts?.records[operation.element] = record
             hold(record)
         case .number:
-            commands[sequence].number += number(operation, reply, row: Int(commands[sequence].row))
+            pipeline.commands[sequence].number += number(
+                operation, reply, row: Int(pipeline.commands[sequence].row))
         case .version:
             guard case .written(let stamp) = reply else { return }
-            commands[sequence].parts?.stamp = stamp
+            pipeline.commands[sequence].parts?.stamp = stamp
         }
     }
 
     private func fail(_ operation: Operation, _ failure: OperationFailure) {
-        let parts = commands[operation.sequence].parts ?? CommandParts(keys: [operation.key])
+        let parts = pipeline.commands[operation.sequence].parts ?? CommandParts(keys: [operation.key])
         parts.fail(operation.element, failure)
-        commands[operation.sequence].parts = parts
+        pipeline.commands[operation.sequence].parts = parts
     }
 
     private func keep(_ sequence: UInt64, _ record: Blob?) {
-        guard let record else { return }
-        commands[sequence].bytes = record
-        hold(record)
+        if let record { pipeline.keep(sequence, record) }
     }
 
-    private func hold(_ record: Blob) { heldBytes += record.count }
+    private func hold(_ record: Blob) { pipeline.heldBytes += record.count }
 
     /// What the operation adds to a reply that is a number.
     private func number(_ operation: Operation, _ reply: ClientReply, row: Int) -> Int64 {
@@ -304,7 +319,9 @@ struct OperationTemplate {
     let readLevel: ConsistencyLevel?
     let writeLevel: ConsistencyLevel?
 
-    func operation(_ element: Int, of parts: CommandParts, sequence: UInt64) -> Operation {
+    func operation(
+        _ element: Int, of parts: CommandParts, sequence: UInt64
+    ) -> (Operation, ClientRequest) {
         let operation: ClientRequest.Operation
         var program = Operation.Program.single
         var level = readLevel
@@ -319,8 +336,8 @@ struct OperationTemplate {
         }
         let request = ClientRequest(
             keyspace: keyspace, key: parts.keys[element], operation: operation, level: level)
-        return Operation(
-            program: program, sequence: sequence, element: element, key: request.key, request: request,
-            writeLevel: writeLevel)
+        let part = Operation(
+            program: program, sequence: sequence, element: element, key: request.key, writeLevel: writeLevel)
+        return (part, request)
     }
 }

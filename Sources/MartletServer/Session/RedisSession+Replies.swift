@@ -6,16 +6,13 @@ import MartletVersions
 /// Writes the replies whose turn has come.
 extension RedisSession {
     func writeReplies() {
-        let before = writer.bytes.count
-        while let command = commands.popDone() {
-            // The protocol that was spoken when the command came: a HELLO behind it doesn't concern it.
-            let version = writer.version
-            writer.version = command.protocolVersion
+        var hasWritten = false
+        while let command = pipeline.popDone() {
             write(command)
-            writer.version = version
+            hasWritten = true
         }
-        if writer.bytes.count != before || state == .closing { server.touch(self) }
-        if unsentBytes + heldBytes > server.settings.clientOutputMax {
+        if hasWritten || state == .closing { server.touch(self) }
+        if unsentBytes + pipeline.heldBytes > server.settings.clientOutputMax {
             server.counters.cutForOutput += 1
             server.tell(.cut(peer: peer))
             cut()
@@ -23,35 +20,32 @@ extension RedisSession {
     }
 
     private func write(_ command: PendingCommand) {
-        heldBytes -= command.bytes?.count ?? 0
-        if case .ready = command.shape {
-            if let bytes = command.bytes { writer.bytes.append(contentsOf: bytes.bytes) }
-            return
-        }
+        // Counted when it was carried out, and not muted.
+        if case .ready = command.shape, pipeline.writePlain(command, backend.now.wall) { return }
         let row = Int(command.row)
         let taken = backend.now.monotonic - command.began
         if let parts = command.parts {
-            for record in parts.records { heldBytes -= record?.count ?? 0 }
+            for record in parts.records { pipeline.heldBytes -= record?.count ?? 0 }
             if let failure = parts.failure {
                 let text = FailureText.text(failure, parts, named: server.settings.nodeName)
                 server.counters.count(row, CommandOutcome(failure), taking: taken)
-                if !command.isMuted { writer.error(text) }
+                if !command.isMuted { pipeline.writer.error(text) }
                 return
             }
         }
         server.counters.count(row, .done, taking: taken)
-        if !command.isMuted { writeResult(command) }
+        if !command.isMuted, !pipeline.writePlain(command, backend.now.wall) { writeResult(command) }
     }
 
     private func writeResult(_ command: PendingCommand) {
+        // The protocol that was spoken when the command came: a HELLO behind it doesn't concern it.
+        let version = pipeline.writer.version
+        pipeline.writer.version = command.protocolVersion
+        defer { pipeline.writer.version = version }
         switch command.shape {
-        case .ready: break
-        case .ok: writer.ok()
-        case .number: writer.integer(command.number)
-        case .value: writer.value(of: command.bytes, backend.now.wall)
-        case .part: writer.bulk(command.bytes ?? .empty)
+        case .ready, .ok, .number, .value, .part, .walk, .change:
+            invariantBroken("a plain reply was not written as one")
         case .fact: writeFact(command)
-        case .walk, .change: writer.bytes.append(contentsOf: (command.bytes ?? .empty).bytes)
         case .values:
             let records = command.parts?.records ?? []
             writer.array(count: records.count)

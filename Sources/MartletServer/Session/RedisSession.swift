@@ -49,24 +49,43 @@ package final class RedisSession {
     /// Refers to this session, until `close`.
     var connection: (any RedisConnection)?
 
-    private var input: InputBuffer
-    private var parser: RequestParser
-    private var isParsing = false
+    /// What was received and not carried out yet; nil while it is being parsed.
+    private var intake: Intake?
+    private var isParsing: Bool { intake == nil }
+    private struct Intake: ~Copyable {
+        var input: InputBuffer
+        var parser: RequestParser
+    }
     /// Whether a request may be waiting in the input because there was no room for it.
-    package private(set) var isBlocked = false
+    package var isBlocked: Bool { waitsForRoom }
+    private var waitsForRoom = false
     private var hasSpoken = false
     /// The client will send nothing more.
     private var hasInputEnded = false
     private(set) var state = State.open
     /// Whether the server's list of sessions to flush has this one.
     var isTouched = false
+    var nextTouched: RedisSession?
 
-    /// Replies that the connection hasn't taken.
-    var writer = ReplyWriter()
+    var pipeline = Pipeline()
+    var commands: CommandQueue {
+        _read { yield pipeline.commands }
+        _modify { yield &pipeline.commands }
+    }
+    var operations: OperationTable {
+        _read { yield pipeline.operations }
+        _modify { yield &pipeline.operations }
+    }
+    var writer: ReplyWriter {
+        _read { yield pipeline.writer }
+        _modify { yield &pipeline.writer }
+    }
+    var heldBytes: Int {
+        get { pipeline.heldBytes }
+        set { pipeline.heldBytes = newValue }
+    }
     private var scratch = ReplyWriter()
 
-    var commands = CommandQueue()
-    var operations = OperationTable()
     /// The command with keys that haven't become operations: always the last one in the queue.
     var admitting: UInt64?
     var isAdmitting = false
@@ -75,9 +94,6 @@ package final class RedisSession {
     var isWalking = false
     /// The command that changes keyspaces: always the last one in the queue.
     var change: PendingChange?
-    /// Values that wait in the queue for their reply to be written.
-    var heldBytes = 0
-
     /// The row of the command in hand, and whether it is to say nothing.
     var row = 0
     var isMuted = false
@@ -111,8 +127,9 @@ package final class RedisSession {
         lastActive = began
         let settings = server.settings
         let limits = RequestLimits(argumentBytesMax: max(settings.valueBytesMax, settings.keyBytesMax))
-        parser = RequestParser(limits: limits)
-        input = InputBuffer(bytesMax: limits.requestBytesMax + 2 * Limits.readBufferBytes)
+        intake = Intake(
+            input: InputBuffer(bytesMax: limits.requestBytesMax + 2 * Limits.readBufferBytes),
+            parser: RequestParser(limits: limits))
         keyspace = server.keyspaces[0].id
     }
 
@@ -127,60 +144,58 @@ package final class RedisSession {
             hasSpoken = true
             if endTLS(bytes) { return }
         }
-        isBlocked = false
-        isParsing = true
-        do {
-            try input.parse(bytes) { consume($0) }
-        } catch {
-            // The parser keeps less than the buffer holds; should it not, one client goes rather than all.
-            cut()
-        }
-        didParse()
+        parse(bytes)
     }
 
     /// Goes on with what was received, once there is room again.
     func resume() {
-        guard isBlocked, !isParsing, state == .open, hasRoom else { return }
-        isBlocked = false
-        isParsing = true
-        do {
-            try input.parse { consume($0) }
-        } catch {
-            cut()
-        }
-        didParse()
+        guard waitsForRoom, !isParsing, state == .open, hasRoom else { return }
+        parse(nil)
     }
 
-    private func didParse() {
-        isParsing = false
-        if hasInputEnded && !isBlocked { finishAfterReplies() }
+    /// Carries out what was kept, and then what has come now.
+    private func parse(_ bytes: RawSpan?) {
+        waitsForRoom = false
+        guard var taken = intake.take() else { invariantBroken("a session parses while it parses") }
+        do throws(WireError) {
+            if let bytes {
+                try taken.input.parse(bytes) { consume($0, &taken.parser) }
+            } else {
+                try taken.input.parse { consume($0, &taken.parser) }
+            }
+        } catch {
+            // The parser keeps less than the buffer holds; should it not, one client goes rather than all.
+            cut()
+        }
+        if state == .closed { taken.input.removeAll() }
+        intake = consume taken
+        if hasInputEnded && !waitsForRoom { finishAfterReplies() }
         server.touch(self)
     }
 
     /// The client has sent its last byte: what it asked is still answered.
     package func endInput() {
         hasInputEnded = true
-        if !isBlocked { finishAfterReplies() }
+        if !waitsForRoom { finishAfterReplies() }
     }
 
     /// Whether enough was received that waits for room.
-    var wantsPause: Bool { isBlocked && input.count >= Limits.readBufferBytes }
+    var wantsPause: Bool { waitsForRoom && (intake?.input.count ?? 0) >= Limits.readBufferBytes }
 
     private var hasRoom: Bool {
-        admitting == nil && walk == nil && change == nil && !operations.isFull
-            && commands.count < Limits.clientCommandsMax
-            && unsentBytes < Limits.clientOutputPauseBytes
+        admitting == nil && walk == nil && change == nil
+            && pipeline.hasRoom(pendingOutput: connection?.pendingOutputBytes ?? 0)
     }
 
     /// Replies that the client hasn't got.
-    var unsentBytes: Int { writer.bytes.count + (connection?.pendingOutputBytes ?? 0) }
+    var unsentBytes: Int { pipeline.writer.bytes.count + (connection?.pendingOutputBytes ?? 0) }
 
     /// Carries out the requests in `bytes`, as long as there is room. Returns how many bytes are done with.
-    private func consume(_ bytes: RawSpan) -> Int {
+    private func consume(_ bytes: RawSpan, _ parser: inout RequestParser) -> Int {
         var used = 0
         while state == .open {
             guard hasRoom else {
-                isBlocked = true
+                waitsForRoom = true
                 return used
             }
             let rest = bytes.extracting(droppingFirst: used)
@@ -205,22 +220,22 @@ package final class RedisSession {
     }
 
     /// Whether all that the client will get is in `writer`.
-    package var isFinished: Bool { state == .closing && commands.isEmpty }
+    package var isFinished: Bool { state == .closing && pipeline.commands.isEmpty }
 
     /// The connection is gone: replies of the core that are still due are ignored.
     func close() {
         state = .closed
         connection = nil
-        commands.removeAll()
-        operations = OperationTable()
+        pipeline.commands.removeAll()
+        pipeline.operations = OperationTable()
         admitting = nil
         if walk != nil { server.walkCount -= 1 }
         walk = nil
         change = nil
-        heldBytes = 0
-        writer = ReplyWriter()
+        pipeline.heldBytes = 0
+        pipeline.writer = ReplyWriter()
         // A session can end while it parses, and then drops its input when it has parsed.
-        if !isParsing { input.removeAll() }
+        intake?.input.removeAll()
     }
 
     /// Ends the connection at once. May be called while a request is carried out.
@@ -233,10 +248,7 @@ package final class RedisSession {
     // MARK: Output
 
     /// The replies written so far; for owners without a connection.
-    package func takeOutput() -> [UInt8] {
-        defer { writer.bytes = [] }
-        return writer.bytes
-    }
+    package func takeOutput() -> [UInt8] { pipeline.takeReplies() }
 
     /// Answers the command in hand: at once if nothing is before it, else when its turn comes.
     func answer(_ body: (inout ReplyWriter) -> Void) { conclude(.done, body) }
@@ -252,12 +264,12 @@ package final class RedisSession {
     private func conclude(_ outcome: CommandOutcome, _ body: (inout ReplyWriter) -> Void) {
         server.counters.count(row, outcome)
         if isMuted { return }
-        if commands.isEmpty { return body(&writer) }
-        scratch.version = writer.version
+        if pipeline.commands.isEmpty { return body(&pipeline.writer) }
+        scratch.version = pipeline.writer.version
         body(&scratch)
         let bytes = Blob(scratch.bytes)
         scratch.bytes = []
-        heldBytes += bytes.count
+        pipeline.heldBytes += bytes.count
         enqueue(.ready, outstanding: 0, bytes: bytes)
     }
 
@@ -266,12 +278,9 @@ package final class RedisSession {
     func enqueue(
         _ shape: PendingCommand.Shape, outstanding: Int = 1, bytes: Blob? = nil, parts: CommandParts? = nil
     ) -> UInt64 {
-        let sequence = commands.next
-        commands.append(
-            PendingCommand(
-                shape: shape, protocolVersion: writer.version, isMuted: isMuted, row: Int32(row),
-                began: backend.now.monotonic, outstanding: Int32(outstanding), bytes: bytes, parts: parts))
-        return sequence
+        pipeline.enqueue(
+            shape, row: row, isMuted: isMuted, began: backend.now.monotonic, outstanding: outstanding,
+            bytes: bytes, parts: parts)
     }
 
     private func refuse(_ error: ProtocolError) {
