@@ -65,8 +65,9 @@ let package = Package(
         program(
             "martlet-bench", at: "Benchmarks/martlet-bench",
             [
-                "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRESP",
-                "MartletRing", "MartletRocksDB", "MartletStorage", "MartletVersions", "MartletWire",
+                "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletMerkle",
+                "MartletNode", "MartletRESP", "MartletRing", "MartletRocksDB", "MartletStorage",
+                "MartletVersions", "MartletWire",
             ]),
         tests("MartletBenchTests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet-bench"]),
         program("example-levels", at: "Examples/Levels", ["MartletClient"]),

@@ -148,14 +148,16 @@ package enum Limits {
     package static let exchangeQuestionsMax = 32
     /// Listings of one exchange under way at once.
     package static let exchangeBatchesMax = 4
-    /// Leaves of one listing, and what is listed of them: keys, and the keys' bytes.
+    /// Leaves of one listing, and the keys that are listed of them.
     package static let exchangeLeavesMax = 2_048
-    package static let exchangeTagsMax = 16_384
-    package static let exchangeKeysMax = 2_048
-    package static let exchangeKeyBytesMax = 1 << 20
-    /// Records that travel together, and what they may come to; one record may be larger.
-    package static let exchangeRecordsMax = 4_096
+    package static let exchangeKeysMax = 8_192
+    /// Records that travel together, and what they may come to; one record may be larger. They are merged in
+    /// one go, and no request is handled meanwhile.
+    package static let exchangeRecordsMax = 1_024
     package static let exchangeBytesMax = 1 << 20
+    /// Tags or records in one message all the same: keys that share a token are never parted, and whoever
+    /// looks for them can find many.
+    package static let exchangeItemsMax = 1 << 20
     /// How often listings of an exchange may be answered in part, with less than half of what a message may
     /// hold.
     package static let exchangePartsMax = 1 << 16
@@ -318,7 +320,7 @@ package enum Limits {
             "a frame must hold one record of the largest size")
         invariant(frameBytesMax >= scanAnswerBytesMax + keyBytesMax, "a frame must hold a replica's list")
         invariant(
-            frameBytesMax >= exchangeBytesMax + keyBytesMax + valueBytesMax + 3 * exchangeTagsMax,
+            frameBytesMax >= exchangeBytesMax + keyBytesMax + valueBytesMax + recordOverheadMax,
             "a frame must hold an exchange's records, the last of the largest size")
         invariant(
             ownersMax * siblingsBytesMax <= recordBytesMax,

@@ -46,7 +46,7 @@ extension Node {
         let query = DigestQuery(
             keyspace: listing.subject.keyspace, ranges: listing.segments.map(\.tokens), horizon: horizon,
             wanted: .unknown(listing.subject.abridgement, listed: listing.segments.map(\.tags)),
-            limit: ScanLimit(recordsMax: Limits.exchangeRecordsMax, bytesMax: Limits.rescanBytesMax),
+            limit: ScanLimit(recordsMax: 2 * Limits.exchangeKeysMax, bytesMax: Limits.rescanBytesMax),
             recordBytesMax: Limits.exchangeBytesMax)
         let (job, generation) = exchanges.jobs.insert(.answer(question: number))
         let ticket = RequestNumber(kind: .exchange, attempt: 0, generation: generation, index: job)

@@ -87,14 +87,21 @@ extension DigestQuery {
         visit: (_ from: Blob, _ until: Blob?, _ body: (Bytes, Bytes) -> Bool) throws(Failure) -> Void
     ) throws(Failure) -> DigestPage {
         var work = Work(self)
-        for (number, range) in ranges.enumerated() {
-            work.begin(number)
+        var first = 0
+        while first < ranges.count, work.page.next == nil {
+            // One visit for ranges that touch: to begin one takes longer than to pass a leaf.
+            var last = first
+            while last + 1 < ranges.count, ranges[last].upperBound &+ 1 == ranges[last + 1].lowerBound {
+                last += 1
+            }
+            work.begin(first)
             try visit(
-                StorageKey.position(keyspace: keyspace, token: range.lowerBound),
-                StorageKey.position(keyspace: keyspace, after: range.upperBound)
+                StorageKey.position(keyspace: keyspace, token: ranges[first].lowerBound),
+                StorageKey.position(keyspace: keyspace, after: ranges[last].upperBound)
             ) { key, record in work.take(key, record, rules) }
+            if work.page.next == nil { work.goOn(to: last) }
             work.end()
-            if work.page.next != nil { break }
+            first = last + 1
         }
         return work.page
     }
@@ -124,13 +131,23 @@ extension DigestQuery {
             page.missing.append(isMet.indices.filter { !isMet[$0] })
         }
 
+        /// Ends the ranges before this one.
+        mutating func goOn(to number: Int) {
+            while range < number {
+                end()
+                begin(range + 1)
+            }
+        }
+
         private var isFull: Bool {
             page.passed >= query.limit.recordsMax || page.passedBytes >= query.limit.bytesMax
                 || query.recordBytesMax > 0 && recordBytes >= query.recordBytesMax
+                || page.records.count >= Limits.exchangeRecordsMax
         }
 
         mutating func take(_ key: Bytes, _ record: Bytes, _ rules: RecordJoin) -> Bool {
             let token = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 4, as: UInt64.self))
+            while query.ranges[range].upperBound < token { goOn(to: range + 1) }
             if token != lastToken, isFull {
                 page.next = DigestPage.Next(range: range, token: token)
                 return false

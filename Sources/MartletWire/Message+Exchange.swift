@@ -260,7 +260,7 @@ extension ExchangeListing {
         let count = try reader.count(max: Limits.exchangeLeavesMax, "segments")
         segments = []
         segments.reserveCapacity(count)
-        var tagsLeft = Limits.exchangeTagsMax
+        var tagsLeft = Limits.exchangeItemsMax
         var leaf = 0
         for _ in 0..<count {
             leaf += try reader.count(max: MerkleTree.leavesMax - 1, "leaf")
@@ -359,7 +359,7 @@ extension ExchangeDifferences {
         let count = try reader.count(max: Limits.exchangeLeavesMax, "segments")
         missing = []
         missing.reserveCapacity(count)
-        var placesLeft = Limits.exchangeTagsMax
+        var placesLeft = Limits.exchangeItemsMax
         for _ in 0..<count {
             let placeCount = try reader.count(max: placesLeft, "places")
             guard reader.remaining >= placeCount else { throw .truncated }
@@ -367,7 +367,7 @@ extension ExchangeDifferences {
             var places: [Int] = []
             places.reserveCapacity(placeCount)
             for _ in 0..<placeCount {
-                let step = try reader.count(max: Limits.exchangeTagsMax, "place")
+                let step = try reader.count(max: Limits.exchangeItemsMax, "place")
                 guard places.isEmpty || step > 0 else { throw .invalid("place order") }
                 places.append((places.last ?? 0) + step)
             }
@@ -392,7 +392,7 @@ extension KeyedRecord {
     }
 
     static func list(from reader: inout ByteReader) throws(WireError) -> [KeyedRecord] {
-        let count = try reader.count(max: Limits.exchangeRecordsMax, "records")
+        let count = try reader.count(max: Limits.exchangeItemsMax, "records")
         guard reader.remaining >= 2 * count else { throw .truncated }
         var list: [KeyedRecord] = []
         for _ in 0..<count {

@@ -179,7 +179,7 @@ final class RepairWorld {
 
     // MARK: The world
 
-    private static func clock(_ id: clockid_t = CLOCK_MONOTONIC) -> Double {
+    static func clock(_ id: clockid_t = CLOCK_MONOTONIC) -> Double {
         var time = timespec()
         clock_gettime(id, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
