@@ -167,6 +167,8 @@ package enum Limits {
     /// Leaves of a rescan, and ranges of them.
     package static let rescanLeavesMax = 1 << 13
     package static let rescanRangesMax = 256
+    /// What the trees of all keyspaces may take on disk.
+    package static let checkpointBytesMax = 64 << 20
     /// Jobs that exchanges have at the storage at once: one for each question and each batch of an exchange,
     /// and one for its rescan.
     package static let exchangeJobsMax = exchangeQuestionsMax + exchangesMax * (exchangeBatchesMax + 1)

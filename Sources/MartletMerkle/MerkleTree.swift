@@ -20,6 +20,9 @@ import MartletBase
 /// rescan has ended, has the sum of what was written when it was asked for; and a leaf that was clean at some
 /// time has, whatever happens later, the sum of what was written at that time, or later.
 ///
+/// **Restarts.** A clean stop writes down what is known of the leaves (`MerkleTree.write`); whether a start
+/// may believe it is for the node to say (`TreeCheckpoint`).
+///
 /// Deviations from the papers: sums in place of hashes of hashes, which an adversary with write access could
 /// bring to collide, and chance can't; rescans in place of updates, so that writes stay blind.
 package struct MerkleTree: Sendable {
@@ -188,6 +191,14 @@ package struct MerkleTree: Sendable {
             }
             leaf = last + 1
         }
+    }
+
+    /// The sum that a dirty leaf is known to have from a checkpoint.
+    mutating func restore(_ leaf: UInt32, _ sum: UInt64) {
+        invariant(isDirty(leaf), "leaf \(leaf) is known already")
+        dirty[Int(leaf >> 6)] &= ~(1 << UInt64(leaf & 63))
+        dirtyCount -= 1
+        set(leaf, sum)
     }
 
     /// The sum over the leaves of some range that are in the set.

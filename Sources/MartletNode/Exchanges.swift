@@ -33,6 +33,12 @@ struct Forest {
         return all.count - 1
     }
 
+    /// A tree that is known from the last run.
+    mutating func plant(_ keyspace: UInt32, _ tree: MerkleTree) {
+        let index = grow(keyspace)
+        all[index].tree = tree
+    }
+
     /// The keyspace was dropped.
     mutating func fell(_ keyspace: UInt32) {
         guard let index = index(of: keyspace) else { return }

@@ -136,6 +136,14 @@ struct KeyspaceTable {
         index(of: id).map { horizon($0, slot) } ?? Horizon(truncation: .max)
     }
 
+    /// The same though the ring may not have formed yet.
+    func markedHorizon(of id: UInt32, _ slot: Int) -> Horizon {
+        guard let index = index(of: id) else { return .none }
+        return Horizon(
+            truncation: all[index].definition.truncation,
+            purgeFloor: all[index].marks[UInt16(slot)].floor.bits)
+    }
+
     // MARK: Placement
 
     func replicas(_ index: Int, of slot: Slot) -> ReplicaSet? {

@@ -146,6 +146,7 @@ package struct Node: ~Copyable {
                 keepFor: configuration.clockSkewMax * 2, capacity: Limits.rememberedStampsMax,
                 recovered: ceiling))
         recover(memory)
+        recoverTrees(recovered)
         swap(&opening, &effects)
     }
 

@@ -117,9 +117,18 @@ package struct RecoveredState: Sendable {
     package var stampCeiling: HybridTime
     /// The meta entries as `StorageRequest.putMeta` wrote them, in the order of their keys.
     package var meta: [(key: Blob, value: Blob)]
+    /// What the store says of the last run, before it knows of this one.
+    package var end: RunEnd
+    /// What `Node.treeCheckpoint` returned at the end of some run.
+    package var trees: Blob?
 
-    package init(stampCeiling: HybridTime = .zero, meta: [(key: Blob, value: Blob)] = []) {
+    package init(
+        stampCeiling: HybridTime = .zero, meta: [(key: Blob, value: Blob)] = [], end: RunEnd = RunEnd(),
+        trees: Blob? = nil
+    ) {
         self.stampCeiling = stampCeiling
         self.meta = meta
+        self.end = end
+        self.trees = trees
     }
 }

@@ -157,6 +157,8 @@ package struct NodeMetrics: Sendable {
     package var rescanRecords: UInt64 = 0
     /// Gauges: leaves that were written since, and exchanges under way.
     package var leavesDirty: Int = 0
+    /// At the start, known from the last run.
+    package var leavesRecovered: UInt64 = 0
     package var exchangesRunning: Int = 0
     package var badPeerBytes: UInt64 = 0
     package var gossipRefused: UInt64 = 0

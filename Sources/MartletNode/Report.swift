@@ -33,6 +33,10 @@ package enum Report: Sendable {
     case storageRefused(StaticName)
     /// A hint that can't be read was met on disk, and deleted.
     case badHint
+    /// So many leaves' sums are known from the last run.
+    case treesRecovered(leaves: UInt64)
+    /// None is: all leaves will be rescanned.
+    case treesForgotten(because: StaticName)
     case exchangeBegan(ExchangeProgress)
     case exchangeEnded(peer: String, ExchangeProgress, ExchangeOutcome, after: Interval)
     /// The purge floor of the slots whose first owner this node is, in milliseconds since 1970.

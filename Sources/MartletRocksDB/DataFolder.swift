@@ -13,6 +13,7 @@ import Synchronization
 ///     LOCK       flock held as long as the process lives, with its pid
 ///     STAMP      no stamp above this ceiling was issued
 ///     SYNCED     every write up to this number was durable
+///     TREES      the Merkle trees as the last clean end left them (`TreeCheckpoint`); may be missing
 ///     db/        the engine's
 ///
 /// The epoch rises at each start that isn't the clean continuation of the last run: after a crash, and when
@@ -117,6 +118,19 @@ package final class DataFolder: Sendable {
 
     /// The last step of a clean end, after the engine was closed: the next start needs no new epoch.
     package func markClean() throws(DataFolderError) { try writeEpoch(isClean: true) }
+
+    /// What `writeTrees` was given by some run; nil when there is none, or it can't be read.
+    package func readTrees() -> Blob? {
+        let bytes = try? FileSystem.read(path + "/TREES", max: Limits.checkpointBytesMax)
+        return bytes.flatMap { $0 }.map { Blob($0) }
+    }
+
+    /// Durably replaces the trees. The store must be durable.
+    package func writeTrees(_ trees: Blob) throws(DataFolderError) {
+        try DataFolderError.explaining { () throws(FileFailure) in
+            try FileSystem.replace(path + "/TREES", with: Array(trees.bytes))
+        }
+    }
 
     private func writeEpoch(isClean: Bool) throws(DataFolderError) {
         try writeEpoch(epoch, isClean: isClean, lost: lostEpoch)

@@ -29,6 +29,14 @@ struct FileDescriptor: ~Copyable {
 
     deinit { _ = Glibc.close(number) }
 
+    func size() throws(FileFailure) -> Int {
+        var status = stat()
+        guard fstat(number, &status) == 0 else {
+            throw FileFailure(operation: "fstat", path: path, number: errno)
+        }
+        return Int(status.st_size)
+    }
+
     /// Up to `max` bytes from the start of the file.
     func read(max: Int) throws(FileFailure) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: max)
@@ -108,7 +116,8 @@ enum FileSystem {
     /// The file's bytes; nil when there is no such file.
     static func read(_ path: String, max: Int) throws(FileFailure) -> [UInt8]? {
         do {
-            return try FileDescriptor(opening: path, O_RDONLY).read(max: max)
+            let file = try FileDescriptor(opening: path, O_RDONLY)
+            return try file.read(max: min(max, try file.size()))
         } catch {
             if error.isMissing { return nil }
             throw error

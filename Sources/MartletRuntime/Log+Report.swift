@@ -36,6 +36,7 @@ extension Log {
             write(
                 .info, .rebuilt, [("after_ms", "\(after.milliseconds)"), ("exchanges", "\(exchanges)")],
                 "this node answers reads again")
+        case .treesRecovered, .treesForgotten: writeTrees(report)
         case .skewHealed: write(.info, .clockHealed, [], "this node stamps writes again")
         case .placementDiffers(let peer):
             write(.info, .placementDiffers, [("peer", peer)], "it was shown this node's view of the ring")
@@ -70,6 +71,17 @@ extension Log {
                 "the others have purged what this data folder has not heard of: it is an older copy")
         case .storageRefused(let why):
             write(.warn, .storageRefused, [("limit", why.description)], "a write was answered OVERLOADED")
+        }
+    }
+
+    /// Whether the trees of the last run describe what the disk holds.
+    private func writeTrees(_ report: Report) {
+        if case .treesRecovered(let leaves) = report {
+            write(.info, .treesRecovered, [("leaves", "\(leaves)")], "as the last run left them")
+        } else if case .treesForgotten(let reason) = report {
+            write(
+                .info, .treesForgotten, [("because", "\(reason)")],
+                "all leaves are summed up anew, beside requests")
         }
     }
 

@@ -27,6 +27,8 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case gossip
     case storage
     case badHint = "bad_hint"
+    case treesRecovered = "trees_recovered"
+    case treesForgotten = "trees_forgotten"
     case repaired
     case repairFailed = "repair_failed"
     case floorRaised = "floor_raised"

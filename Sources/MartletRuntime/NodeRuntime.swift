@@ -171,6 +171,10 @@ package final class NodeRuntime {
         keyspace: UInt32
     ) -> (definition: KeyspaceDefinition, placement: Placement)? { node.placement(keyspace: keyspace) }
     package func nodeMetrics() -> NodeMetrics { node.currentMetrics() }
+    /// After `onStop` (`Node.treeCheckpoint`).
+    package func treeCheckpoint(lastWrite: SequenceNumber) -> Blob {
+        node.treeCheckpoint(lastWrite: lastWrite)
+    }
     package func hintStatus() -> HintStatus { node.hintStatus() }
     package func repairStatus() -> RepairStatus { node.repairStatus() }
     package func askForExchanges(keyspace: UInt32, slots: ClosedRange<UInt16>, inTurns: Bool) -> Int? {

@@ -38,6 +38,10 @@ package final class SimulatedDisk {
     /// On its way to the disk.
     var pendingCeiling: HybridTime?
     var wasStoppedCleanly = true
+    /// `Node.treeCheckpoint` of the last clean end.
+    private var trees: Blob?
+    /// What a start finds of the run before.
+    private var lastEnd = RunEnd()
 
     private var batch = WriteBatch()
     private var batchTickets: [WriteTicket] = []
@@ -67,14 +71,16 @@ package final class SimulatedDisk {
     }
 
     /// What is read from the folder before a node is made.
-    func recovered() -> RecoveredFolder {
+    func recovered() -> RecoveredState {
         engine.refusal = nil
         let pairs = (try? engine.scanMeta(prefix: .empty)) ?? []
-        return RecoveredFolder(stampCeiling: stampCeiling, meta: pairs.map { ($0.key, $0.value) })
+        return RecoveredState(
+            stampCeiling: stampCeiling, meta: pairs.map { ($0.key, $0.value) }, end: lastEnd, trees: trees)
     }
 
     /// A process starts on the folder.
     func begin(at wall: WallTime) {
+        lastEnd = RunEnd(boot: boot, lastWrite: engine.lastWritten)
         boot += 1
         if isForeign { boot = max(boot, RebuildOrder.bootNumber(wall)) }
         if isForeign || !wasStoppedCleanly { epoch += 1 }
@@ -101,6 +107,7 @@ package final class SimulatedDisk {
         copy.lostEpoch = lostEpoch
         copy.stampCeiling = stampCeiling
         copy.wasStoppedCleanly = false
+        copy.trees = trees
         copy.durable = durable
         copy.durableHints = durableHints
         return copy
@@ -331,8 +338,9 @@ package final class SimulatedDisk {
     }
 
     /// The process ends of itself: the last of what it wrote is synced. False when the disk fails at that.
-    func close() -> Bool {
-        guard (try? engine.sync()) != nil else { return false }
+    func close(_ checkpoint: (SequenceNumber) -> Blob?) -> Bool {
+        guard let lastWrite = try? engine.sync() else { return false }
+        trees = checkpoint(lastWrite)
         settle(pending.count)
         forgetProcess()
         return true
@@ -362,10 +370,4 @@ package final class SimulatedDisk {
 /// When an acknowledgement is given: `storage.durability` of cluster.yaml.
 package enum Durability: String, Sendable {
     case batch, periodic
-}
-
-/// What a start finds in the data folder.
-struct RecoveredFolder {
-    var stampCeiling: HybridTime
-    var meta: [(key: Blob, value: Blob)]
 }

@@ -62,12 +62,20 @@ extension Simulation {
                 return (processes[owner].name, isHidden ? 0 : Record.digest(record))
             }
             try convergent.atTheEnd(key, digests)
-            let leaf = Token(value: stored.token).leaf
-            for process in processes {
-                guard let sum = process.node?.leafSum(keyspace: 0, leaf: leaf.index) else { continue }
-                let held = process.disk.sum(of: leaf, behind: horizon(process, key))
-                try convergent.isTrue(sum, held: held, leaf: leaf.index, of: process.name)
-            }
+            for process in processes { try checkSum(process, key) }
         }
+    }
+
+    /// A node that starts is right about what it believes to know from its last run.
+    mutating func checkSums(_ process: SimulatedProcess) throws(Violation) {
+        for key in 0..<plan.workload.keys { try checkSum(process, key) }
+    }
+
+    /// What a node holds its disk to have in a key's leaf is what it has.
+    private mutating func checkSum(_ process: SimulatedProcess, _ key: Int) throws(Violation) {
+        let leaf = Token(value: WorkloadKeys.stored(key).token).leaf
+        guard let sum = process.node?.leafSum(keyspace: 0, leaf: leaf.index) else { return }
+        let held = process.disk.sum(of: leaf, behind: horizon(process, key))
+        try convergent.isTrue(sum, held: held, leaf: leaf.index, of: process.name)
     }
 }

@@ -81,10 +81,12 @@ extension Simulation {
         process.wakeWanted = .distantFuture
         process.wakeScheduled = .distantFuture
         record("\(process.name) starts, epoch \(disk.epoch), boot \(disk.boot)")
-        let folder = disk.recovered()
-        let state = RecoveredState(stampCeiling: folder.stampCeiling, meta: folder.meta)
-        process.node = Node(configuration(process), recovered: state, now: process.clock.now(at: now))
-        if process.node?.isFormed == true { formed(process) }
+        process.node = Node(
+            configuration(process), recovered: disk.recovered(), now: process.clock.now(at: now))
+        if process.node?.isFormed == true {
+            formed(process)
+            try checkSums(process)
+        }
         try turn(process, .start)
     }
 
@@ -138,6 +140,7 @@ extension Simulation {
 
     mutating func ended(_ process: SimulatedProcess, _ end: LifeEnd) throws(Violation) {
         let disk = process.disk
+        let isClosed = end == .drained && disk.close { process.node?.treeCheckpoint(lastWrite: $0) }
         process.node = nil
         exchanged.died(process.index)
         closeAll(of: process, isSilent: process.isPoweredOff)
@@ -153,7 +156,7 @@ extension Simulation {
         process.effects.removeAll()
         process.events.removeAll(keepingCapacity: true)
         process.handled = 0
-        if end == .drained, disk.close() {
+        if isClosed {
             disk.wasStoppedCleanly = true
         } else {
             disk.crash(&disks)

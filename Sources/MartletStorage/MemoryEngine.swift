@@ -33,7 +33,7 @@ package final class MemoryEngine: StorageEngine {
     var hints = OrderedTable<Blob>()
     var undo = UndoLog()
     var scratch = ByteWriter()
-    var lastWritten = SequenceNumber.zero
+    package internal(set) var lastWritten = SequenceNumber.zero
     var lastSynced = SequenceNumber.zero
     var failure: StorageError?
     var crashes = 0

@@ -67,10 +67,13 @@ final class Daemon {
         do {
             // The counts of a copy may be those of runs that came after it was made.
             let least = folder.start == .foreign ? RebuildOrder.bootNumber(Self.wallTime()) : 0
-            boot = try Self.countBoot(engine, above: least)
+            let end = RunEnd(boot: try Self.lastBoot(engine), lastWrite: try engine.sync())
+            boot = max(end.boot, least) + 1
+            try Self.writeBoot(boot, engine)
             recovered = RecoveredState(
                 stampCeiling: HybridTime(bits: folder.stampCeiling),
-                meta: try engine.scanMeta(prefix: .empty).map { (key: $0.key, value: $0.value) })
+                meta: try engine.scanMeta(prefix: .empty).map { (key: $0.key, value: $0.value) },
+                end: end, trees: folder.readTrees())
         } catch {
             throw Failure(status: Exit.storage, event: .storage, text: "\(error)")
         }
@@ -88,19 +91,14 @@ final class Daemon {
         return WallTime(microseconds: Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1_000)
     }
 
-    /// Counts this start, durably: the number is part of every stamp that this run issues.
-    private static func countBoot(_ engine: RocksDBEngine, above least: UInt32) throws(StorageError) -> UInt32
-    {
-        var boot: UInt32 = 0
-        if let known = try engine.readMeta(bootKey) {
-            var reader = ByteReader(known.span)
-            boot = (try? reader.u32()) ?? 0
-        }
-        boot = max(boot, least) + 1
-        try writeBoot(boot, engine)
-        return boot
+    private static func lastBoot(_ engine: RocksDBEngine) throws(StorageError) -> UInt32 {
+        guard let known = try engine.readMeta(bootKey) else { return 0 }
+        var reader = ByteReader(known.span)
+        return (try? reader.u32()) ?? 0
     }
 
+    /// Counts this start, durably, before it writes anything else (`TreeCheckpoint`): the number is part of
+    /// every stamp that this run issues.
     private static func writeBoot(_ boot: UInt32, _ engine: RocksDBEngine) throws(StorageError) {
         var writer = ByteWriter()
         writer.u32(boot)
@@ -207,7 +205,9 @@ final class Daemon {
         switch reason {
         case .drained, nil:
             do {
+                let lastWrite = try engine.sync()
                 try engine.close()
+                if reason != nil { keepTrees(runtime.treeCheckpoint(lastWrite: lastWrite)) }
                 try folder.markClean()
             } catch {
                 log.write(.error, .storage, [], "\(error)")
@@ -219,6 +219,15 @@ final class Daemon {
         case .storage(let text), .identity(let text):
             log.write(.error, .storage, [], text)
             return .exit(Exit.storage)
+        }
+    }
+
+    /// Without them the next start has more to read, that's all.
+    private func keepTrees(_ trees: Blob) {
+        do {
+            try folder.writeTrees(trees)
+        } catch {
+            log.write(.warn, .storage, [], "\(error)")
         }
     }
 

@@ -1,6 +1,7 @@
 """Anti-entropy: owners that differ come to hold the same by themselves, without hints or a reader."""
 
 import json
+import os
 import time
 import unittest
 
@@ -56,6 +57,36 @@ class Repair(scenario.Scenario):
         self.write(self.n1, keys, "after")
         self.n3.start()
         self.wait_equal(keys)
+
+    def test_a_restarted_node_knows_its_trees_and_rebuilds_them_when_it_must(self):
+        keys = [f"trees:{i}" for i in range(50)]
+        self.write(self.n1, keys, "value")
+        self.wait_equal(keys)
+        until("n3 has summed up its leaves",
+              lambda: self.n3.metrics()["martlet_merkle_leaves_dirty"] == 0, 30)
+        self.n3.stop()
+        self.n3.start()
+        self.assertGreater(self.n3.metrics()["martlet_merkle_leaves_recovered"], 200_000)
+        self.assertIn("trees_recovered", self.n3.log_text())
+
+        for spoil, reason in ((self.flip_a_bit, "damaged"), (os.remove, "no checkpoint")):
+            self.n3.stop()
+            spoil(os.path.join(self.n3.data_folder, "TREES"))
+            self.n3.start()
+            self.assertEqual(self.n3.metrics()["martlet_merkle_leaves_recovered"], 0)
+            self.assertIn(reason, self.n3.log_text())
+        self.n3.kill()
+        self.write(self.n1, keys, "while it was away")
+        self.n3.start()
+        self.assertEqual(self.n3.metrics()["martlet_merkle_leaves_recovered"], 0)
+        self.wait_equal(keys)
+
+    def flip_a_bit(self, path):
+        with open(path, "r+b") as file:
+            file.seek(os.path.getsize(path) // 2)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 4]))
 
     def test_repair_on_demand_tells_how_far_it_is(self):
         self.cluster.wait_all_up()

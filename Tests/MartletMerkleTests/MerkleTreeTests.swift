@@ -40,6 +40,34 @@ import Testing
         }
     }
 
+    @Test func aTreeIsTheSameAfterItWasWrittenDownButForOtherHorizons() throws {
+        var random = Random(seed: 9)
+        var tree = tree(&random, leaves: 5_000)
+        for _ in 0..<2_000 { tree.mark(UInt32(random.below(MerkleTree.leavesMax))) }
+        func horizon(_ slot: Int) -> Horizon { Horizon(purgeFloor: UInt64(slot / 500)) }
+        var writer = ByteWriter()
+        tree.write(to: &writer, horizon: horizon)
+        #expect(writer.bytes.count <= MerkleTree.checkpointBytesMax)
+        let stored = Blob(writer.bytes)
+        for isRaised in [false, true] {
+            var reader = ByteReader(stored.span)
+            let read = try MerkleTree(from: &reader) { slot in
+                isRaised && slot >= 700 && slot < 900 ? Horizon(purgeFloor: 99) : horizon(slot)
+            }
+            try reader.expectEnd()
+            read.checkInvariants()
+            for leaf in 0..<UInt32(MerkleTree.leavesMax) {
+                let isBehind = isRaised && leaf / 16 >= 700 && leaf / 16 < 900
+                #expect(read.isDirty(leaf) == (tree.isDirty(leaf) || isBehind))
+                if !read.isDirty(leaf) { #expect(read[leaf] == tree[leaf]) }
+            }
+        }
+        for count in [0, 3, 40, stored.count / 2, stored.count - 1] {
+            var reader = ByteReader(stored.span.extracting(0..<count))
+            #expect(throws: WireError.self) { try MerkleTree(from: &reader, horizon: horizon) }
+        }
+    }
+
     /// The two sides of an exchange, from the root to the leaves, each seeing only what the other sent.
     private func differingLeaves(
         _ a: MerkleTree, _ b: MerkleTree, _ set: LeafRanges, _ abridgement: Abridgement

@@ -171,7 +171,7 @@ final class ScriptedCluster {
     }
 
     /// Starts a dead node again on its own folder.
-    func restart(_ i: Int) {
+    func restart(_ i: Int, end: RunEnd = RunEnd(), trees: Blob? = nil) {
         let old = members[i]
         var configuration = old.configuration
         configuration.boot += 1
@@ -179,7 +179,7 @@ final class ScriptedCluster {
         let meta = old.meta.sorted { $0.key < $1.key }.map { (key: $0.key, value: $0.value) }
         let member = Member(
             configuration, now: now(old.wallOffset),
-            recovered: RecoveredState(stampCeiling: old.ceiling, meta: meta))
+            recovered: RecoveredState(stampCeiling: old.ceiling, meta: meta, end: end, trees: trees))
         member.disk = old.disk
         member.meta = old.meta
         member.hints = old.hints

@@ -2,6 +2,7 @@ import Glibc
 import MartletBase
 import MartletRocksDB
 import MartletStorage
+import StorageConformance
 import Testing
 
 @Suite struct DataFolderTests {
@@ -53,6 +54,27 @@ import Testing
         #expect((copy.start, copy.previousEpoch, copy.epoch) == (.foreign, 3, 4))
         // It may lack what was written since.
         #expect(copy.lostEpoch == 4)
+    }
+
+    /// What a checkpoint of trees relies on.
+    @Test func aStoreThatWasClosedHasTheLastWriteThatItHadThen() throws {
+        var last = SequenceNumber.zero
+        for run in 0..<3 {
+            let folder = try scratch.open()
+            let engine = try RocksDBEngine(
+                opening: folder, settings: Scratch.settings, rules: ToyRecord.rules)
+            #expect(try engine.sync() == last)
+            #expect(folder.readTrees() == (run == 0 ? nil : Blob("trees \(run - 1)")))
+            for i in 0..<(1_000 * run) {
+                var batch = WriteBatch()
+                batch.putMeta(Blob("fact \(i)"), Blob("of run \(run)"))
+                try engine.write(batch)
+            }
+            last = try engine.sync()
+            try engine.close()
+            try folder.writeTrees(Blob("trees \(run)"))
+            try folder.markClean()
+        }
     }
 
     @Test func aFolderBecomesWhatThePeersSay() throws {

@@ -87,6 +87,27 @@ import Testing
         }
     }
 
+    /// A coordinator is paused for longer than the grace while it reads, and repairs with the old value when
+    /// it goes on: it has promised nothing meanwhile, so nothing was forgotten.
+    @Test func aCoordinatorThatWasPausedRepairsWithAnOldValue() throws {
+        try check(3, brokenBy: .purgeByAge) { simulation in
+            let owners = simulation.owners(of: Self.key)
+            try simulation.kill(owners[2])
+            simulation.put(Self.key, through: owners[1], .quorum)
+            try simulation.run(for: .seconds(1))
+            try simulation.start(owners[2])
+            try simulation.run(for: .milliseconds(200))
+            // It has its own answer, and those of the others wait for it to go on.
+            simulation.get(Self.key, through: owners[1], .all)
+            simulation.pause(owners[1], for: .seconds(50))
+            try simulation.run(for: .seconds(5))
+            simulation.delete(Self.key, through: owners[0], .quorum)
+            try simulation.run(for: .seconds(48))
+            for node in 0..<3 { simulation.get(Self.key, through: node, .quorum) }
+            try simulation.run(for: .seconds(2))
+        }
+    }
+
     /// While a node is away its silence keeps the floor down, and `status` names it.
     @Test func silenceIsNamed() throws {
         try run(3) { simulation in

@@ -21,8 +21,8 @@ package enum RepairCommand {
         ],
         notes: """
             Two nodes and their engines in this process, on one thread; messages go from one to the other as
-            frames, which are counted; every turn that writes is synced. The last row has 500,000 keys that one
-            of the two lacks: the speed of a node that has to get nearly everything.
+            frames, which are counted; every turn that writes is synced. The last row has 500,000 keys that
+            one of the two lacks: the speed of a node that has to get nearly everything.
             Exit status: 0 done; 2 wrong use; 7 refused.
             """)
 

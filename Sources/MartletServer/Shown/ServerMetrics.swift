@@ -230,6 +230,10 @@ extension RedisServer {
             .gauge(
                 "martlet_merkle_leaves_dirty",
                 "Leaves that were written since they were last summed up.", Double(metrics.leavesDirty)),
+            .gauge(
+                "martlet_merkle_leaves_recovered",
+                "Leaves whose sums were known at the start, from the last run.",
+                Double(metrics.leavesRecovered)),
             .counter(
                 "martlet_merkle_records_scanned_total", "Records read to sum up leaves.",
                 metrics.rescanRecords),
