@@ -53,6 +53,8 @@ struct Operation {
     var purged = HeldVersion.none
     /// The stamp of the value that it wrote, or whose expiry it changed, when that is known.
     var written: Stamp?
+    /// The version that its timeout named.
+    var named: Stamp?
     /// The stamp that a write must exceed.
     var stampFloor = Stamp.zero
     /// Whether anything of it was seen on a way or a disk.

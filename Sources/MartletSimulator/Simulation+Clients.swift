@@ -236,7 +236,10 @@ extension Simulation {
     ) throws(Violation) {
         if case .timeout(_, _, _, _, let acked, _, let version, _) = failure {
             counters.timedOut += 1
-            operations.update(operation.number) { $0.state = .timedOut }
+            operations.update(operation.number) {
+                $0.state = .timedOut
+                $0.named = version
+            }
             if let version, !operation.isRead {
                 try namedAreHolders(operation, version, acked)
                 if operation.kind != .expire, clients.chance(plan.workload.retries) {

@@ -74,11 +74,20 @@ extension Simulation {
         ask(processes[index], key: key, .get, level: level)
     }
 
-    /// A client names the version of its last write of the key again, as after a timeout.
+    /// A client names the version of its last put, or delete, of the key again, as after a timeout.
     package mutating func putAgain(_ key: Int, through index: Int, _ level: ConsistencyLevel) {
-        guard let last = operations.all.last(where: { $0.key == key && $0.kind == .put }) else { return }
-        ask(
-            processes[index], key: key, .put, level: level, source: last, version: last.written)
+        again(.put, key, through: index, level)
+    }
+
+    package mutating func deleteAgain(_ key: Int, through index: Int, _ level: ConsistencyLevel) {
+        again(.delete, key, through: index, level)
+    }
+
+    private mutating func again(
+        _ kind: Operation.Kind, _ key: Int, through index: Int, _ level: ConsistencyLevel
+    ) {
+        guard let last = operations.all.last(where: { $0.key == key && $0.kind == kind }) else { return }
+        ask(processes[index], key: key, kind, level: level, source: last, version: last.written ?? last.named)
     }
 
     /// Sets an expiry of a value that was read earlier.

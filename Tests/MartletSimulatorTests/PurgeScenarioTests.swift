@@ -69,6 +69,39 @@ import Testing
         }
     }
 
+    /// A delete that reached nobody is sent again under its old version, and reaches one owner, when the
+    /// others have proved that they hold nothing of its age but the value.
+    @Test func anOldDeleteThatArrivesAfterTheProof() throws {
+        try check(4, brokenBy: .acceptBelowClosed) { simulation in
+            let owners = simulation.owners(of: Self.key)
+            let other = try #require((0..<4).first { !owners.contains($0) })
+            simulation.put(Self.key, through: owners[0], .all)
+            try simulation.run(for: .seconds(1))
+            for owner in owners { simulation.block(from: other, to: owner) }
+            simulation.delete(Self.key, through: other, .one)
+            try simulation.run(for: .seconds(3))
+            // What is on its way goes with the node that sent it.
+            try simulation.kill(other)
+            simulation.unblock()
+            try simulation.run(for: .seconds(1))
+            try simulation.start(other)
+            let asked = simulation.now
+            let hasRisen = try simulation.run(atMost: .seconds(90)) { $0.isPurged(Self.key, before: asked) }
+            #expect(hasRisen != nil)
+            for owner in owners.dropFirst() { simulation.block(from: other, to: owner) }
+            simulation.deleteAgain(Self.key, through: other, .one)
+            try simulation.run(for: .seconds(3))
+            try simulation.kill(other)
+            simulation.unblock()
+            try simulation.run(for: .seconds(1))
+            try simulation.start(other)
+            // The owner that took it lets go of it with the value, and the others have the value.
+            try simulation.run(for: .seconds(45))
+            for node in owners { simulation.get(Self.key, through: node, .all) }
+            try simulation.run(for: .seconds(1))
+        }
+    }
+
     /// A replica is away for longer than the grace, and has the value when it comes back.
     @Test func aFixedGraceIsNotEnough() throws {
         try check(3, brokenBy: .purgeByAge) { simulation in
