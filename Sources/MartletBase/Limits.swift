@@ -155,6 +155,9 @@ package enum Limits {
     /// one go, and no request is handled meanwhile.
     package static let exchangeRecordsMax = 1_024
     package static let exchangeBytesMax = 1 << 20
+    /// Records between two ranges of leaves that are passed by; with more of them the next range is sought,
+    /// which takes about as long.
+    package static let digestGapMax = 16
     /// Tags or records in one message all the same: keys that share a token are never parted, and whoever
     /// looks for them can find many.
     package static let exchangeItemsMax = 1 << 20

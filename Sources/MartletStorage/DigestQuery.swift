@@ -87,29 +87,27 @@ extension DigestQuery {
         visit: (_ from: Blob, _ until: Blob?, _ body: (Bytes, Bytes) -> Bool) throws(Failure) -> Void
     ) throws(Failure) -> DigestPage {
         var work = Work(self)
-        var first = 0
-        while first < ranges.count, work.page.next == nil {
-            // One visit for ranges that touch: to begin one takes longer than to pass a leaf.
-            var last = first
-            while last + 1 < ranges.count, ranges[last].upperBound &+ 1 == ranges[last + 1].lowerBound {
-                last += 1
-            }
-            work.begin(first)
+        guard let last = ranges.last else { return work.page }
+        repeat {
+            work.begin(work.range)
             try visit(
-                StorageKey.position(keyspace: keyspace, token: ranges[first].lowerBound),
-                StorageKey.position(keyspace: keyspace, after: ranges[last].upperBound)
+                StorageKey.position(keyspace: keyspace, token: ranges[work.range].lowerBound),
+                StorageKey.position(keyspace: keyspace, after: last.upperBound)
             ) { key, record in work.take(key, record, rules) }
-            if work.page.next == nil { work.goOn(to: last) }
-            work.end()
-            first = last + 1
-        }
+        } while work.isBetween
+        if work.page.next == nil { work.goOn(to: ranges.count - 1) }
+        work.end()
         return work.page
     }
 
     private struct Work {
         let query: DigestQuery
         var page = DigestPage()
-        private var range = 0
+        private(set) var range = 0
+        /// Records passed since the last one that lies in a range.
+        private var between = 0
+        /// Whether so many lie before the range that it must be sought.
+        var isBetween: Bool { between > Limits.digestGapMax }
         private var lastToken: UInt64?
         private var recordBytes = 0
         /// Of `unknown`: the range's tags and their places, by tag, and which were met.
@@ -120,6 +118,7 @@ extension DigestQuery {
 
         mutating func begin(_ number: Int) {
             range = number
+            between = 0
             guard case .unknown(_, let lists) = query.wanted else { return }
             listed = lists[number].enumerated().map { ($1, $0) }
             listed.sort { $0 < $1 }
@@ -148,10 +147,17 @@ extension DigestQuery {
         mutating func take(_ key: Bytes, _ record: Bytes, _ rules: RecordJoin) -> Bool {
             let token = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 4, as: UInt64.self))
             while query.ranges[range].upperBound < token { goOn(to: range + 1) }
+            if token < query.ranges[range].lowerBound {
+                between += 1
+                page.passed += 1
+                page.passedBytes += key.count + record.count
+                return !isBetween
+            }
             if token != lastToken, isFull {
                 page.next = DigestPage.Next(range: range, token: token)
                 return false
             }
+            between = 0
             lastToken = token
             page.passed += 1
             page.passedBytes += key.count + record.count
