@@ -30,7 +30,9 @@ package enum KeyspaceRefusal: Hashable, Sendable {
 /// changed side by side join to one on every node.
 struct DefinitionChange {
     let ticket: ClientTicket
-    let ids: [UInt32]
+    /// What the change makes, and answers: what else has come to these keyspaces since isn't known to be
+    /// anywhere else yet.
+    let definitions: [KeyspaceDefinition]
     /// A truncation's acknowledgements must meet its level for every key; nil: the keyspace's own.
     let isTruncation: Bool
     let level: ConsistencyLevel?
@@ -39,6 +41,8 @@ struct DefinitionChange {
     var awaited: [PeerIndex]
     var acknowledged: [PeerIndex] = []
 
+    var ids: [UInt32] { definitions.map(\.id) }
+
     static let vacant = DefinitionChange(
-        ticket: ClientTicket(0), ids: [], isTruncation: false, level: nil, began: .zero, awaited: [])
+        ticket: ClientTicket(0), definitions: [], isTruncation: false, level: nil, began: .zero, awaited: [])
 }

@@ -151,17 +151,16 @@ extension Node {
         let others = ring.entries.compactMap { peers.index(of: $0.id) }.filter {
             $0 != PeerTable.own && peers[$0].liveness.isPresent
         }
-        let ids = definitions.map(\.id)
         let (index, generation) = changes.insert(
             DefinitionChange(
-                ticket: ticket, ids: ids, isTruncation: isTruncation, level: level, began: now.monotonic,
-                awaited: [PeerTable.own] + others))
+                ticket: ticket, definitions: definitions, isTruncation: isTruncation, level: level,
+                began: now.monotonic, awaited: [PeerTable.own] + others))
         let number = RequestNumber(kind: .definition, attempt: 0, generation: generation, index: index)
         addDeadline(Deadline(number: number, purpose: .expire), at: deadline)
         for definition in definitions { keyspaceCame(definition) }
         flushGossip()
         for peer in others { askToDefine(index, peer) }
-        answerWhenDurable(.own(number, place: 0), ids)
+        answerWhenDurable(.own(number, place: 0), changes[index].ids)
     }
 
     private mutating func askToDefine(_ index: Int, _ peer: PeerIndex) {
@@ -270,8 +269,7 @@ extension Node {
     private mutating func finishChange(_ index: Int) {
         let change = changes[index]
         changes.remove(index)
-        let definitions = change.ids.compactMap { keyspaces.definition(of: $0) }
-        effects.append(.reply(change.ticket, .defined(definitions)))
+        effects.append(.reply(change.ticket, .defined(change.definitions)))
     }
 
     /// Not all that live have acknowledged; gossip will bring it to them.

@@ -177,7 +177,7 @@ extension Simulation {
         guard operation.kind == .get else { return }
         if plan.durability == .batch {
             try flushed.read(operation, version)
-            if version == .none, noResurrection.isPurged(operation.key, operation.floor) {
+            if version == .none, noResurrection.mayHide(operation.key, operation.floor) {
                 version = operation.floor
             }
             // What a flush that nobody has acknowledged yet may hide, may be shown or not.

@@ -283,4 +283,27 @@ import Testing
             return
         }
     }
+
+    @Test func aFlushAnswersItsOwnStampAndNoLaterOnes() throws {
+        let cluster = formed()
+        let flush = ClientRequest(keyspace: 0, key: .empty, operation: .change(.truncate([0])))
+        cluster.losesDatagrams = true
+        cluster.holds = { from, _, message in
+            if case .mergeAnswer = message { from == 1 } else { false }
+        }
+        let first = cluster.ask(0, flush)
+        let truncation = try #require(definition(cluster, 0, "default")).truncation
+        cluster.drops = { _, to, message in
+            if case .define = message { to == 1 } else { false }
+        }
+        let second = cluster.ask(0, flush)
+        #expect(try #require(definition(cluster, 0, "default")).truncation > truncation)
+        cluster.release()
+        guard case .defined(let flushed)? = cluster.reply(0, first) else {
+            Issue.record("all have the first flush on disk")
+            return
+        }
+        #expect(flushed.map(\.truncation) == [truncation])
+        #expect(cluster.reply(0, second) == nil, "n2 hasn't heard of the second one")
+    }
 }

@@ -20,11 +20,14 @@ struct NoResurrection {
     /// Of each key: versions that can be purged, and when they expire in milliseconds since 1970; zero for
     /// tombstones.
     private var deletions: [[HeldVersion: Int64]]
+    /// Of each key: the greatest floor that a node has for its slot.
+    private var floors: [HybridTime]
     private(set) var checked = 0
 
     init(keys: Int) {
         purged = Array(repeating: .none, count: keys)
         deletions = Array(repeating: [:], count: keys)
+        floors = Array(repeating: .zero, count: keys)
     }
 
     /// A record was met, on its way to a disk.
@@ -38,12 +41,15 @@ struct NoResurrection {
     ///
     /// - Parameter held: what the owners' disks hold, whatever crashes.
     mutating func raised(_ key: Int, to floor: HybridTime, held: [HeldVersion]) {
-        for version in held where version > purged[key] {
-            guard let expiry = deletions[key][version], expiry <= floor.milliseconds,
-                max(version.stamp.time, version.expiryStamp.time) <= floor
-            else { continue }
+        floors[key] = max(floors[key], floor)
+        for version in held where version > purged[key] && isHidden(key, version, behind: floor) {
             purged[key] = version
         }
+    }
+
+    private func isHidden(_ key: Int, _ version: HeldVersion, behind floor: HybridTime) -> Bool {
+        guard let expiry = deletions[key][version] else { return false }
+        return expiry <= floor.milliseconds && max(version.stamp.time, version.expiryStamp.time) <= floor
     }
 
     /// The only owner's disk was set back: what it had deleted, nobody remembers.
@@ -51,8 +57,14 @@ struct NoResurrection {
 
     func purged(_ key: Int) -> HeldVersion { purged[key] }
 
-    /// Whether who shows nothing shows no less than this.
+    /// Whether a disk that holds nothing holds no less than this.
     func isPurged(_ key: Int, _ version: HeldVersion) -> Bool { version <= purged[key] }
+
+    /// Whether a read that shows nothing shows no less than this. A read may have fetched it before a put took
+    /// its place on the disk, and answer after the floor has risen: then it was never purged, but hidden.
+    func mayHide(_ key: Int, _ version: HeldVersion) -> Bool {
+        isPurged(key, version) || isHidden(key, version, behind: floors[key])
+    }
 
     /// - Parameter purged: what was purged when the read began.
     mutating func read(
