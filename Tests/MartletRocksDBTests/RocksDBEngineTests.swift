@@ -75,21 +75,65 @@ import Testing
     }
 
     private func dropHints() throws {
-        let known: [String] = ["default", "meta", "data", "hints"]
+        try withDatabase(["default", "meta", "data", "hints"]) { database, families in
+            try call { rocksdb_drop_column_family(database, families[3], $0) }
+        }
+    }
+
+    /// Opens the engine's database without the engine, as another version would: nothing is compacted.
+    private func withDatabase(
+        _ known: [String], _ body: (OpaquePointer?, [OpaquePointer?]) throws -> Void
+    ) throws {
         let names: [UnsafeMutablePointer<CChar>?] = known.map { strdup($0) }
         defer { for name in names { free(name) } }
         let options = rocksdb_options_create()
         defer { rocksdb_options_destroy(options) }
+        rocksdb_options_set_disable_auto_compactions(options, 1)
         var families = [OpaquePointer?](repeating: nil, count: names.count)
+        var database: OpaquePointer?
+        try call {
+            database = rocksdb_open_column_families(
+                options, scratch.node + "/db", Int32(names.count), names.map { UnsafePointer<CChar>($0) },
+                names.map { _ in options }, &families, $0)
+        }
+        defer {
+            for family in families { rocksdb_column_family_handle_destroy(family) }
+            rocksdb_close(database)
+        }
+        try body(database, families)
+    }
+
+    private func call(_ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Void) throws {
         var text: UnsafeMutablePointer<CChar>?
-        let database = rocksdb_open_column_families(
-            options, scratch.node + "/db", Int32(names.count), names.map { UnsafePointer<CChar>($0) },
-            names.map { _ in options }, &families, &text)
+        body(&text)
         try #require(text == nil, "\(text.map { String(cString: $0) } ?? "")")
-        rocksdb_drop_column_family(database, families[3], &text)
-        try #require(text == nil, "\(text.map { String(cString: $0) } ?? "")")
-        for family in families { rocksdb_column_family_handle_destroy(family) }
-        rocksdb_close(database)
+    }
+
+    /// At its start the engine opens sixteen of them.
+    @Test func aReadFromMemoryAloneIsColdWhereATableIsntOpen() throws {
+        try scratch.engine().close()
+        try withDatabase(["default", "meta", "data", "hints"]) { database, families in
+            let write = rocksdb_writeoptions_create()
+            defer { rocksdb_writeoptions_destroy(write) }
+            let flush = rocksdb_flushoptions_create()
+            defer { rocksdb_flushoptions_destroy(flush) }
+            for number in 0..<40 {
+                let (key, value) = (StorageConformance.key("k\(number)").bytes.bytes, record(number).bytes)
+                try call {
+                    rocksdb_put_cf(
+                        database, write, families[2], key.map { CChar(bitPattern: $0) }, key.count,
+                        value.map { CChar(bitPattern: $0) }, value.count, $0)
+                }
+                try call { rocksdb_flush_cf(database, flush, families[2], $0) }
+            }
+        }
+        let engine = try scratch.engine()
+        for number in 0..<40 {
+            let name = StorageConformance.key("k\(number)")
+            let found = try engine.read(name, tier: .memoryOnly)
+            #expect(found == .cold || found == .found(record(number)), "k\(number): \(found)")
+        }
+        #expect(try present(engine, 0..<40) == 40)
     }
 
     @Test func aReadFromMemoryAloneIsColdUntilTheDiskWasRead() throws {
