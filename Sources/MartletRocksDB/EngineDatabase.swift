@@ -235,6 +235,12 @@ struct EngineOptions: ~Copyable {
         rocksdb_block_based_options_set_filter_policy(
             tables.pointer, rocksdb_filterpolicy_create_bloom_full(bitsPerKey))
         rocksdb_block_based_options_set_whole_key_filtering(tables.pointer, 1)
+        // In parts of a few KiB: a whole filter or index of a large file is most of a megabyte, and each
+        // read that found it gone from the cache would read all of it again.
+        rocksdb_block_based_options_set_index_type(
+            tables.pointer, Int32(rocksdb_block_based_table_index_type_two_level_index_search))
+        rocksdb_block_based_options_set_partition_filters(tables.pointer, 1)
+        rocksdb_block_based_options_set_pin_top_level_index_and_filter(tables.pointer, 1)
         rocksdb_block_based_options_set_block_cache(tables.pointer, cache)
         rocksdb_block_based_options_set_cache_index_and_filter_blocks(tables.pointer, 1)
         rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(tables.pointer, 1)

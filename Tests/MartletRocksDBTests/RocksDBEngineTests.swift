@@ -157,6 +157,35 @@ import Testing
         #expect(count == record(1).count)
     }
 
+    /// Not timed, but counted: a file's whole filter would be 250 kB here, its index 100.
+    @Test func aColdReadReadsAFewBlocks() throws {
+        var settings = Scratch.settings
+        settings.blockCacheBytes = 256 << 10
+        settings.memtableBytes = 64 << 20
+        settings.recordCacheBytes = 0
+        let engine = try scratch.engine(settings: settings)
+        for start in stride(from: 0, to: 200_000, by: 1_000) {
+            var batch = WriteBatch()
+            for number in start..<(start + 1_000) {
+                batch.merge(StorageConformance.key("k\(number)"), record(number))
+            }
+            try engine.write(batch)
+        }
+        try engine.compact()
+        let reads = 400
+        let before = try Self.bytesRead()
+        for number in 0..<reads { #expect(try present(engine, (number * 499)..<(number * 499 + 1)) == 1) }
+        let bytes = try Self.bytesRead() - before
+        #expect(bytes / reads < 24_000, "a cold read takes \(bytes / reads) bytes from the disk or its cache")
+    }
+
+    /// By system calls of this thread, whether the disk or the system's cache answered them.
+    private static func bytesRead() throws -> Int {
+        let text = String(decoding: try Scratch.read("/proc/thread-self/io"), as: UTF8.self)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("rchar:") })
+        return try #require(Int(line.dropFirst(7)))
+    }
+
     @Test func theRecordCacheAnswersAndAMergeThatChangesNothingIsNotWritten() throws {
         let engine = try scratch.engine()
         try write(engine, 0..<1)
