@@ -10,6 +10,7 @@ package enum Program {
         commands: [
             RunCommand.specification, SweepCommand.specification, CompareCommand.specification,
             RepairCommand.specification,
+            PlacementCommand.specification,
         ])
 
     static func main() {
@@ -30,6 +31,7 @@ package enum Program {
                 case ["sweep"]: try SweepCommand.run(line)
                 case ["compare"]: try CompareCommand.run(line)
                 case ["repair"]: try RepairCommand.run(line)
+                case ["placement"]: try PlacementCommand.run(line)
                 default: invariantBroken("a command that nobody runs: \(line.commands)")
                 }
             } catch {

@@ -52,21 +52,6 @@ import martlet_bench
             #expect(!svg.contains("nan") && !svg.contains("inf"))
         }
     }
-
-    /// Every tag is closed, in order, and attributes are quoted.
-    private func expectWellFormed(_ svg: String) throws {
-        var open: [Substring] = []
-        for tag in svg.components(between: "<", and: ">") {
-            #expect(tag.filter { $0 == "\"" }.count.isMultiple(of: 2), "\(tag)")
-            if tag.hasPrefix("/") {
-                #expect(open.popLast() == tag.dropFirst())
-            } else if !tag.hasSuffix("/") {
-                open.append(tag.prefix { $0 != " " })
-            }
-        }
-        #expect(open.isEmpty)
-        #expect(svg.hasPrefix("<svg xmlns=\"http://www.w3.org/2000/svg\""))
-    }
 }
 
 extension String {
@@ -138,4 +123,19 @@ extension String {
         #expect(CompareTable.replaced(in: replaced, by: table) == replaced)
         #expect(CompareTable.replaced(in: "nothing", by: table) == nil)
     }
+}
+
+/// Every tag is closed, in order, and attributes are quoted.
+func expectWellFormed(_ svg: String) throws {
+    var open: [Substring] = []
+    for tag in svg.components(between: "<", and: ">") {
+        #expect(tag.filter { $0 == "\"" }.count.isMultiple(of: 2), "\(tag)")
+        if tag.hasPrefix("/") {
+            #expect(open.popLast() == tag.dropFirst())
+        } else if !tag.hasSuffix("/") {
+            open.append(tag.prefix { $0 != " " })
+        }
+    }
+    #expect(open.isEmpty)
+    #expect(svg.hasPrefix("<svg xmlns=\"http://www.w3.org/2000/svg\""))
 }

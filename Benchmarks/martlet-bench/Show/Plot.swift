@@ -49,7 +49,9 @@ package struct Plot: Sendable {
     private static let top = 44.0
     private static let bottom = 84.0
     // Told apart in every common kind of colour blindness (Okabe, Ito).
-    private static let colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+    private static let colours = [
+        "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+    ]
 
     package var svg: String {
         let across = range(of: x, series.flatMap { $0.points.map(\.x) })
