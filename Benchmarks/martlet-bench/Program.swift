@@ -10,7 +10,7 @@ package enum Program {
         commands: [
             RunCommand.specification, SweepCommand.specification, CompareCommand.specification,
             RepairCommand.specification,
-            PlacementCommand.specification,
+            PlacementCommand.specification, MembershipCommand.specification,
         ])
 
     static func main() {
@@ -32,6 +32,7 @@ package enum Program {
                 case ["compare"]: try CompareCommand.run(line)
                 case ["repair"]: try RepairCommand.run(line)
                 case ["placement"]: try PlacementCommand.run(line)
+                case ["membership"]: try MembershipCommand.run(line)
                 default: invariantBroken("a command that nobody runs: \(line.commands)")
                 }
             } catch {

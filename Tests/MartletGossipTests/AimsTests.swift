@@ -1,8 +1,9 @@
 import MartletBase
 import MartletGossip
+import MartletSimulator
 import Testing
 
-/// The aims of membership, with default settings, in the network of `Network`. Each figure is over seeds, and
+/// The aims of membership, with default settings, in the network of `GossipNetwork`. Each figure is over seeds, and
 /// a failure names its seed.
 @Suite struct AimsTests {
     static func median(_ times: [Interval]) -> Interval { times.sorted()[times.count / 2] }
@@ -10,7 +11,7 @@ import Testing
     /// How long until every living member holds a killed one down, for each seed.
     static func detections(nodes: Int, loss: Double, seeds: Range<UInt64>) -> [Interval] {
         seeds.map { seed in
-            var network = Network.settled(nodes, seed: seed, loss: loss)
+            var network = GossipNetwork.settled(nodes, seed: seed, loss: loss)
             #expect(network.everybodyIsUpEverywhere, "seed \(seed)")
             network.run(for: network.random.within(.zero...(.seconds(3))))
             let victim = network.random.below(nodes)
@@ -41,7 +42,7 @@ import Testing
 
     @Test func aBrokenConnectionSparesTheWaitForTheProbe() {
         for seed in UInt64(0)..<20 {
-            var network = Network.settled(3, seed: seed)
+            var network = GossipNetwork.settled(3, seed: seed)
             network.kill(2)
             for other in 0...1 { network.handle(other, .connectionBroke(network.id(2))) }
             let took = network.run(for: .seconds(60)) { $0.allLiving(believe: 2, .down) } ?? .seconds(60)
@@ -51,7 +52,7 @@ import Testing
 
     @Test func aNewMemberIsKnownToAll30Within3Seconds() {
         for seed in UInt64(0)..<20 {
-            var network = Network.settled(29, seed: seed)
+            var network = GossipNetwork.settled(29, seed: seed)
             let new = network.add()
             network.start(new, seeds: [0, 1, 2])
             let took = network.run(for: .seconds(60)) { $0.everybodyIsUpEverywhere } ?? .seconds(60)
@@ -61,7 +62,7 @@ import Testing
 
     @Test(arguments: [3, 30, 100])
     func anIdleMemberSendsUnder600BytesASecond(_ nodes: Int) {
-        var network = Network.settled(nodes, seed: 1)
+        var network = GossipNetwork.settled(nodes, seed: 1)
         for node in network.nodes.indices { network.nodes[node].bytesSent = 0 }
         network.run(for: .seconds(300))
         for node in network.nodes {
@@ -73,7 +74,7 @@ import Testing
         (nodes: 30, seed: UInt64(1)), (nodes: 5, seed: 2), (nodes: 3, seed: 3), (nodes: 2, seed: 4),
     ])
     func noLivingMemberIsHeldDownInAnHourOfLoss(_ run: (nodes: Int, seed: UInt64)) {
-        var network = Network.settled(run.nodes, seed: run.seed, loss: 0.05)
+        var network = GossipNetwork.settled(run.nodes, seed: run.seed, loss: 0.05)
         network.run(for: .hours(1))
         let down = network.changes.filter { $0.liveness >= .down }
         #expect(down.isEmpty, "seed \(run.seed): \(down.count) times")
@@ -81,14 +82,14 @@ import Testing
     }
 
     @Test func noneOf100IsHeldDownInAnHourOfLoss() {
-        var network = Network.settled(100, seed: 5, loss: 0.05)
+        var network = GossipNetwork.settled(100, seed: 5, loss: 0.05)
         network.run(for: .hours(1))
         #expect(!network.changes.contains { $0.liveness >= .down }, "seed 5")
     }
 
     @Test func heavyLossWithoutStreamsIsRiddenOutByIndirectProbes() {
         // A quarter of all datagrams is lost, so that two in five probes miss their ack at first.
-        var network = Network.settled(20, seed: 6, loss: 0.25)
+        var network = GossipNetwork.settled(20, seed: 6, loss: 0.25)
         network.streamsFail = true
         network.run(for: .minutes(10))
         #expect(!network.changes.contains { $0.liveness >= .down }, "seed 6")
@@ -96,7 +97,7 @@ import Testing
 
     @Test func aMemberPausedFor20SecondsIsUpEverywhereSoonAfter() {
         for seed in UInt64(0)..<10 {
-            var network = Network.settled(seed % 2 == 0 ? 30 : 3, seed: seed)
+            var network = GossipNetwork.settled(seed % 2 == 0 ? 30 : 3, seed: seed)
             network.pause(1)
             network.run(for: .seconds(20))
             #expect(network.allLiving(except: 1, believe: 1, .down), "seed \(seed)")
@@ -117,7 +118,7 @@ import Testing
 
     @Test func aShortPauseIsForgiven() {
         for seed in UInt64(0)..<20 {
-            var network = Network.settled(5, seed: seed)
+            var network = GossipNetwork.settled(5, seed: seed)
             for _ in 0..<10 {
                 network.pause(2)
                 network.run(for: .milliseconds(2_500))
@@ -130,7 +131,7 @@ import Testing
 
     @Test func theSameSeedGivesTheSameTrace() {
         func trace(_ seed: UInt64) -> UInt64 {
-            var network = Network.settled(10, seed: seed, loss: 0.1)
+            var network = GossipNetwork.settled(10, seed: seed, loss: 0.1)
             network.publish(3, RumourKey(kind: 1, id: network.id(3)), 9)
             network.kill(4)
             network.run(for: .seconds(30))

@@ -1,5 +1,6 @@
 import MartletBase
 import MartletGossip
+import MartletSimulator
 import Testing
 
 /// What happens to clusters: starts, partitions, restarts, goodbyes, facts that spread.
@@ -11,7 +12,7 @@ import Testing
     // MARK: Starting
 
     @Test(arguments: seeds) func membersStartInAnyOrderWithSeedsDown(_ seed: UInt64) {
-        var network = Network(seed: seed)
+        var network = GossipNetwork(seed: seed)
         for _ in 0..<8 { _ = network.add() }
         for node in 0..<8 { network.kill(node) }
         var order = Array(0..<8)
@@ -26,7 +27,7 @@ import Testing
     }
 
     @Test func clustersStartedApartBecomeOneThroughTheirSeeds() {
-        var network = Network(seed: 1)
+        var network = GossipNetwork(seed: 1)
         for _ in 0..<6 { _ = network.add() }
         for node in 3..<6 { network.nodes[node].side = 1 }
         for node in 0..<6 { network.start(node, seeds: [0, 3]) }
@@ -38,7 +39,7 @@ import Testing
     }
 
     @Test func someoneAloneSaysThatItWaits() {
-        var network = Network(seed: 1)
+        var network = GossipNetwork(seed: 1)
         for _ in 0..<2 { _ = network.add() }
         network.kill(1)
         network.start(0, seeds: [0, 1])
@@ -50,7 +51,7 @@ import Testing
     // MARK: Partitions
 
     @Test(arguments: seeds, [3, 12, 30]) func aHealedPartitionRejoins(_ seed: UInt64, _ nodes: Int) {
-        var network = Network.settled(nodes, seed: seed)
+        var network = GossipNetwork.settled(nodes, seed: seed)
         let cut = nodes / 3
         for node in 0..<cut { network.nodes[node].side = 1 }
         network.run(for: .minutes(3))
@@ -72,7 +73,7 @@ import Testing
 
     @Test func aDeafMemberDoesNotBringTheOthersDown() {
         // It sends but receives nothing: so it suspects everybody, and hears no refutation.
-        var network = Network.settled(10, seed: 7)
+        var network = GossipNetwork.settled(10, seed: 7)
         let changes = network.changes.count
         network.nodes[0].isDeaf = true
         network.run(for: .minutes(1))
@@ -84,7 +85,7 @@ import Testing
     }
 
     @Test(arguments: seeds) func theLastOfThreeIsNotLeftWaiting(_ seed: UInt64) {
-        var network = Network.settled(3, seed: seed)
+        var network = GossipNetwork.settled(3, seed: seed)
         network.kill(1)
         network.kill(2)
         let took = network.run(for: .minutes(1)) {
@@ -99,7 +100,7 @@ import Testing
 
     @Test(arguments: seeds) func aRestartWithAGreaterIncarnationIsUpAtOnce(_ seed: UInt64) {
         for away in [Interval.milliseconds(100), .seconds(2), .seconds(30)] {
-            var network = Network.settled(5, seed: seed)
+            var network = GossipNetwork.settled(5, seed: seed)
             network.kill(3)
             network.run(for: away)
             network.restart(3, incarnation: 50, seeds: [0, 1])
@@ -112,7 +113,7 @@ import Testing
     }
 
     @Test(arguments: seeds) func aRestartWithAStaleIncarnationFindsOutAndRisesAboveIt(_ seed: UInt64) {
-        var network = Network.settled(5, seed: seed)
+        var network = GossipNetwork.settled(5, seed: seed)
         network.kill(3)
         network.restart(3, incarnation: 70, seeds: [0])
         network.run(for: .seconds(10))
@@ -125,7 +126,7 @@ import Testing
     }
 
     @Test(arguments: seeds) func aGoodbyeIsKnownSoonAndIsNoFailure(_ seed: UInt64) {
-        var network = Network.settled(12, seed: seed)
+        var network = GossipNetwork.settled(12, seed: seed)
         network.handle(5, .leave)
         let took = network.run(for: .seconds(30)) { $0.allLiving(believe: 5, .left) }
         #expect(took.map { $0 <= .seconds(2) } == true, "seed \(seed): \(String(describing: took))")
@@ -140,7 +141,7 @@ import Testing
     }
 
     @Test func aLastGoodbyeIsDoneAtOnce() {
-        var network = Network(seed: 1)
+        var network = GossipNetwork(seed: 1)
         _ = network.add()
         network.start(0, seeds: [])
         network.handle(0, .leave)
@@ -150,7 +151,7 @@ import Testing
     // MARK: Facts
 
     @Test(arguments: seeds) func aFactReachesEverybodyAndLaterMembersToo(_ seed: UInt64) {
-        var network = Network.settled(20, seed: seed, loss: 0.05)
+        var network = GossipNetwork.settled(20, seed: seed, loss: 0.05)
         network.publish(4, Self.key(1), 1)
         network.publish(5, Self.key(1), 2)
         network.publish(6, Self.key(2), 3, bytes: 300)
@@ -164,14 +165,14 @@ import Testing
     }
 
     @Test(arguments: seeds) func aFactTooLargeForAPacketGoesByPushPull(_ seed: UInt64) {
-        var network = Network.settled(12, seed: seed)
+        var network = GossipNetwork.settled(12, seed: seed)
         network.publish(4, Self.key(1), 1, bytes: Limits.rumourBytesMax)
         network.run(for: .seconds(10))
         #expect(network.nodes.allSatisfy { $0.facts == [Self.key(1): 1] }, "seed \(seed)")
     }
 
     @Test func aFactMissedInAPartitionIsHealedByPushPull() {
-        var network = Network.settled(6, seed: 3)
+        var network = GossipNetwork.settled(6, seed: 3)
         network.nodes[0].side = 1
         network.publish(0, Self.key(1), 5)
         network.publish(1, Self.key(1), 4)
@@ -183,7 +184,7 @@ import Testing
     }
 
     @Test func aRetractedFactIsNoLongerTold() {
-        var network = Network.settled(3, seed: 1)
+        var network = GossipNetwork.settled(3, seed: 1)
         network.publish(0, Self.key(1), 5)
         network.run(for: .seconds(5))
         for node in network.nodes.indices { network.handle(node, .retract(Self.key(1))) }
@@ -194,7 +195,7 @@ import Testing
     }
 
     @Test func manyFactsAtOnceKeepTheirPacketsWithinTheBudget() {
-        var network = Network.settled(10, seed: 1)
+        var network = GossipNetwork.settled(10, seed: 1)
         for n in UInt64(0)..<300 { network.publish(Int(n % 10), Self.key(n), n + 1, bytes: 8 + Int(n)) }
         network.run(for: .seconds(60))
         #expect(network.nodes.allSatisfy { $0.facts.count == 300 })
@@ -203,7 +204,7 @@ import Testing
     // MARK: Clocks
 
     @Test func probesSampleTheOthersClocks() {
-        var network = Network.settled(5, seed: 1)
+        var network = GossipNetwork.settled(5, seed: 1)
         for node in network.nodes.indices {
             network.nodes[node].clockOffset = .milliseconds(Int64(node) * 700 - 900)
             network.nodes[node].worstClockError = .zero

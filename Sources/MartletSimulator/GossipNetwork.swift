@@ -4,34 +4,38 @@ import MartletGossip
 /// A little deterministic network of members: a heap of deliveries and timers, one random source. Datagrams
 /// are delayed and lost; streams are delayed, and fail when the target is dead or cut off. A paused member
 /// receives nothing until it is resumed, and then everything at once, as a stopped process's sockets do.
-struct Network {
-    struct Node {
-        var gossip: Gossip
-        let address: Address
-        var isAlive = true
-        var isPaused = false
+///
+/// What the tests of gossip and `martlet-bench membership` run; `SimulatedNetwork` is that of whole nodes.
+package struct GossipNetwork {
+    package struct Node {
+        package var gossip: Gossip
+        package let address: Address
+        package fileprivate(set) var isAlive = true
+        package fileprivate(set) var isPaused = false
         /// Nothing reaches it.
-        var isDeaf = false
-        var side = 0
-        var timerAt: Instant?
+        package var isDeaf = false
+        package var side = 0
+        /// How late it handles what reaches it, as on a machine with too little processor time; nil: at once.
+        package var lag: ClosedRange<Interval>?
+        fileprivate var timerAt: Instant?
         /// What came while it was paused.
-        var held: [GossipEvent] = []
+        fileprivate var held: [GossipEvent] = []
         /// The facts it holds: each is a number, and the greater is newer.
-        var facts: [RumourKey: UInt64] = [:]
-        var bytesSent = 0
-        var clockOffset: Interval = .zero
-        var worstClockError: Interval = .zero
+        package var facts: [RumourKey: UInt64] = [:]
+        package var bytesSent = 0
+        package var clockOffset: Interval = .zero
+        package fileprivate(set) var worstClockError: Interval = .zero
     }
 
     /// An observer's belief changed.
-    struct Change {
-        let at: Instant
-        let observer: Int
-        let member: NodeID
-        let liveness: Liveness
+    package struct Change {
+        package let at: Instant
+        package let observer: Int
+        package let member: NodeID
+        package let liveness: Liveness
     }
 
-    enum Action {
+    private enum Action {
         case event(GossipEvent)
         case timer
     }
@@ -44,60 +48,64 @@ struct Network {
         func isBefore(_ other: Entry) -> Bool { (at, sequence) < (other.at, other.sequence) }
     }
 
-    var nodes: [Node] = []
-    var now = Instant.zero
-    var random: Random
-    var loss = 0.0
+    package var nodes: [Node] = []
+    package private(set) var now = Instant.zero
+    package var random: Random
+    /// The chance that a datagram is lost.
+    package var loss = 0.0
     /// Streams reach nobody, as behind a firewall.
-    var streamsFail = false
-    var delay: ClosedRange<Interval> = .microseconds(200)...(.milliseconds(2))
-    var changes: [Change] = []
-    var reports: [(node: Int, report: GossipReport)] = []
-    var refused: [String: Int] = [:]
+    package var streamsFail = false
+    package var delay: ClosedRange<Interval> = .microseconds(200)...(.milliseconds(2))
+    package var changes: [Change] = []
+    package private(set) var reports: [(node: Int, report: GossipReport)] = []
+    package private(set) var refused: [String: Int] = [:]
     /// Of everything that happened, in order: equal for equal seeds.
-    var trace: UInt64 = 0
-    let settings: GossipSettings
+    package private(set) var trace: UInt64 = 0
+    private let settings: GossipSettings
 
     private var heap: [Entry] = []
     private var sequence: UInt64 = 0
     private var links: [(Int, Int)] = []
     private var places: [Address: Int] = [:]
+    private var numbers: [NodeID: Int] = [:]
     private var effects: [GossipEffect] = []
-    private(set) var eventsHandled = 0
+    private var eventsHandled = 0
 
-    static let packetHeaders = 28
-    static let streamHeaders = 120
+    /// Of IP and UDP; of IP and TCP with the packets that open and close a connection.
+    private static let packetHeaders = 28
+    private static let streamHeaders = 120
 
-    init(seed: UInt64, settings: GossipSettings = GossipSettings(clusterName: "test")) {
+    package init(seed: UInt64, settings: GossipSettings = GossipSettings(clusterName: "test")) {
         random = Random(seed: seed)
         self.settings = settings
     }
 
     // MARK: Members
 
-    static func address(_ n: Int) -> Address {
+    package static func address(_ n: Int) -> Address {
         Address(ip: IPAddress(v4: 10, 0, UInt8(n >> 8), UInt8(n & 255)), port: 7600)
     }
 
     /// Adds a member that isn't started yet, and gives its number.
-    mutating func add() -> Int {
+    package mutating func add() -> Int {
         let address = Self.address(nodes.count + 1)
         let gossip = Gossip(
             id: NodeID(random: &random), address: address, incarnation: 1, settings: settings,
             seed: random.next())
         places[address] = nodes.count
+        numbers[gossip.id] = nodes.count
         nodes.append(Node(gossip: gossip, address: address))
         return nodes.count - 1
     }
 
-    mutating func start(_ node: Int, seeds: [Int]) {
+    package mutating func start(_ node: Int, seeds: [Int]) {
         handle(node, .start)
         handle(node, .join(seeds: seeds.map { nodes[$0].address }))
     }
 
     /// `count` members that know each other.
-    static func settled(_ count: Int, seed: UInt64, loss: Double = 0) -> Network {
-        var network = Network(seed: seed)
+    package static func settled(_ count: Int, seed: UInt64, loss: Double = 0) -> GossipNetwork {
+        var network = GossipNetwork(seed: seed)
         network.loss = loss
         for _ in 0..<count { _ = network.add() }
         for node in 0..<count { network.start(node, seeds: Array(0..<min(3, count))) }
@@ -105,12 +113,12 @@ struct Network {
         return network
     }
 
-    func id(_ node: Int) -> NodeID { nodes[node].gossip.id }
+    package func id(_ node: Int) -> NodeID { nodes[node].gossip.id }
 
-    mutating func kill(_ node: Int) { nodes[node].isAlive = false }
+    package mutating func kill(_ node: Int) { nodes[node].isAlive = false }
 
     /// The same id, a greater incarnation, an empty memory.
-    mutating func restart(_ node: Int, incarnation: UInt64, seeds: [Int]) {
+    package mutating func restart(_ node: Int, incarnation: UInt64, seeds: [Int]) {
         nodes[node].gossip = Gossip(
             id: id(node), address: nodes[node].address, incarnation: incarnation, settings: settings,
             seed: random.next())
@@ -121,9 +129,9 @@ struct Network {
         start(node, seeds: seeds)
     }
 
-    mutating func pause(_ node: Int) { nodes[node].isPaused = true }
+    package mutating func pause(_ node: Int) { nodes[node].isPaused = true }
 
-    mutating func resume(_ node: Int) {
+    package mutating func resume(_ node: Int) {
         nodes[node].isPaused = false
         let held = nodes[node].held
         nodes[node].held = []
@@ -131,7 +139,7 @@ struct Network {
         handle(node, .timer)
     }
 
-    mutating func publish(_ node: Int, _ key: RumourKey, _ version: UInt64, bytes: Int = 8) {
+    package mutating func publish(_ node: Int, _ key: RumourKey, _ version: UInt64, bytes: Int = 8) {
         nodes[node].facts[key] = version
         var writer = ByteWriter()
         writer.u64(version)
@@ -141,20 +149,23 @@ struct Network {
 
     // MARK: Questions
 
-    var living: [Int] { nodes.indices.filter { nodes[$0].isAlive } }
+    package var living: [Int] { nodes.indices.filter { nodes[$0].isAlive } }
 
-    func allLiving(except excluded: Int? = nil, believe member: Int, _ liveness: Liveness) -> Bool {
+    package func allLiving(except excluded: Int? = nil, believe member: Int, _ liveness: Liveness) -> Bool {
         living.allSatisfy {
             $0 == excluded || $0 == member || nodes[$0].gossip.liveness(of: id(member)) == liveness
         }
     }
 
-    var everybodyIsUpEverywhere: Bool { living.allSatisfy { allLiving(believe: $0, .up) } }
+    package var everybodyIsUpEverywhere: Bool { living.allSatisfy { allLiving(believe: $0, .up) } }
 
     // MARK: Running
 
-    private mutating func push(_ node: Int, at: Instant, _ action: Action) {
+    /// - Returns: when it will be handled.
+    @discardableResult
+    private mutating func push(_ node: Int, at due: Instant, _ action: Action) -> Instant {
         sequence += 1
+        let at = nodes[node].lag.map { due + random.within($0) } ?? due
         heap.append(Entry(at: at, sequence: sequence, node: node, action: action))
         var child = heap.count - 1
         while child > 0 {
@@ -163,6 +174,7 @@ struct Network {
             heap.swapAt(child, parent)
             child = parent
         }
+        return at
     }
 
     private mutating func pop() -> Entry {
@@ -180,10 +192,10 @@ struct Network {
         }
     }
 
-    mutating func run(for time: Interval) { _ = run(for: time) { _ in false } }
+    package mutating func run(for time: Interval) { _ = run(for: time) { _ in false } }
 
     /// Runs until the condition holds, and gives the time that took; nil when it didn't in the given time.
-    mutating func run(for time: Interval, until isDone: (Network) -> Bool) -> Interval? {
+    package mutating func run(for time: Interval, until isDone: (GossipNetwork) -> Bool) -> Interval? {
         let began = now
         let end = now + time
         while let next = heap.first, next.at <= end {
@@ -225,7 +237,7 @@ struct Network {
         push(node, at: now + random.within(delay), .event(.streamFailed(nodes[target].address)))
     }
 
-    mutating func handle(_ node: Int, _ event: GossipEvent) {
+    package mutating func handle(_ node: Int, _ event: GossipEvent) {
         var effects: [GossipEffect] = []
         swap(&effects, &self.effects)
         effects.removeAll(keepingCapacity: true)
@@ -237,8 +249,7 @@ struct Network {
         swap(&effects, &self.effects)
         let deadline = nodes[node].gossip.nextDeadline
         if deadline != .distantFuture, nodes[node].timerAt.map({ deadline < $0 }) ?? true {
-            nodes[node].timerAt = deadline
-            push(node, at: deadline, .timer)
+            nodes[node].timerAt = push(node, at: max(deadline, now), .timer)
         }
     }
 
@@ -279,7 +290,7 @@ struct Network {
             guard let version = try? reader.u64(), version > nodes[node].facts[key] ?? 0 else { return }
             publish(node, key, version, bytes: bytes.count)
         case .clockSample(let id, let offset, _):
-            guard let other = nodes.firstIndex(where: { $0.gossip.id == id }) else { return }
+            guard let other = numbers[id] else { return }
             let error = offset - (nodes[other].clockOffset - nodes[node].clockOffset)
             nodes[node].worstClockError = max(nodes[node].worstClockError, error.magnitude)
         case .refused(let reason): refused[reason.description, default: 0] += 1
