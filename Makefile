@@ -68,6 +68,11 @@ bench: build ## Martlet beside redis-server on this machine; the table goes into
 	@scripts/bootstrap --test
 	@$(RELEASE)/martlet-bench compare --output .build/bench --table docs/PERFORMANCE.md
 
+.PHONY: bench-ring
+bench-ring: build ## compare ways of placing keys, and measure membership; the tables and plots go into docs/BENCHMARKS.md
+	@$(RELEASE)/martlet-bench placement --output docs/plots --table docs/BENCHMARKS.md
+	@$(RELEASE)/martlet-bench membership --output docs/plots --table docs/BENCHMARKS.md
+
 .PHONY: install
 install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR, UNITDIR)
 	@scripts/bootstrap

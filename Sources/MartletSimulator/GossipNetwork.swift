@@ -24,7 +24,7 @@ package struct GossipNetwork {
         package var facts: [RumourKey: UInt64] = [:]
         package var bytesSent = 0
         package var clockOffset: Interval = .zero
-        package fileprivate(set) var worstClockError: Interval = .zero
+        package var worstClockError: Interval = .zero
     }
 
     /// An observer's belief changed.

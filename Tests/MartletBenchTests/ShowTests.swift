@@ -112,16 +112,15 @@ extension String {
     }
 
     @Test func aTableGoesBetweenItsMarks() throws {
-        let table = CompareTable.markdown([CompareRow("a", martlet: "1", other: "2", ratio: "0.50", aim: "1")]
-        )
+        let table = [CompareRow("a", martlet: "1", other: "2", ratio: "0.50", aim: "1")].markdown
         #expect(table.contains("| a | 1 | 2 | 0.50 | 1 |"))
-        let page = "before\n\(CompareTable.begin)\nold\n\(CompareTable.end)\nafter\n"
-        let replaced = try #require(CompareTable.replaced(in: page, by: table))
-        #expect(
-            replaced.hasPrefix("before\n\(CompareTable.begin)\n\n| load") && replaced.hasSuffix("\nafter\n"))
-        #expect(!replaced.contains("old"))
-        #expect(CompareTable.replaced(in: replaced, by: table) == replaced)
-        #expect(CompareTable.replaced(in: "nothing", by: table) == nil)
+        let (begin, end) = (MarkedTable.begin("x"), MarkedTable.end("x"))
+        let page = "before\n\(begin)\nold\n\(end)\nafter\n"
+        let replaced = try #require(MarkedTable.replaced(in: page, "x", by: table))
+        #expect(replaced == "before\n\(begin)\n\n\(table)\n\(end)\nafter\n")
+        #expect(MarkedTable.replaced(in: replaced, "x", by: table) == replaced)
+        #expect(MarkedTable.replaced(in: page, "y", by: table) == nil)
+        #expect(throws: Failure.self) { _ = try MarkedTable("/no/such/document", command: "x") }
     }
 }
 

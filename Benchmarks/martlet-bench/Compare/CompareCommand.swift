@@ -48,7 +48,9 @@ package enum CompareCommand {
                         + Comparison.Stage.allCases.map(\.rawValue).joined(separator: ", "))
             }
         }
-        let document = try line.value("--table").map { path throws(Failure) in try openTable(path) }
+        let document = try line.value("--table").map { path throws(Failure) in
+            try MarkedTable(path, command: "compare")
+        }
         let own = linkTarget("/proc/self/exe") ?? ""
         let beside = own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
         let bench = try Workbench(programs: line.value("--programs") ?? beside)
@@ -62,30 +64,16 @@ package enum CompareCommand {
         }
     }
 
-    /// Read before the first load, so that a document without marks isn't found out after the last.
-    private static func openTable(_ path: String) throws(Failure) -> String {
-        guard let text = readFile(path) else { throw .refused("can't read \(path)") }
-        guard CompareTable.replaced(in: text, by: "") != nil else {
-            throw .refused("\(path) has no lines \(CompareTable.begin) and \(CompareTable.end) for the table")
-        }
-        return text
-    }
-
     private static func show(
         _ comparison: Comparison, _ machine: Machine, _ settings: Comparison.Settings,
-        _ line: ParsedCommandLine, _ document: String?
+        _ line: ParsedCommandLine, _ document: MarkedTable?
     ) throws(Failure) {
         let how =
             "\(settings.rounds) rounds of \(short(settings.seconds)) s in turns: medians, and of a ratio the"
             + " least and the greatest. \(machine.text)."
-        let table = CompareTable.markdown(comparison.rows)
+        let table = comparison.rows.markdown
         say("\n\(table)\n\(how)")
-        if let document, let path = line.value("--table"),
-            let text = CompareTable.replaced(in: document, by: "\(wrapped(how))\n\n\(table)")
-        {
-            try writeFile(path, text)
-            complain("table: \(path)")
-        }
+        try document?.write(table, how: how)
         guard let folder = line.value("--output") else { return }
         try makeFolder(folder)
         let json = JSON.object([
@@ -99,12 +87,4 @@ package enum CompareCommand {
     }
 
     /// Lines of at most 110 columns.
-    private static func wrapped(_ text: String) -> String {
-        var lines = [""]
-        for word in text.split(separator: " ") {
-            if lines[lines.count - 1].count + word.count + 1 > 110 { lines.append("") }
-            lines[lines.count - 1] += (lines[lines.count - 1].isEmpty ? "" : " ") + word
-        }
-        return lines.joined(separator: "\n")
-    }
 }

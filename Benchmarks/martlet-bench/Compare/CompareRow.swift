@@ -24,24 +24,13 @@ package struct CompareRow: Hashable, Sendable {
     }
 }
 
-package enum CompareTable {
-    package static let begin = "<!-- martlet-bench compare: begin -->"
-    package static let end = "<!-- martlet-bench compare: end -->"
-
-    package static func markdown(_ rows: [CompareRow]) -> String {
+extension [CompareRow] {
+    package var markdown: String {
         var out = "| load | Martlet | beside it | Martlet over it | aim |\n|---|---|---|---|---|\n"
-        for row in rows {
+        for row in self {
             let cells = [row.what, row.martlet, row.other, row.ratio, row.aim]
             out += "| " + cells.joined(separator: " | ") + " |\n"
         }
         return out
-    }
-
-    /// The document with the text between the two marks replaced; nil when it doesn't have both.
-    package static func replaced(in document: String, by text: String) -> String? {
-        let lines = document.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-        guard let first = lines.firstIndex(of: begin), let last = lines.firstIndex(of: end), first < last
-        else { return nil }
-        return (lines[...first] + ["", text, ""] + lines[last...]).joined(separator: "\n")
     }
 }

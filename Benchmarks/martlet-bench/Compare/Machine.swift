@@ -10,9 +10,10 @@ struct Machine {
     let system: String
     /// Work that waited for a processor in the last minute, before anything was started here.
     let load: String
-    let redis: String
+    /// Nil where none is compared with.
+    let redis: String?
 
-    init(redis: String) {
+    init(redis: String?) {
         self.redis = redis
         let cpu = Self.value("model name", in: "/proc/cpuinfo", ":")
         processor = cpu ?? "an unknown processor"
@@ -36,14 +37,16 @@ struct Machine {
 
     var text: String {
         "\(cores) cores of \(processor), \(decimal(memoryBytes / 1_073_741_824, digits: 0)) GiB, \(system),"
-            + " Linux \(kernel); Martlet \(Version.text), Redis \(redis); load before the start \(load)"
+            + " Linux \(kernel); Martlet \(Version.text)\(redis.map { ", Redis \($0)" } ?? ""); load before the"
+            + " start \(load)"
     }
 
     var json: JSON {
         .object([
             ("processor", .string(processor)), ("cores", .integer(cores)),
             ("memory_bytes", .number(memoryBytes)), ("system", .string(system)), ("kernel", .string(kernel)),
-            ("martlet", .string(Version.text)), ("redis", .string(redis)), ("load", .string(load)),
+            ("martlet", .string(Version.text)), ("redis", redis.map { .string($0) } ?? .null),
+            ("load", .string(load)),
         ])
     }
 }

@@ -12,11 +12,13 @@ package enum MembershipCommand {
             OptionSpecification("--loss", value: "P,P,...", "Datagrams lost, in percent (0,5,10)."),
             OptionSpecification(
                 "--ailing-nodes", value: "N", "The size at which members are slow and paused (100)."),
-            OptionSpecification("--tries", value: "N", "Networks for each row; a fifth at 1,000 (15)."),
+            OptionSpecification(
+                "--tries", value: "N", "Networks for each row, a fifth of them from 500 members on (15)."),
             OptionSpecification("--seed", value: "N", "Of all that is drawn at random (1)."),
             OptionSpecification("--json", value: "FILE", "Write the results; - is stdout."),
             OptionSpecification("--output", value: "FOLDER", "Write plots as SVG there."),
-            OptionSpecification("--table", value: "FILE", "Write the tables as Markdown."),
+            OptionSpecification(
+                "--table", value: "FILE", "Write the table between its marks in this document."),
         ],
         examples: [
             ("martlet-bench membership --nodes 10,30", "two sizes, in a few seconds"),
@@ -25,7 +27,7 @@ package enum MembershipCommand {
         notes: """
             Members run the code and the settings of martletd, in a network that delays datagrams by 0.2 to 2
             ms. Each try lets a network form, watches it for two minutes, then adds a member, then kills one.
-            slow: a tenth of the members handle everything up to 1.5 s late. paused: they stand still for 6 of
+            slow: a tenth of the members handle everything up to 1.5 s late. paused: they stand still for 4 of
             each 8 seconds. Without Lifeguard: no local health, and one timeout for every suspicion. wrong is
             how often, in an hour, a healthy member held a healthy one down, or one that only ailed.
             """)
@@ -37,6 +39,9 @@ package enum MembershipCommand {
         let ailingNodes = try options.whole("--ailing-nodes", 3...1_000) ?? 100
         let tries = try options.whole("--tries", 1...1_000) ?? 15
         let seed = UInt64(try options.whole("--seed", 0...1_000_000_000) ?? 1)
+        let document = try line.value("--table").map { path throws(Failure) in
+            try MarkedTable(path, command: "membership")
+        }
         let talks = line.value("--json") != "-"
         var report = MembershipReport()
         func measure(_ cases: [MembershipCase], _ title: String) throws(Failure) {
@@ -44,7 +49,7 @@ package enum MembershipCommand {
             for membership in cases {
                 let run = MembershipRun(
                     seed: seed, tries: membership.nodes < 500 ? tries : max(1, tries / 5))
-                let result = try run.run(membership) { () throws(Failure) in try Interrupts.check() }
+                let result = try run.run(membership, check: Interrupts.check)
                 report.results.append(result)
                 if talks { say(MembershipReport.row(result)) }
             }
@@ -65,7 +70,9 @@ package enum MembershipCommand {
             let text = report.json.description
             if path == "-" { say(text) } else { try writeFile(path, text + "\n") }
         }
-        if let path = line.value("--table") { try writeFile(path, report.markdown) }
+        try document?.write(
+            report.markdown,
+            how: "\(tries) networks for each row, \(max(1, tries / 5)) from 500 members on; seed \(seed).")
         if let folder = line.value("--output") {
             try makeFolder(folder)
             for (name, plot) in report.plots { try writeFile("\(folder)/\(name).svg", plot.svg) }

@@ -7,7 +7,7 @@ package enum Ailment: String, CaseIterable, Sendable {
     case none
     /// Whatever reaches them, timers too, they handle up to 1.5 s late.
     case slow
-    /// They stand still for 6 of each 8 seconds.
+    /// They stand still for 4 of each 8 seconds.
     case paused
 }
 
@@ -53,7 +53,7 @@ package struct MembershipRun {
     private static let settleMax = 120
     private static let waitMax = Interval.seconds(120)
     private static let pauseCycle = 8
-    private static let pauseLasts = 6
+    private static let pauseLasts = 4
 
     private let seed: UInt64
     private let tries: Int

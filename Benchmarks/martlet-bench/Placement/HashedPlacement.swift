@@ -127,11 +127,15 @@ package struct JumpHash: PlacementScheme {
     ) -> [Int] {
         spread.begin()
         var hash = key
-        for _ in 0..<triesMax where !spread.isFull {
+        for _ in 0..<triesMax {
+            if spread.isFull { break }
             spread.offer(nodes[bucket(hash, nodes.count)])
             hash = mix(hash)
         }
-        for node in nodes where !spread.isFull { spread.offerRegardless(node) }
+        for node in nodes {
+            if spread.isFull { break }
+            spread.offerRegardless(node)
+        }
         return spread.picks
     }
 

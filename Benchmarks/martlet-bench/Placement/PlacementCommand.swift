@@ -14,7 +14,8 @@ package enum PlacementCommand {
             OptionSpecification("--seed", value: "N", "Of all that is drawn at random (1)."),
             OptionSpecification("--json", value: "FILE", "Write the results; - is stdout."),
             OptionSpecification("--output", value: "FOLDER", "Write plots as SVG there."),
-            OptionSpecification("--table", value: "FILE", "Write the tables as Markdown."),
+            OptionSpecification(
+                "--table", value: "FILE", "Write the tables between its marks in this document."),
         ],
         examples: [
             ("martlet-bench placement --nodes 3,12,99", "three sizes, in a few seconds"),
@@ -37,16 +38,18 @@ package enum PlacementCommand {
         }
         let zoneCounts = try options.wholes("--zones", 1...16) ?? [1, 3]
         let copies = try options.whole("--copies", 1...4) ?? 3
-        let run = PlacementRun(
-            copies: copies, seed: UInt64(try options.whole("--seed", 0...1_000_000_000) ?? 1),
-            timesLookups: true)
+        let seed = try options.whole("--seed", 0...1_000_000_000) ?? 1
+        let run = PlacementRun(copies: copies, seed: UInt64(seed), timesLookups: true)
+        let document = try line.value("--table").map { path throws(Failure) in
+            try MarkedTable(path, command: "placement")
+        }
         let talks = line.value("--json") != "-"
         var results: [PlacementResult] = []
         for zones in zoneCounts {
             if talks { say("\n\(copies) copies, \(zoneText(zones))\n" + PlacementReport.header) }
             for kind in PlacementKind.allCases {
-                try run.run(kind, zones: zones, sizes: sizes) { result throws(Failure) in
-                    try Interrupts.check()
+                try run.run(kind, zones: zones, sizes: sizes, check: Interrupts.check) {
+                    result throws(Failure) in
                     results.append(result)
                     if talks { say(PlacementReport.row(result)) }
                 }
@@ -57,7 +60,9 @@ package enum PlacementCommand {
             let text = report.json.description
             if path == "-" { say(text) } else { try writeFile(path, text + "\n") }
         }
-        if let path = line.value("--table") { try writeFile(path, report.markdown) }
+        try document?.write(
+            report.markdown,
+            how: "Seed \(seed). Look-ups were timed on \(Machine(redis: nil).text).")
         if let folder = line.value("--output") {
             try makeFolder(folder)
             for (name, plot) in report.plots { try writeFile("\(folder)/\(name).svg", plot.svg) }

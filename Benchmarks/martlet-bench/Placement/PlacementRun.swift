@@ -63,9 +63,10 @@ package struct PlacementRun {
         self.timesLookups = timesLookups
     }
 
-    /// The sizes ascend.
+    /// The sizes ascend. `check` is called before each join, and may end it all.
     package func run(
-        _ kind: PlacementKind, zones: Int, sizes: [Int], tell: (PlacementResult) throws(Failure) -> Void
+        _ kind: PlacementKind, zones: Int, sizes: [Int], check: () throws(Failure) -> Void = {},
+        tell: (PlacementResult) throws(Failure) -> Void
     ) throws(Failure) {
         var scheme = kind.scheme(copies: copies, seed: seed)
         let founders = min(copies, sizes[0])
@@ -73,10 +74,12 @@ package struct PlacementRun {
         scheme.found(nodes)
         for size in sizes {
             while nodes.count < size {
+                try check()
                 let node = PlacedNode(number: nodes.count, zone: nodes.count % zones)
                 nodes.append(node)
                 scheme.join(node)
             }
+            try check()
             try tell(measure(kind, scheme, nodes, zones))
         }
     }

@@ -51,14 +51,13 @@ struct RingWalk {
 
     mutating func owners(from start: Int) -> [Int] {
         spread.begin()
-        var place = start
-        for _ in ring.indices where !spread.isFull {
-            spread.offer(ring[place])
-            place = place + 1 == ring.count ? 0 : place + 1
+        for passed in ring.indices {
+            if spread.isFull { break }
+            spread.offer(ring[(start + passed) % ring.count])
         }
-        for _ in ring.indices where !spread.isFull {
-            spread.offerRegardless(ring[place])
-            place = place + 1 == ring.count ? 0 : place + 1
+        for passed in ring.indices {
+            if spread.isFull { break }
+            spread.offerRegardless(ring[(start + passed) % ring.count])
         }
         return spread.picks
     }
