@@ -70,7 +70,7 @@ package struct MembershipReport {
             ),
             (
                 "membership-bytes",
-                plot("Sent by a member while nothing changes", "bytes a second") { $0.bytesPerSecond }
+                plot("Sent by a member while nothing changes", "bytes/s") { $0.bytesPerSecond }
             ),
         ]
     }

@@ -95,7 +95,7 @@ package struct PlacementReport {
                 "placement-loss",
                 plot(
                     "Chance that \(copies) lost nodes lose data, \(suffix)",
-                    Plot.Axis("chance in %", .logarithmic), zones
+                    Plot.Axis("%", .logarithmic), zones
                 ) { $0.lossChance * 100 }
             ))
         plots.append(
@@ -103,7 +103,7 @@ package struct PlacementReport {
                 "placement-leave",
                 plot(
                     "Sent when a node leaves, over what it held, \(suffix)",
-                    Plot.Axis("times the least", .linear), zones
+                    Plot.Axis("times", .linear), zones
                 ) { $0.leaveMoves }
             ))
         return plots
