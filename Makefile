@@ -69,7 +69,7 @@ bench: build ## Martlet beside redis-server on this machine; the table goes into
 	@$(RELEASE)/martlet-bench compare --output .build/bench --table docs/PERFORMANCE.md
 
 .PHONY: bench-ring
-bench-ring: build ## compare ways of placing keys, and measure membership; the tables and plots go into docs/BENCHMARKS.md
+bench-ring: build ## placement and membership, simulated; tables and plots go into docs/
 	@$(RELEASE)/martlet-bench placement --output docs/plots --table docs/BENCHMARKS.md
 	@$(RELEASE)/martlet-bench membership --output docs/plots --table docs/BENCHMARKS.md
 

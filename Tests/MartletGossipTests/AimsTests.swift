@@ -3,8 +3,8 @@ import MartletGossip
 import MartletSimulator
 import Testing
 
-/// The aims of membership, with default settings, in the network of `GossipNetwork`. Each figure is over seeds, and
-/// a failure names its seed.
+/// The aims of membership, with default settings, in `GossipNetwork`. Each figure is over seeds, and a
+/// failure names its seed.
 @Suite struct AimsTests {
     static func median(_ times: [Interval]) -> Interval { times.sorted()[times.count / 2] }
 

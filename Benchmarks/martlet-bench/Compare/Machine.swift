@@ -37,8 +37,8 @@ struct Machine {
 
     var text: String {
         "\(cores) cores of \(processor), \(decimal(memoryBytes / 1_073_741_824, digits: 0)) GiB, \(system),"
-            + " Linux \(kernel); Martlet \(Version.text)\(redis.map { ", Redis \($0)" } ?? ""); load before the"
-            + " start \(load)"
+            + " Linux \(kernel); Martlet \(Version.text)"
+            + (redis.map { ", Redis \($0)" } ?? "") + "; load before the start \(load)"
     }
 
     var json: JSON {

@@ -60,8 +60,8 @@ struct NoResurrection {
     /// Whether a disk that holds nothing holds no less than this.
     func isPurged(_ key: Int, _ version: HeldVersion) -> Bool { version <= purged[key] }
 
-    /// Whether a read that shows nothing shows no less than this. A read may have fetched it before a put took
-    /// its place on the disk, and answer after the floor has risen: then it was never purged, but hidden.
+    /// Whether a read that shows nothing shows no less than this. A read may have fetched it before a put
+    /// took its place on the disk, and answer after the floor has risen: it was hidden then, never purged.
     func mayHide(_ key: Int, _ version: HeldVersion) -> Bool {
         isPurged(key, version) || isHidden(key, version, behind: floors[key])
     }
