@@ -15,11 +15,7 @@ package enum MembershipCommand {
             OptionSpecification(
                 "--tries", value: "N", "Networks for each row, a fifth of them from 500 members on (15)."),
             OptionSpecification("--seed", value: "N", "Of all that is drawn at random (1)."),
-            OptionSpecification("--json", value: "FILE", "Write the results; - is stdout."),
-            OptionSpecification("--output", value: "FOLDER", "Write plots as SVG there."),
-            OptionSpecification(
-                "--table", value: "FILE", "Write the table between its marks in this document."),
-        ],
+        ] + ReportFiles.options,
         examples: [
             ("martlet-bench membership --nodes 10,30", "two sizes, in a few seconds"),
             ("martlet-bench membership --output plots", "all of it, with plots"),
@@ -39,19 +35,16 @@ package enum MembershipCommand {
         let ailingNodes = try options.whole("--ailing-nodes", 3...1_000) ?? 100
         let tries = try options.whole("--tries", 1...1_000) ?? 15
         let seed = UInt64(try options.whole("--seed", 0...1_000_000_000) ?? 1)
-        let document = try line.value("--table").map { path throws(Failure) in
-            try MarkedTable(path, command: "membership")
-        }
-        let talks = line.value("--json") != "-"
+        let files = try ReportFiles(line, command: "membership")
         var report = MembershipReport()
         func measure(_ cases: [MembershipCase], _ title: String) throws(Failure) {
-            if talks { say("\n\(title)\n\(MembershipReport.header)") }
+            if files.talks { say("\n\(title)\n\(MembershipReport.header)") }
             for membership in cases {
                 let run = MembershipRun(
                     seed: seed, tries: membership.nodes < 500 ? tries : max(1, tries / 5))
                 let result = try run.run(membership, check: Interrupts.check)
                 report.results.append(result)
-                if talks { say(MembershipReport.row(result)) }
+                if files.talks { say(MembershipReport.row(result)) }
             }
         }
         try measure(
@@ -66,16 +59,9 @@ package enum MembershipCommand {
                     }
                 }
             }, "with and without Lifeguard, a tenth of the members ailing")
-        if let path = line.value("--json") {
-            let text = report.json.description
-            if path == "-" { say(text) } else { try writeFile(path, text + "\n") }
-        }
-        try document?.write(
-            report.markdown,
-            how: "\(tries) networks for each row, \(max(1, tries / 5)) from 500 members on; seed \(seed).")
-        if let folder = line.value("--output") {
-            try makeFolder(folder)
-            for (name, plot) in report.plots { try writeFile("\(folder)/\(name).svg", plot.svg) }
-        }
+        try files.write(
+            report.json, markdown: report.markdown,
+            how: "\(tries) networks for each row, \(max(1, tries / 5)) from 500 members on; seed \(seed).",
+            plots: report.plots)
     }
 }

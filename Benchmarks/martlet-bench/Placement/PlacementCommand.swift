@@ -12,11 +12,7 @@ package enum PlacementCommand {
             OptionSpecification("--zones", value: "N,N,...", "Numbers of zones, 1 is none (1,3)."),
             OptionSpecification("--copies", value: "N", "Copies of each key, 1 to 4 (3)."),
             OptionSpecification("--seed", value: "N", "Of all that is drawn at random (1)."),
-            OptionSpecification("--json", value: "FILE", "Write the results; - is stdout."),
-            OptionSpecification("--output", value: "FOLDER", "Write plots as SVG there."),
-            OptionSpecification(
-                "--table", value: "FILE", "Write the tables between its marks in this document."),
-        ],
+        ] + ReportFiles.options,
         examples: [
             ("martlet-bench placement --nodes 3,12,99", "three sizes, in a few seconds"),
             ("martlet-bench placement --output plots", "all of it, with plots"),
@@ -40,33 +36,23 @@ package enum PlacementCommand {
         let copies = try options.whole("--copies", 1...4) ?? 3
         let seed = try options.whole("--seed", 0...1_000_000_000) ?? 1
         let run = PlacementRun(copies: copies, seed: UInt64(seed), timesLookups: true)
-        let document = try line.value("--table").map { path throws(Failure) in
-            try MarkedTable(path, command: "placement")
-        }
-        let talks = line.value("--json") != "-"
+        let files = try ReportFiles(line, command: "placement")
         var results: [PlacementResult] = []
         for zones in zoneCounts {
-            if talks { say("\n\(copies) copies, \(zoneText(zones))\n" + PlacementReport.header) }
+            if files.talks { say("\n\(copies) copies, \(zoneText(zones))\n" + PlacementReport.header) }
             for kind in PlacementKind.allCases {
                 try run.run(kind, zones: zones, sizes: sizes, check: Interrupts.check) {
                     result throws(Failure) in
                     results.append(result)
-                    if talks { say(PlacementReport.row(result)) }
+                    if files.talks { say(PlacementReport.row(result)) }
                 }
             }
         }
         let report = PlacementReport(results: results, copies: copies)
-        if let path = line.value("--json") {
-            let text = report.json.description
-            if path == "-" { say(text) } else { try writeFile(path, text + "\n") }
-        }
-        try document?.write(
-            report.markdown,
-            how: "Seed \(seed). Look-ups were timed on \(Machine(redis: nil).text).")
-        if let folder = line.value("--output") {
-            try makeFolder(folder)
-            for (name, plot) in report.plots { try writeFile("\(folder)/\(name).svg", plot.svg) }
-        }
+        try files.write(
+            report.json, markdown: report.markdown,
+            how: "Seed \(seed). Look-ups were timed on \(Machine(redis: nil).text).",
+            plots: report.plots)
     }
 
     static func zoneText(_ zones: Int) -> String { zones == 1 ? "no zones" : "\(zones) zones" }
