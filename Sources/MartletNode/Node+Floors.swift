@@ -15,10 +15,15 @@ extension Node {
         case closed(HybridTime)
         /// Only as far as what is held already has its old part: the rest of that may have been purged.
         case onlyKnown
+        /// No put is taken, whatever its stamp.
+        case shut
     }
 
     /// - Parameter isFresh: a put; all else carries what some owner held (`PurgeMarks`, a).
     func entry(_ keyspace: UInt32, _ slot: Slot, _ record: RecordSummary, _ isFresh: Bool) -> Entry {
+        if isFresh, record.stamp.time <= replica.opensAbove {
+            return replica.opensAbove == .latest ? .shut : .closed(replica.opensAbove)
+        }
         guard let index = keyspaces.index(of: keyspace) else { return .open }
         let behind = floorBehind(keyspace, slot)
         guard record.oldest <= max(keyspaces[index].marks.highestClosed, behind) else { return .open }
@@ -155,7 +160,7 @@ extension Node {
                 guard run.levels.floor < news.floor else { continue }
                 for part in ownedParts(index, span) {
                     if !part.isOwned || run.levels.proved >= news.floor
-                        || configuration.planted == .purgeByAge
+                        || configuration.planted == .purgeByAge || configuration.planted == .purgeByOneProof
                     {
                         spans.append(part.span)
                     } else {

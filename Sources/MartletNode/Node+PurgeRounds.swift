@@ -167,7 +167,8 @@ extension Node {
             case .close: purge.round?.step = .prove
             case .prove: return finishRound(round)
             }
-            purge.round?.awaited = round.owners
+            let isByOne = configuration.planted == .purgeByOneProof && purge.round?.step == .prove
+            purge.round?.awaited = isByOne ? [configuration.id] : round.owners
         }
         askAll()
         purge.tick(by: now.monotonic + Self.roundPause)
@@ -217,9 +218,15 @@ extension Node {
 
     /// Zero before the first.
     package func purgeFloor(keyspace: UInt32, _ slot: Slot) -> HybridTime {
-        guard let index = keyspaces.index(of: keyspace) else { return .zero }
-        return keyspaces[index].marks[slot.index].floor
+        purgeLevels(keyspace: keyspace, slot).floor
     }
+
+    package func purgeLevels(keyspace: UInt32, _ slot: Slot) -> PurgeMarks.Levels {
+        keyspaces.index(of: keyspace).map { keyspaces[$0].marks[slot.index] } ?? .none
+    }
+
+    /// Whether it owes any driver a proof.
+    package var isProving: Bool { !purge.proofs.isEmpty }
 
     /// Times that floors were raised, in this run.
     package var floorsRaised: UInt64 { metrics.floorsRaised }

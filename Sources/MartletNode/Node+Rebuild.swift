@@ -166,6 +166,17 @@ extension Node {
         rebuilding?.tickAt = now.monotonic
         rememberRebuilding()
         effects.append(.report(.rebuilding(epoch: configuration.epoch)))
+        guard configuration.planted != .takeOldPuts else { return }
+        replica.opensAt = now.monotonic + configuration.clockSkewMax
+        replica.opensAbove = .latest
+    }
+
+    /// Takes puts again, if it is time (`Rebuilding`, old puts).
+    mutating func reopen() {
+        guard replica.opensAbove == .latest, now.monotonic >= replica.opensAt, isClockJudged,
+            skew.isGood(now)
+        else { return }
+        replica.opensAbove = HybridTime(now.wall + -configuration.clockSkewMax)
     }
 
     private mutating func rememberRebuilding() {

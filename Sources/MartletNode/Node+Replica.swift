@@ -99,8 +99,13 @@ extension Node {
             park(origin, keyspace, token, key, record, isFresh, above: summary.latest)
             return
         }
+        if isFresh { reopen() }
         switch entry(keyspace, token.slot, summary, isFresh) {
         case .open: break
+        case .shut:
+            metrics.replicaRefusals += 1
+            answerMerge(origin, .refused(.notServing))
+            return
         case .closed(let time):
             metrics.putsBelowFloor += 1
             answerMerge(origin, .closed(time))

@@ -79,11 +79,16 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case purgeOneExchangeSoon
     /// A floor rises when it is old enough, whoever is away.
     case purgeByAge
+    /// A floor rises when the owner that drives the round has proved it, whatever the others still lack.
+    case purgeByOneProof
+    /// A node whose disk was set back takes puts of any age.
+    case takeOldPuts
     /// A sweep deletes keys that were merged into since it read them.
     case purgeTouchedKeys
 
     /// Those that show only in schedules that chance seldom makes: scenarios do (PurgeScenarioTests).
     package static let shownByScenarios: Set<PlantedBug> = [
         .acceptBelowClosed, .acceptBelowFloor, .purgeOneExchangeSoon, .purgeByAge, .purgeTouchedKeys,
+        .purgeByOneProof, .takeOldPuts,
     ]
 }

@@ -37,16 +37,22 @@ import MartletVersions
 ///    disk) takes part in no quorum. It must be rebuilt from owners at F, and what of its versions at or
 ///    below F they lack is deleted: they are older than the tombstone that is gone.
 ///
-/// **Simpler rules, and what breaks them** (each is a scenario of the simulator):
+/// **Simpler rules, and what breaks them** (each is a scenario of the simulator, PurgeScenarioTests; what
+/// comes without promises random schedules find as well):
 ///
 /// - *After a fixed grace* (Cassandra's `gc_grace_seconds`): a replica that was away longer brings the value
-///   back. Here its silence blocks (1).
-/// - *After an exchange with each other owner, without closing*: an older put may be on its way still, and
-///   arrives behind the exchange, at one owner.
-/// - *Each owner when it has proved*: the next one exchanges later, and takes the deletion for a missing key:
-///   the value comes back from it. Here hiding follows the floor, and that rises when all have proved.
+///   back; so does a coordinator that was paused for longer while it read, and then repairs with what it had
+///   read. Here their silence blocks (1).
+/// - *After an exchange with each other owner, without closing*: an older put, or an older delete, may be on
+///   its way still, and arrives behind the exchange, at one owner.
+/// - *When one owner has proved*, or each by its own proof: it may have been compared with another before the
+///   deletion came to it from a third. So one has purged, and the other still shows the value. Here hiding
+///   follows the floor, and that rises when all have proved.
 /// - *Without promises*: a hint of the value, which may be the only copy, comes when the floor is above it.
-/// - *Marks of an epoch gone by*: a disk that was rolled back behind its proof holds the value again.
+/// - *A disk that was set back goes on as it was*: its proof is gone, and what it holds of that age is
+///   deleted when it is told the floor (d). But so is the mark that it has closed: between the two it would
+///   take a put again that all others have closed, and delete it after it was acknowledged (`Rebuilding`, old
+///   puts).
 /// - *By the value's stamp alone*: a value without expiry that one replica missed to be replaced by one with
 ///   expiry would be as old as what may go; so what is hidden is the whole record, by its later stamp.
 ///

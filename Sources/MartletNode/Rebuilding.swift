@@ -36,10 +36,10 @@ package struct RebuildOrder: Hashable, Sendable {
 ///
 ///     rebuilding ──(exchanged every keyspace with every other owner)──▶ normal
 ///
-/// While it rebuilds it takes writes, hints and repairs as any owner does, and what it acknowledges it holds.
-/// It answers no reads and no scans, at any level, and nothing is concluded from what it doesn't hold: it
-/// gives no proof and no floor. The ring says so (`NodeState.rebuilding`), and coordinators leave it out of
-/// reads; one that hasn't heard yet is refused with `notServing`.
+/// While it rebuilds it takes writes, hints and repairs as any owner does, but for old puts (below), and what
+/// it acknowledges it holds. It answers no reads and no scans, at any level, and nothing is concluded from
+/// what it doesn't hold: it gives no proof and no floor. The ring says so (`NodeState.rebuilding`), and
+/// coordinators leave it out of reads; one that hasn't heard yet is refused with `notServing`.
 ///
 /// **Why every other owner.** A write acknowledged at level L was held by a set S of owners that meets L, the
 /// lost disk perhaps among them. What is left of S, unless L tolerates no loss, is at some other owner, and
@@ -60,6 +60,19 @@ package struct RebuildOrder: Hashable, Sendable {
 /// they bring what counts of that age. Nothing else may: a repair or a hint of that age is refused until the
 /// node is normal. A node that finds itself behind a floor though nobody told it of its disk rebuilds from
 /// then on. Where it is the only owner nothing is deleted: nobody else has what is there.
+///
+/// **Old puts.** With the disk went what tells an old put from a new one: the stamps that the node had merged
+/// (`StampMemory`) and the marks of what its slots had closed. The stamp ceiling that it is given is no
+/// substitute, being only what one peer has heard. So it takes no put for `clock_skew_max`, and then none
+/// stamped below the time at which that began:
+///
+/// - A write that it had acknowledged was stamped at most half the bound ahead of true time, and a put that
+///   it takes at most half the bound behind, a whole bound later. So the later one wins, as ever.
+/// - A round to purge that counts on what it had closed has a floor of before (`tombstone_grace` is no
+///   shorter than the bound): at or below that it takes nothing but what others have.
+///
+/// Both need a clock that others have judged good; until then it takes no puts. Hints, repairs and exchanges
+/// are taken at once: they bring what was acknowledged elsewhere.
 ///
 /// Which keyspaces there are is asked of the others first (`viewWanted`): a write that must come back is at
 /// an owner that knows its keyspace's definition.

@@ -101,6 +101,10 @@ struct Replica {
     var scans = OperationTable(vacant: PendingScan.vacant)
     var parked = Queue<ParkedMerge>()
     var stamps: StampMemory
+    /// When a node whose disk has lost something takes puts again, and above which stamp; `.latest` until it
+    /// does (`Rebuilding`, old puts).
+    var opensAt = Instant.zero
+    var opensAbove = HybridTime.zero
     /// Facts of the node's own that the storage refused, the newest under each key: written again until it
     /// takes them. Each key's once, so they are as few as the nodes and keyspaces.
     var refusedMeta: [(key: Blob, value: Blob)] = []

@@ -79,7 +79,7 @@ extension Simulation {
         }
     }
 
-    private mutating func replace(
+    mutating func replace(
         _ process: SimulatedProcess, by disk: SimulatedDisk, _ kind: DiskLoss.Kind
     ) throws(Violation) {
         record("\(process.name) is stopped, and its folder is replaced: \(kind.rawValue)")

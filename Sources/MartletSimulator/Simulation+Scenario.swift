@@ -1,5 +1,6 @@
 import MartletBase
 import MartletGossip
+import MartletNode
 import MartletRing
 import MartletVersions
 
@@ -19,14 +20,15 @@ extension Simulation {
         now = end
     }
 
-    /// Runs until the condition holds, looking every 20 ms; nil when it doesn't within the limit.
+    /// Runs until the condition holds, looking every so often; nil when it doesn't within the limit.
     package mutating func run(
-        atMost limit: Interval, until condition: (borrowing Simulation) -> Bool
+        atMost limit: Interval, looking each: Interval = .milliseconds(20),
+        until condition: (borrowing Simulation) -> Bool
     ) throws(Violation) -> Interval? {
         let began = now
         while !condition(self) {
             if now - began >= limit { return nil }
-            try run(for: .milliseconds(20))
+            try run(for: each)
         }
         return now - began
     }
@@ -106,11 +108,48 @@ extension Simulation {
         for process in processes { process.disk.conditions.coldReadLatency = latency...latency }
     }
 
+    package mutating func slowScans(of index: Int, by latency: Interval) {
+        processes[index].disk.conditions.coldReadLatency = latency...latency
+    }
+
+    /// A copy of what a node's disk surely holds.
+    package borrowing func copyDisk(of index: Int) -> SimulatedDisk { processes[index].disk.copy() }
+
+    /// Kills a node and puts a copy of its folder back, made of files; nobody has to tell it. It starts again
+    /// by itself, a few seconds later at most.
+    package mutating func putBack(_ copy: SimulatedDisk, to index: Int) throws(Violation) {
+        copy.isForeign = true
+        try replace(processes[index], by: copy, .copy)
+    }
+
+    package borrowing func isRebuilding(_ index: Int) -> Bool { processes[index].node?.isRebuilding ?? false }
+
+    /// What a right clock shows now.
+    package var hybridTime: HybridTime { HybridTime(SimulatedClock.epoch + (now - .zero)) }
+
+    /// How far a node has come with the purge of a key's slot.
+    package borrowing func levels(of key: Int, at index: Int) -> PurgeMarks.Levels {
+        processes[index].node?.purgeLevels(keyspace: 0, Token(key: WorkloadKeys.key(key)).slot) ?? .none
+    }
+
+    package borrowing func isProving(_ index: Int) -> Bool { processes[index].node?.isProving ?? false }
+
     package mutating func block(from sender: Int, to receiver: Int) { network.block(sender, receiver) }
+
+    package mutating func block(between one: Int, and other: Int) {
+        block(from: one, to: other)
+        block(from: other, to: one)
+    }
 
     /// What the network has kept back arrives.
     package mutating func unblock() {
         network.unblockAll()
+        resendHeld()
+    }
+
+    /// The same on the way from one node to another.
+    package mutating func unblock(from sender: Int, to receiver: Int) {
+        network.unblock(sender, receiver)
         resendHeld()
     }
 

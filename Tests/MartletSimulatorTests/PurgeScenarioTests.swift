@@ -102,6 +102,91 @@ import Testing
         }
     }
 
+    /// One owner has learnt of a delete after it was compared with another, which still holds the value, and
+    /// has proved. (Only from a third one: what it held itself the comparison hands over.)
+    @Test func oneOwnerHasPurgedAndAnotherNot() throws {
+        try check(3, brokenBy: .purgeByOneProof) { simulation in
+            let owners = simulation.owners(of: Self.key)
+            let (first, knowing, missing) = (owners[0], owners[1], owners[2])
+            simulation.put(Self.key, through: first, .all)
+            try simulation.run(for: .seconds(1))
+            let value = simulation.record(of: Self.key, at: first)
+            for other in [first, missing] { simulation.block(from: knowing, to: other) }
+            simulation.delete(Self.key, through: knowing, .one)
+            try simulation.run(for: .seconds(1))
+            try simulation.kill(knowing)
+            simulation.unblock()
+            // Away until a round waits for it alone. Then it compares slowly, so that the others do so first.
+            try simulation.run(for: .seconds(45))
+            simulation.slowScans(of: knowing, by: .milliseconds(300))
+            simulation.block(between: knowing, and: missing)
+            try simulation.start(knowing)
+            let asked = simulation.now + -.seconds(30)
+            let hasLearnt = try simulation.run(atMost: .seconds(20)) {
+                $0.record(of: Self.key, at: first) != value
+            }
+            #expect(hasLearnt != nil)
+            try simulation.run(for: .seconds(1))
+            simulation.unblock()
+            let hasRisen = try simulation.run(atMost: .seconds(60)) { $0.isPurged(Self.key, before: asked) }
+            #expect(hasRisen != nil)
+            try simulation.run(for: .seconds(3))
+            for node in 0..<3 { simulation.get(Self.key, through: node, .one) }
+            try simulation.run(for: .seconds(1))
+        }
+    }
+
+    /// An owner's disk is set back to before it closed when it has proved and another has not, and the others
+    /// don't hear of it; then a put comes again that they have closed.
+    @Test func anOwnerWhoseDiskWasSetBackAfterItProved() throws {
+        try check(4, brokenBy: .takeOldPuts) { simulation in
+            let owners = simulation.owners(of: Self.key)
+            let (first, slow, setBack) = (owners[0], owners[1], owners[2])
+            let other = try #require((0..<4).first { !owners.contains($0) })
+            simulation.put(Self.key, through: first, .all)
+            try simulation.run(for: .seconds(1))
+            for owner in owners { simulation.block(from: other, to: owner) }
+            simulation.put(Self.key, through: other, .one)
+            try simulation.run(for: .seconds(3))
+            try simulation.kill(other)
+            simulation.unblock()
+            let named = simulation.hybridTime
+            try simulation.run(for: .seconds(1))
+            try simulation.start(other)
+            let copy = simulation.copyDisk(of: setBack)
+            // The last proof of the round is kept from its end.
+            let isProving = try simulation.run(atMost: .seconds(60), looking: .microseconds(100)) {
+                $0.levels(of: Self.key, at: slow).closed > named && $0.isProving(slow)
+            }
+            #expect(isProving != nil)
+            simulation.block(from: first, to: slow)
+            let hasProved = try simulation.run(atMost: .seconds(5)) {
+                $0.levels(of: Self.key, at: setBack).proved > named
+            }
+            #expect(hasProved != nil)
+            try simulation.run(for: .seconds(1))
+            for owner in [first, slow] { simulation.block(between: setBack, and: owner) }
+            try simulation.putBack(copy, to: setBack)
+            try simulation.start(setBack)
+            try simulation.run(for: .seconds(2))
+            let isBack = simulation.isRebuilding(setBack)
+            let floor = simulation.levels(of: Self.key, at: first).floor
+            #expect(isBack && floor < named)
+            simulation.putAgain(Self.key, through: other, .one)
+            try simulation.run(for: .milliseconds(500))
+            simulation.unblock(from: first, to: slow)
+            let hasRisen = try simulation.run(atMost: .seconds(10)) {
+                $0.levels(of: Self.key, at: first).floor > named
+            }
+            #expect(hasRisen != nil)
+            simulation.unblock()
+            let isRebuilt = try simulation.run(atMost: .seconds(20)) { !$0.isRebuilding(setBack) }
+            #expect(isRebuilt != nil)
+            for node in owners { simulation.get(Self.key, through: node, .all) }
+            try simulation.run(for: .seconds(1))
+        }
+    }
+
     /// A replica is away for longer than the grace, and has the value when it comes back.
     @Test func aFixedGraceIsNotEnough() throws {
         try check(3, brokenBy: .purgeByAge) { simulation in
