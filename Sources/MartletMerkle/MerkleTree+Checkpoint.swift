@@ -1,12 +1,13 @@
 import MartletBase
 
 /// A tree on disk: `runs u32 | of each: last slot u16, truncation u64, purge floor u64 |
-/// of each slot: its clean leaves u16, those whose sum isn't zero u16, their sums u64 each`.
+/// of each slot: its clean leaves u16, those of them that are purgeable u16, those whose sum isn't zero u16,
+/// their sums u64 each`.
 extension MerkleTree {
     private static let slotLeaves = leavesMax / Limits.slots
 
     /// What a tree comes to at most.
-    package static let checkpointBytesMax = 4 + Limits.slots * (18 + 4 + 8 * slotLeaves)
+    package static let checkpointBytesMax = 4 + Limits.slots * (18 + 6 + 8 * slotLeaves)
 
     /// Appends what is known of the leaves.
     ///
@@ -31,13 +32,16 @@ extension MerkleTree {
 
     private func write(_ slot: Int, to writer: inout ByteWriter) {
         var clean: UInt16 = 0
+        var purgeable: UInt16 = 0
         var summed: UInt16 = 0
         let first = UInt32(slot * Self.slotLeaves)
         for place in 0..<UInt32(Self.slotLeaves) where !isDirty(first + place) {
             clean |= 1 << UInt16(place)
+            if isPurgeable(first + place) { purgeable |= 1 << UInt16(place) }
             if self[first + place] != 0 { summed |= 1 << UInt16(place) }
         }
         writer.u16(clean)
+        writer.u16(purgeable)
         writer.u16(summed)
         for place in 0..<UInt32(Self.slotLeaves) where summed & 1 << UInt16(place) != 0 {
             writer.u64(self[first + place])
@@ -68,11 +72,15 @@ extension MerkleTree {
         _ slot: Int, from reader: inout ByteReader, isKept: Bool
     ) throws(WireError) {
         let clean = try reader.u16()
+        let purgeable = try reader.u16()
         let summed = try reader.u16()
-        guard summed & ~clean == 0 else { throw .invalid("leaves of a tree") }
+        guard (summed | purgeable) & ~clean == 0 else { throw .invalid("leaves of a tree") }
         for place in 0..<Self.slotLeaves where clean & 1 << UInt16(place) != 0 {
             let sum = summed & 1 << UInt16(place) != 0 ? try reader.u64() : 0
-            if isKept { restore(UInt32(slot * Self.slotLeaves + place), sum) }
+            guard isKept else { continue }
+            restore(
+                UInt32(slot * Self.slotLeaves + place), sum,
+                isPurgeable: purgeable & 1 << UInt16(place) != 0)
         }
     }
 }

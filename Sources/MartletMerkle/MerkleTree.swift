@@ -20,6 +20,12 @@ import MartletBase
 /// rescan has ended, has the sum of what was written when it was asked for; and a leaf that was clean at some
 /// time has, whatever happens later, the sum of what was written at that time, or later.
 ///
+/// **Purgeable leaves.** A purge floor that rises changes what a leaf's sum covers only where something in it
+/// can come to lie behind a floor: a tombstone, or a value that expires. Rescans learn which leaves these
+/// are, so a floor makes no other leaf dirty. A bit may be set where nothing is, never the other way round:
+/// it is set when the rescan of the leaf is asked for, and what the rescan finds counts when it has ended. A
+/// write needn't set it: it makes its leaf dirty, and a dirty leaf is rescanned whatever its bit says.
+///
 /// **Restarts.** A clean stop writes down what is known of the leaves (`MerkleTree.write`); whether a start
 /// may believe it is for the node to say (`TreeCheckpoint`).
 ///
@@ -50,6 +56,8 @@ package struct MerkleTree: Sendable {
     /// Leaves whose sum may be out of date; empty until one is written or asked for.
     private var dirty: ContiguousArray<UInt64>
     package private(set) var dirtyCount: Int
+    /// Leaves that may hold what a purge floor can hide, of those that aren't dirty.
+    private var purgeable: ContiguousArray<UInt64>
     private var blocks: [ContiguousArray<UInt64>]
     private var blockSums: [UInt64]
 
@@ -57,6 +65,7 @@ package struct MerkleTree: Sendable {
     package init(isDirty: Bool) {
         dirty = ContiguousArray(repeating: isDirty ? .max : 0, count: Self.wordsMax)
         dirtyCount = isDirty ? Self.leavesMax : 0
+        purgeable = ContiguousArray(repeating: 0, count: Self.wordsMax)
         blocks = Array(repeating: [], count: Self.blocksMax)
         blockSums = Array(repeating: 0, count: Self.blocksMax)
     }
@@ -101,6 +110,19 @@ package struct MerkleTree: Sendable {
         return mask
     }
 
+    /// The purge floor of these leaves has risen.
+    package mutating func markPurgeable(_ leaves: ClosedRange<UInt32>) {
+        for word in Self.words(of: leaves) {
+            let new = purgeable[word] & Self.mask(word, leaves) & ~dirty[word]
+            dirty[word] |= new
+            dirtyCount += new.nonzeroBitCount
+        }
+    }
+
+    package func isPurgeable(_ leaf: UInt32) -> Bool {
+        purgeable[Int(leaf >> 6)] & 1 << UInt64(leaf & 63) != 0
+    }
+
     package func isDirty(_ leaf: UInt32) -> Bool { dirty[Int(leaf >> 6)] & 1 << UInt64(leaf & 63) != 0 }
 
     /// Takes dirty leaves of a set for a rescan, and forgets what was summed of them: in order, from a leaf
@@ -130,6 +152,7 @@ package struct MerkleTree: Sendable {
                     }
                     let run = Self.mask(word, next...end)
                     dirty[word] &= ~run
+                    purgeable[word] |= run
                     bits &= ~run
                     dirtyCount -= length
                     left -= length
@@ -169,7 +192,19 @@ package struct MerkleTree: Sendable {
     }
 
     /// A rescan has found this sum in a leaf.
-    package mutating func set(_ leaf: UInt32, _ sum: UInt64) {
+    ///
+    /// - Parameter isPurgeable: whether a purge floor that rises may change it.
+    package mutating func set(_ leaf: UInt32, _ sum: UInt64, isPurgeable: Bool) {
+        let bit: UInt64 = 1 << UInt64(leaf & 63)
+        if isPurgeable {
+            purgeable[Int(leaf >> 6)] |= bit
+        } else {
+            purgeable[Int(leaf >> 6)] &= ~bit
+        }
+        setSum(leaf, sum)
+    }
+
+    private mutating func setSum(_ leaf: UInt32, _ sum: UInt64) {
         let (block, place) = (Int(leaf) / Self.blockLeaves, Int(leaf) % Self.blockLeaves)
         if blocks[block].isEmpty {
             guard sum != 0 else { return }
@@ -181,24 +216,25 @@ package struct MerkleTree: Sendable {
 
     /// A rescan has found nothing in these leaves.
     package mutating func setEmpty(_ leaves: ClosedRange<UInt32>) {
+        for word in Self.words(of: leaves) { purgeable[word] &= ~Self.mask(word, leaves) }
         var leaf = Int(leaves.lowerBound)
         let end = Int(leaves.upperBound)
         while leaf <= end {
             let block = leaf / Self.blockLeaves
             let last = min(end, (block + 1) * Self.blockLeaves - 1)
             if !blocks[block].isEmpty {
-                for leaf in leaf...last { set(UInt32(leaf), 0) }
+                for leaf in leaf...last { setSum(UInt32(leaf), 0) }
             }
             leaf = last + 1
         }
     }
 
     /// The sum that a dirty leaf is known to have from a checkpoint.
-    mutating func restore(_ leaf: UInt32, _ sum: UInt64) {
+    mutating func restore(_ leaf: UInt32, _ sum: UInt64, isPurgeable: Bool) {
         invariant(isDirty(leaf), "leaf \(leaf) is known already")
         dirty[Int(leaf >> 6)] &= ~(1 << UInt64(leaf & 63))
         dirtyCount -= 1
-        set(leaf, sum)
+        set(leaf, sum, isPurgeable: isPurgeable)
     }
 
     /// The sum over the leaves of some range that are in the set.

@@ -51,12 +51,18 @@ struct Forest {
         for (index, entry) in all.enumerated().dropFirst() { places[entry.keyspace] = index }
     }
 
-    /// The horizon of these slots has moved.
-    mutating func mark(_ keyspace: UInt32, _ span: SlotSpan) {
+    /// The keyspace was truncated.
+    mutating func mark(_ keyspace: UInt32) {
+        guard let index = index(of: keyspace) else { return }
+        for range in LeafRanges.all.ranges { all[index].tree.mark(range) }
+    }
+
+    /// The purge floor of these slots has risen.
+    mutating func markPurgeable(_ keyspace: UInt32, _ span: SlotSpan) {
         guard let index = index(of: keyspace) else { return }
         let first = Token.bounds(of: Slot(index: span.first)).lowerBound.leaf
         let last = Token.bounds(of: Slot(index: span.last)).upperBound.leaf
-        all[index].tree.mark(first.index...last.index)
+        all[index].tree.markPurgeable(first.index...last.index)
     }
 
     subscript(index: Int) -> Entry {

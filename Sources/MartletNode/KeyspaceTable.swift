@@ -26,6 +26,10 @@ struct KeyspaceTable {
         var truncationSwept: UInt64 = 0
 
         init(_ definition: KeyspaceDefinition) { self.definition = definition }
+
+        func set(of slot: UInt16) -> ReplicaSet? {
+            setOfSlot.isEmpty ? nil : sets[Int(setOfSlot[Int(slot)])]
+        }
     }
 
     /// In the order of SELECT's indexes.

@@ -195,9 +195,9 @@ extension Node {
         metrics.floorsRaised += 1
         keyspaces[index].floorRaisedAt = now.monotonic
         // What the leaves' sums count has come to lie behind the horizon.
-        for span in spans { exchanges.forest.mark(keyspaces[index].definition.id, span) }
+        for span in spans { exchanges.forest.markPurgeable(keyspaces[index].definition.id, span) }
         storeMarks(index)
-        layOut(index)
+        layOutMarks(index)
         sweep(index, spans)
     }
 

@@ -33,7 +33,7 @@ extension Node {
     /// The keyspace has been flushed: its records from before are hidden from here on.
     private mutating func truncationCame(_ definition: KeyspaceDefinition) {
         metrics.truncations += 1
-        exchanges.forest.mark(definition.id, .all)
+        exchanges.forest.mark(definition.id)
         // What is stamped here from now on lies above.
         clock.observe(HybridTime(bits: definition.truncation))
         if clock.last > clock.ceiling { reserveStamps() }

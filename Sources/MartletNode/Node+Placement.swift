@@ -27,8 +27,13 @@ extension Node {
         layOut(index)
     }
 
+    /// Purge marks have risen: the sets of slots whose marks are as they were stay.
+    mutating func layOutMarks(_ index: Int) { layOut(index, before: keyspaces[index]) }
+
     /// Divides the slots of a keyspace's placement by their purge marks as well.
-    mutating func layOut(_ index: Int) {
+    ///
+    /// - Parameter before: how they were divided under the same placement.
+    private mutating func layOut(_ index: Int, before: KeyspaceTable.Keyspace? = nil) {
         guard let placement = keyspaces[index].placement else { return }
         let definition = keyspaces[index].definition
         var centers = [configuration.dataCenter]
@@ -50,6 +55,10 @@ extension Node {
                 for slot in first...run.last { setOfSlot[Int(slot)] = UInt16(sets.count) }
                 first = run.last &+ 1
                 lastSlots.append(Slot(index: run.last))
+                if let known = before?.set(of: run.last), known.marks == run.levels {
+                    sets.append(known)
+                    continue
+                }
                 sets.append(
                     ReplicaSet(
                         peers: owners.map(\.peer), digest: placement.digest(of: range.first),

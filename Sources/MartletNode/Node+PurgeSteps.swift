@@ -57,7 +57,7 @@ extension Node {
         for asker: PurgeAsker
     ) {
         if keyspaces[index].marks.raise(mark, to: request.floor, in: spans), mark == \.proved {
-            layOut(index)
+            layOutMarks(index)
         }
         let answer = PurgeAnswer(
             round: request.round, step: request.step, outcome: .done(epoch: configuration.epoch))
@@ -181,7 +181,7 @@ extension Node {
             guard let keyspace = keyspaces.index(of: proof.keyspace) else { continue }
             if keyspaces[keyspace].marks.raise(\.proved, to: proof.floor, in: proof.spans) {
                 storeMarks(keyspace)
-                layOut(keyspace)
+                layOutMarks(keyspace)
             }
         }
     }

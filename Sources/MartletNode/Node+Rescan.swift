@@ -134,6 +134,7 @@ extension Node {
             // A leaf that the page before ended in.
             if let last = sums.last, last.leaf == sum.leaf {
                 sums[sums.count - 1].sum &+= sum.sum
+                if sum.isPurgeable { sums[sums.count - 1].isPurgeable = true }
             } else {
                 sums.append(sum)
             }
@@ -151,7 +152,9 @@ extension Node {
         for range in ranges {
             exchanges.forest[tree].tree.setEmpty(range)
             while next < sums.count, range.contains(sums[next].leaf) {
-                exchanges.forest[tree].tree.set(sums[next].leaf, sums[next].sum)
+                exchanges.forest[tree].tree.set(
+                    sums[next].leaf, sums[next].sum,
+                    isPurgeable: sums[next].isPurgeable && configuration.planted != .forgetPurgeable)
                 next += 1
             }
             metrics.rescanLeaves += UInt64(range.count)

@@ -144,7 +144,10 @@ extension Node {
             pageSwept()
             return
         }
-        for key in keys { exchanges.forest.mark(sweep.keyspace, Token(value: key.token).leaf.index) }
+        if case .discard = sweep.reason {
+            // What goes was counted; all else that is swept had been hidden before.
+            for key in keys { exchanges.forest.mark(sweep.keyspace, Token(value: key.token).leaf.index) }
+        }
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .sweep, key: 0))
         effects.append(.storage(.delete(ticket, keys)))

@@ -65,6 +65,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case settleEarly
     /// A leaf's bit is cleared though nothing has read the leaf yet: when an exchange begins.
     case clearDirtyBit
+    /// A rescan doesn't note which leaves a purge floor that rises may change.
+    case forgetPurgeable
     /// The trees of an earlier run are taken for what the disk holds, whatever was written since.
     case trustStaleCheckpoint
     /// The answer to an opening is always that all is equal.

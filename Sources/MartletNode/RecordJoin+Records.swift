@@ -17,5 +17,6 @@ extension RecordJoin {
         },
         digest: { record, horizon in
             Record.digest(record.bytes, behind: horizon)
-        })
+        },
+        isPurgeable: { Record.isPurgeable($0.bytes) })
 }

@@ -56,8 +56,9 @@ package final class ReplicaSet: Sendable {
     /// while a floor rises its coordinators and replicas needn't hear of it at the same instant.
     let formerDigest: UInt64
     let nextDigest: UInt64
-    /// The slots' purge floor.
-    let floor: HybridTime
+    /// The slots' purge marks.
+    let marks: PurgeMarks.Levels
+    var floor: HybridTime { marks.floor }
     package let all: Places
     /// The place of this node, when it is an owner.
     package let own: Int?
@@ -71,7 +72,7 @@ package final class ReplicaSet: Sendable {
     ) {
         invariant(peers.count <= Limits.ownersMax, "\(peers.count) places are over the limit")
         self.peers = peers
-        floor = marks.floor
+        self.marks = marks
         self.digest = Self.digest(digest, marks.floor)
         formerDigest = Self.digest(digest, marks.former)
         nextDigest = Self.digest(digest, max(marks.proved, marks.floor))

@@ -53,7 +53,7 @@ struct TreeCheckpoint {
 
     private static let magic: UInt32 = 0x4D54_5245
     /// Also to be raised when what a leaf's sum covers changes.
-    private static let format: UInt32 = 1
+    private static let format: UInt32 = 2
 
     private(set) var trees: [(keyspace: UInt32, tree: MerkleTree)] = []
 

@@ -45,6 +45,8 @@ package struct DigestPage: Sendable {
     package struct LeafSum: Hashable, Sendable {
         package var leaf: UInt32
         package var sum: UInt64
+        /// Whether a purge floor that rises may change it.
+        package var isPurgeable: Bool
     }
 
     package struct Tagged: Hashable, Sendable {
@@ -165,7 +167,7 @@ extension DigestQuery {
             let item = XXH3.hash(
                 RawSpan(_unsafeBytes: key).extracting(StorageKey.prefixBytes..<key.count), seed: digest)
             switch query.wanted {
-            case .sums: add(item, UInt32(truncatingIfNeeded: token >> DigestQuery.leafBits))
+            case .sums: add(item, UInt32(truncatingIfNeeded: token >> DigestQuery.leafBits), record, rules)
             case .tags(let abridgement):
                 page.tagged.append(
                     DigestPage.Tagged(range: range, key: Blob(copying: key), tag: abridgement.short(item)))
@@ -177,12 +179,13 @@ extension DigestQuery {
             return true
         }
 
-        private mutating func add(_ item: UInt64, _ leaf: UInt32) {
-            if let last = page.sums.last, last.leaf == leaf {
-                page.sums[page.sums.count - 1].sum = last.sum &+ item
-            } else {
-                page.sums.append(DigestPage.LeafSum(leaf: leaf, sum: item))
+        private mutating func add(_ item: UInt64, _ leaf: UInt32, _ record: Bytes, _ rules: RecordJoin) {
+            if page.sums.last?.leaf != leaf {
+                page.sums.append(DigestPage.LeafSum(leaf: leaf, sum: 0, isPurgeable: false))
             }
+            let last = page.sums.count - 1
+            page.sums[last].sum &+= item
+            if !page.sums[last].isPurgeable, rules.isPurgeable(record) { page.sums[last].isPurgeable = true }
         }
 
         /// Whether the tag was listed.

@@ -29,17 +29,22 @@ package struct RecordJoin: Sendable {
     /// The record's digest; nil when it lies behind the horizon.
     package let digest: @Sendable (_ record: Bytes, _ horizon: Horizon) -> UInt64?
 
+    /// Whether a purge floor that rises may change the digest, or hide the record.
+    package let isPurgeable: @Sendable (_ record: Bytes) -> Bool
+
     package init(
         join: @escaping @Sendable (_ first: Bytes, _ second: Bytes, _ out: inout ByteWriter) -> Outcome,
         dropExpired:
             @escaping @Sendable (
                 _ record: Bytes, _ expiredBefore: WallTime, _ out: inout ByteWriter
             ) -> Bool,
-        digest: @escaping @Sendable (_ record: Bytes, _ horizon: Horizon) -> UInt64?
+        digest: @escaping @Sendable (_ record: Bytes, _ horizon: Horizon) -> UInt64?,
+        isPurgeable: @escaping @Sendable (_ record: Bytes) -> Bool
     ) {
         self.join = join
         self.dropExpired = dropExpired
         self.digest = digest
+        self.isPurgeable = isPurgeable
     }
 
     /// The join of two records that are held as blobs. The writer is the caller's scratch and left empty.

@@ -127,6 +127,14 @@ package enum Record {
         return isLapsed
     }
 
+    /// Whether a purge floor that rises may hide the record, or change what of it counts: only a tombstone, a
+    /// value that expires, or what siblings remember of versions that were replaced.
+    package static func isPurgeable(_ bytes: RawSpan) -> Bool {
+        if RecordKind(of: bytes) == .siblings { return Siblings.isPurgeable(bytes) }
+        guard let view = try? RegisterView(bytes) else { return false }
+        return view.isTombstone || view.expiry != nil
+    }
+
     /// The digest of what of a stored record counts; nil when it is hidden as a whole.
     package static func digest(_ bytes: RawSpan, behind horizon: Horizon) -> UInt64? {
         if isHidden(bytes, behind: horizon) { return nil }

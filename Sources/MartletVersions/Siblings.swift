@@ -96,6 +96,16 @@ package enum Siblings {
         }
     }
 
+    /// `Record.isPurgeable`: a part whose last version was replaced, or of which something was (`Part.hide`,
+    /// `Part.isForgotten`), or a version that is a tombstone or expires.
+    static func isPurgeable(_ bytes: RawSpan) -> Bool {
+        guard let parts = try? parts(bytes) else { return false }
+        return parts.contains { part in
+            part.versions.isEmpty || part.covered > .zero
+                || part.versions.contains { $0.isTombstone || $0.expiry != nil }
+        }
+    }
+
     /// The parts of an encoded record; refuses every spelling but the canonical one.
     static func parts(_ bytes: RawSpan) throws(WireError) -> [Part] {
         var parts: [Part] = []

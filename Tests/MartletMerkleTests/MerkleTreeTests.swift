@@ -6,7 +6,10 @@ import Testing
     /// A tree of random sums, with all leaves clean.
     private func tree(_ random: inout Random, leaves: Int) -> MerkleTree {
         var tree = MerkleTree(isDirty: false)
-        for _ in 0..<leaves { tree.set(UInt32(random.below(MerkleTree.leavesMax)), random.next()) }
+        for _ in 0..<leaves {
+            tree.set(
+                UInt32(random.below(MerkleTree.leavesMax)), random.next(), isPurgeable: random.chance(0.3))
+        }
         return tree
     }
 
@@ -59,7 +62,8 @@ import Testing
             for leaf in 0..<UInt32(MerkleTree.leavesMax) {
                 let isBehind = isRaised && leaf / 16 >= 700 && leaf / 16 < 900
                 #expect(read.isDirty(leaf) == (tree.isDirty(leaf) || isBehind))
-                if !read.isDirty(leaf) { #expect(read[leaf] == tree[leaf]) }
+                guard !read.isDirty(leaf) else { continue }
+                #expect(read[leaf] == tree[leaf] && read.isPurgeable(leaf) == tree.isPurgeable(leaf))
             }
         }
         for count in [0, 3, 40, stored.count / 2, stored.count - 1] {
@@ -92,7 +96,7 @@ import Testing
             var changed: Set<UInt32> = []
             for _ in 0..<random.below(200) {
                 let leaf = UInt32(random.below(MerkleTree.leavesMax))
-                b.set(leaf, b[leaf] &+ random.next() | 1)
+                b.set(leaf, b[leaf] &+ random.next() | 1, isPurgeable: false)
                 if set.contains(leaf) { changed.insert(leaf) }
             }
             #expect(differingLeaves(a, b, set, abridgement) == changed.sorted())
@@ -125,6 +129,31 @@ import Testing
         }
         #expect(taken == wanted)
         #expect(tree.dirtyCount(in: set) == 0 && tree.dirtyCount == dirty.count - wanted.count)
+        tree.checkInvariants()
+    }
+
+    /// A floor rises before, while and after a leaf with a tombstone is rescanned.
+    @Test func aFloorMakesDirtyOnlyWhatItMayHide() {
+        var tree = MerkleTree(isDirty: true)
+        func rescan(finding isPurgeable: Bool) {
+            for leaf in UInt32(0)...99 { tree.set(leaf, 7, isPurgeable: isPurgeable && leaf % 10 == 0) }
+        }
+        tree.markPurgeable(0...99)
+        #expect(tree.dirtyCount == MerkleTree.leavesMax)
+        _ = tree.takeDirty(of: .all, from: 0, leavesMax: .max, rangesMax: 1)
+        tree.markPurgeable(0...49)
+        #expect(tree.dirtyCount == 50)
+        tree.setEmpty(LeafRanges.all.ranges[0])
+        rescan(finding: true)
+        #expect(tree.dirtyCount == 50)
+        _ = tree.takeDirty(of: .all, from: 0, leavesMax: .max, rangesMax: 1)
+        rescan(finding: true)
+        tree.markPurgeable(20...200)
+        #expect((0..<UInt32(300)).filter { tree.isDirty($0) } == [20, 30, 40, 50, 60, 70, 80, 90])
+        _ = tree.takeDirty(of: .all, from: 0, leavesMax: .max, rangesMax: 8)
+        rescan(finding: false)
+        tree.markPurgeable(0...200)
+        #expect(tree.dirtyCount == 0)
         tree.checkInvariants()
     }
 

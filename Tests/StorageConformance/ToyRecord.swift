@@ -28,6 +28,10 @@ package enum ToyRecord {
         digest: { record, horizon in
             horizon.truncation > 0 && kind(record) == 1 && stamp(record) <= horizon.truncation
                 ? nil : XXH3.hash(record)
+        },
+        // Registers without a value, or with an expiry.
+        isPurgeable: { record in
+            kind(record) == 1 && (record[registerHead - 1] == 0 || expiry(record) > 0)
         })
 
     /// The join of blobs, for models.
@@ -42,6 +46,10 @@ package enum ToyRecord {
         guard first == 2 else { return 0 }
         let members = bytes.dropFirst()
         return zip(members, members.dropFirst()).allSatisfy { $0 < $1 } ? 2 : 0
+    }
+
+    private static func expiry(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+        UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 9, as: UInt64.self))
     }
 
     private static func stamp(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
@@ -69,7 +77,7 @@ package enum ToyRecord {
         _ record: UnsafeRawBufferPointer, _ cutoff: WallTime, _ out: inout ByteWriter
     ) -> Bool {
         guard kind(record) == 1, record[17] == 1 else { return false }
-        let expiry = UInt64(bigEndian: record.loadUnaligned(fromByteOffset: 9, as: UInt64.self))
+        let expiry = expiry(record)
         guard expiry > 0, Int64(clamping: expiry) < cutoff.milliseconds else { return false }
         out.raw(Array(record[..<17]))
         out.u8(0)
