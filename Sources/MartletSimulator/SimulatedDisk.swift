@@ -113,6 +113,16 @@ package final class SimulatedDisk {
         return copy
     }
 
+    /// The truncation of a keyspace that no crash can take back.
+    func durableTruncation(keyspace: UInt32) -> UInt64 {
+        let pairs = (try? engine.copyOfDurable().scanMeta(prefix: Blob([UInt8(ascii: "k")]))) ?? []
+        let definitions = pairs.compactMap { pair -> KeyspaceDefinition? in
+            var reader = ByteReader(pair.value.span)
+            return try? KeyspaceDefinition(from: &reader)
+        }
+        return definitions.first { $0.id == keyspace }?.truncation ?? 0
+    }
+
     // MARK: Writing
 
     package func merge(_ ticket: WriteTicket, _ key: StorageKey, _ record: Blob) {

@@ -90,8 +90,10 @@ extension Simulation {
         process.loss = DiskLoss(kind: kind, at: now)
         exchanged.lostDisk(process.index)
         lastLossAt = now
-        flushed.lost()
-        operations.updatePending(from: firstPending) { $0.truncationFloor = 0 }
+        flushed.lost(heldElsewhere: truncationHeld(withoutDiskOf: process))
+        operations.updatePending(from: firstPending) {
+            $0.truncationFloor = min($0.truncationFloor, flushed.floor($0.levelClass))
+        }
         causal.lost(isSloppy: plan.hints.isSloppy)
         for number in cartRequests.keys { cartRequests[number]?.floor = [] }
         stamped.lost(process.index)
@@ -113,6 +115,12 @@ extension Simulation {
             }
         }
         scheduleStart(process, .milliseconds(10)...(.seconds(5)))
+    }
+
+    /// The truncation that the rest of every key's owners hold, whatever crashes.
+    private func truncationHeld(withoutDiskOf process: SimulatedProcess) -> UInt64 {
+        let held = processes.map { $0 === process ? 0 : $0.disk.durableTruncation(keyspace: 0) }
+        return owners.filter { $0.contains(process.index) }.map { $0.map { held[$0] }.max() ?? 0 }.min() ?? 0
     }
 
     /// The cluster has told a node what its folder must become.

@@ -187,14 +187,19 @@ struct Causal {
 
     mutating func purged(_ key: Int, through floor: HybridTime) { purged[key] = max(purged[key], floor) }
 
-    /// Whether a delete has seen the version, or is it: then nothing need be left of it in the end. One that
-    /// timed out may have happened under a dot that nobody has told.
+    /// Whether a delete that has seen the version, or is it, is at or below a purge floor: then nothing need be
+    /// left of it. A delete that timed out may have happened, one that nobody has named at any time, and one
+    /// that was sent again under a dot that nobody has told.
     private func mayBePurged(_ dot: Stamp) -> Bool {
         guard let number = putOfDot[dot], let put = puts[number] else { return true }
+        guard dot.time <= purged[put.key] else { return false }
         return put.isDelete
             || deletes[put.key].contains { number in
-                guard let delete = puts[number], !delete.isRefused else { return false }
-                return delete.seen?.contains(dot) ?? true
+                guard let delete = puts[number], !delete.isRefused, delete.seen?.contains(dot) ?? true else {
+                    return false
+                }
+                return delete.dots.isEmpty || delete.isRepeated
+                    || delete.dots.contains { $0.time <= purged[put.key] }
             }
     }
 

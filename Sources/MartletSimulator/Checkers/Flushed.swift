@@ -34,9 +34,12 @@ struct Flushed {
     /// Whether one lost disk may take what a level has acknowledged.
     func isFragile(_ levelClass: Int) -> Bool { levels.isFragile(levelClass) }
 
-    /// A disk is lost, and with it perhaps a flush that rested on it alone.
-    mutating func lost() {
-        for place in acknowledged.indices where isFragile(place) { acknowledged[place] = 0 }
+    /// A disk is lost, and with it perhaps a flush that rested on it alone: it stands only as far as, of each
+    /// key, another owner holds it.
+    mutating func lost(heldElsewhere: UInt64) {
+        for place in acknowledged.indices where isFragile(place) {
+            acknowledged[place] = min(acknowledged[place], heldElsewhere)
+        }
     }
 
     /// What a read that begins now must not show.
