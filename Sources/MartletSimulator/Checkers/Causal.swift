@@ -187,9 +187,9 @@ struct Causal {
 
     mutating func purged(_ key: Int, through floor: HybridTime) { purged[key] = max(purged[key], floor) }
 
-    /// Whether a delete that has seen the version, or is it, is at or below a purge floor: then nothing need be
-    /// left of it. A delete that timed out may have happened, one that nobody has named at any time, and one
-    /// that was sent again under a dot that nobody has told.
+    /// Whether a delete that has seen the version, or is it, is at or below a purge floor: then nothing need
+    /// be left of it. A delete that timed out may have happened: one that nobody has named, at any time, and
+    /// one that was sent again, under a dot that nobody has told.
     private func mayBePurged(_ dot: Stamp) -> Bool {
         guard let number = putOfDot[dot], let put = puts[number] else { return true }
         guard dot.time <= purged[put.key] else { return false }
