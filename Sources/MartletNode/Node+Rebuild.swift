@@ -176,7 +176,9 @@ extension Node {
         guard replica.opensAbove == .latest, now.monotonic >= replica.opensAt, isClockJudged,
             skew.isGood(now)
         else { return }
-        replica.opensAbove = HybridTime(now.wall + -configuration.clockSkewMax)
+        // The first put may come much later than it could be taken.
+        let shut = now.monotonic - replica.opensAt + configuration.clockSkewMax
+        replica.opensAbove = HybridTime(now.wall + -shut)
     }
 
     private mutating func rememberRebuilding() {

@@ -27,10 +27,13 @@ extension Simulation {
         }
         try exchanged.ended(process.index, with: other.index, begunAt: progress.beganAt, outcome) {
             key, held in
-            // What lies behind a horizon may be hidden, and then it isn't moved.
-            let written = max(held.stamp, held.expiryStamp).time.bits
+            // What lies behind a horizon may be hidden, and then it isn't moved: behind a truncation by when
+            // its value was written, which an expiry set later doesn't change (`Record.isHidden`).
+            let latest = max(held.stamp, held.expiryStamp).time.bits
             guard owners[key].contains(process.index), owners[key].contains(other.index),
-                horizons.allSatisfy({ written > max($0[key].truncation, $0[key].purgeFloor) })
+                horizons.allSatisfy({
+                    held.stamp.time.bits > $0[key].truncation && latest > $0[key].purgeFloor
+                })
             else { return nil }
             return min(process.disk.durableVersion(key), other.disk.durableVersion(key))
         }

@@ -27,7 +27,8 @@ import Testing
 
     /// Every seed that has found a bug: docs/BUGS.md.
     @Test(arguments: [
-        1, 3, 7, 67, 69, 122, 193, 258, 262, 269, 317, 464, 1_122, 1_667, 4_828, 5_020, 8_327, 9_517, 20_956,
+        1, 3, 7, 67, 69, 122, 193, 258, 262, 269, 317, 464, 1_122, 1_503, 1_667, 1_894, 2_308, 4_828, 5_020,
+        8_327, 9_517, 20_956,
     ])
     func whatOnceBrokeHolds(seed: UInt64) {
         let options = SimulationOptions()
