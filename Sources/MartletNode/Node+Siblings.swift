@@ -218,9 +218,9 @@ extension Node {
             case .dominated(let stamp):
                 writes[index].dominatedBy = max(writes[index].dominatedBy ?? .zero, stamp.time)
                 spread(index)
-            case .closed(let time) where !writes[index].isRestamped && !writes[index].isAnswered:
+            case .closed(let time) where !writes[index].isReopened && !writes[index].isAnswered:
                 // Nothing was stored: the dot was below what the slot has closed since it was given.
-                writes[index].isRestamped = true
+                writes[index].isReopened = true
                 writes[index].version = nil
                 writes[index].sent = .none
                 writes[index].dominatedBy = time

@@ -224,10 +224,13 @@ extension Node {
         case .closed(let time):
             // Too old to be merged; its version isn't to be changed when the client has named it.
             let mayRestamp =
-                !writes[index].isAnswered && !writes[index].isRestamped && writes[index].put.version == nil
+                !writes[index].isAnswered && !writes[index].isReopened && writes[index].put.version == nil
             if mayRestamp {
+                // Not the once that it is stamped above what dominates it: not all may have said yet what
+                // does.
+                writes[index].isReopened = true
                 writes[index].dominatedBy = max(writes[index].dominatedBy ?? .zero, time)
-                restamp(index)
+                stampAnew(index)
                 return
             }
             losePlace(index, place)
@@ -270,7 +273,8 @@ extension Node {
         } else if writes[index].isEnough {
             if writes[index].dominatedBy != nil, !writes[index].isRestamped, writes[index].put.version == nil
             {
-                restamp(index)
+                writes[index].isRestamped = true
+                stampAnew(index)
                 return
             }
             guard let version = writes[index].version else {
@@ -293,8 +297,7 @@ extension Node {
         }
     }
 
-    private mutating func restamp(_ index: Int) {
-        writes[index].isRestamped = true
+    private mutating func stampAnew(_ index: Int) {
         writes[index].isStamped = false
         beginAttempt(index)
         if writes[index].keepsSiblings { joinRound(index) } else { stampAndSend(index) }

@@ -33,6 +33,8 @@ struct WriteOperation {
     var attempt: UInt8 = 0
     var placementRetries = 0
     var isRestamped = false
+    /// It was stamped anew because it was below what a slot has closed.
+    var isReopened = false
     /// The greatest time among the `dominated` answers of this attempt.
     var dominatedBy: HybridTime?
 

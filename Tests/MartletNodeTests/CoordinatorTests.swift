@@ -57,6 +57,40 @@ import Testing
         #expect(cluster.get(1, "k", .quorum)?.value == "v", "nothing of the refused put was sent")
     }
 
+    /// The closed answer comes first, and doesn't use up the once.
+    @Test func aPutThatIsClosedAndThenDominatedIsStampedAboveBoth() throws {
+        let cluster = formed()
+        var asked: [(request: UInt64, stamp: Stamp)] = []
+        cluster.watch = { _, to, message in
+            guard case .merge(let merge) = message, to == 1, let view = try? RegisterView(merge.record.span)
+            else { return }
+            asked.append((merge.request, view.stamp))
+        }
+        cluster.drops = { _, _, message in
+            if case .merge = message { true } else { false }
+        }
+        let put = Put(.value(Blob("v"), expiry: nil))
+        let ticket = cluster.ask(
+            0, ClientRequest(keyspace: 0, key: Blob("k"), operation: .put(put), level: .quorum))
+        func answer(_ outcome: MergeAnswer.Outcome) throws {
+            let request = try #require(asked.last).request
+            cluster.forge(
+                0, from: 1, overOwnLink: true, .mergeAnswer(MergeAnswer(request: request, outcome: outcome)))
+        }
+        func later(_ stamp: Stamp) -> HybridTime { HybridTime(bits: stamp.time.bits + 5) }
+        let first = try #require(asked.last).stamp
+        try answer(.closed(later(first)))
+        let second = try #require(asked.last).stamp
+        #expect(second.time > later(first))
+        let dominator = Stamp(time: later(second), writer: Writer(node: 1, boot: 1, shard: 0))
+        try answer(.dominated(dominator))
+        #expect(cluster.reply(0, ticket) == nil, "it is stamped anew first")
+        let third = try #require(asked.last).stamp
+        #expect(third > dominator)
+        try answer(.merged)
+        #expect(cluster.reply(0, ticket)?.stamp == third)
+    }
+
     @Test func aPutThatTooFewAnswerTimesOutWithItsVersionAndCanBeRepeated() throws {
         let cluster = formed()
         cluster.drops = { _, _, message in message.kind == .merge }
