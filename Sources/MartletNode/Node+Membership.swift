@@ -255,8 +255,9 @@ extension Node {
     /// for ever.
     private mutating func ringDigestCame(_ id: NodeID, _ digest: RingDigest, _ bytes: Blob) {
         if id == configuration.id {
-            // Of an earlier life, under a clock that was ahead.
-            if digest.at > ringDigestAt { publishRingDigest(above: digest.at) }
+            // Of an earlier life, under a clock that was ahead. Another one of the same time is one as well:
+            // both lives counted on from what came back to them.
+            if digest.at >= ringDigestAt { publishRingDigest(above: digest.at) }
             return
         }
         if let known = ringDigests[id] {
