@@ -59,9 +59,13 @@ class Repair(scenario.Scenario):
         self.wait_equal(keys)
 
     def test_a_restarted_node_knows_its_trees_and_rebuilds_them_when_it_must(self):
+        self.cluster.wait_all_up()
         keys = [f"trees:{i}" for i in range(50)]
         self.write(self.n1, keys, "value")
         self.wait_equal(keys)
+        # Before its first exchange a node has no leaves to sum up.
+        done = scenario.martlet("repair", "--wait", "--host", self.n3.address)
+        self.assertEqual(done.returncode, 0, done.stderr)
         until("n3 has summed up its leaves",
               lambda: self.n3.metrics()["martlet_merkle_leaves_dirty"] == 0, 30)
         self.n3.stop()
