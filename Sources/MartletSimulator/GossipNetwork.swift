@@ -115,6 +115,9 @@ package struct GossipNetwork {
 
     package func id(_ node: Int) -> NodeID { nodes[node].gossip.id }
 
+    /// Nil for an id that no member has.
+    package func number(_ id: NodeID) -> Int? { numbers[id] }
+
     package mutating func kill(_ node: Int) { nodes[node].isAlive = false }
 
     /// The same id, a greater incarnation, an empty memory.

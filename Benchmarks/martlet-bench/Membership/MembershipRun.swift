@@ -121,7 +121,8 @@ package struct MembershipRun {
         world.run(for: Self.watched) { _ in false }
         for change in world.network.changes where change.liveness == .down && world.isHealthy(change.observer)
         {
-            if world.isHealthy(world.number(change.member)) {
+            guard let member = world.network.number(change.member) else { continue }
+            if world.isHealthy(member) {
                 sight.healthyHeldDown += 1
             } else {
                 sight.ailingHeldDown += 1
@@ -148,7 +149,6 @@ package struct MembershipRun {
         var network: GossipNetwork
         private let ailment: Ailment
         private var ailing: Set<Int> = []
-        private var numbers: [NodeID: Int] = [:]
         private(set) var healthy: [Int] = []
         private var second = 0
 
@@ -159,11 +159,8 @@ package struct MembershipRun {
 
         func isHealthy(_ node: Int) -> Bool { !ailing.contains(node) }
 
-        func number(_ id: NodeID) -> Int { numbers[id] ?? 0 }
-
         mutating func add() -> Int {
             let node = network.add()
-            numbers[network.id(node)] = node
             healthy.append(node)
             return node
         }
