@@ -12,6 +12,8 @@ package enum Limits {
     package static let dataCentersMax = 8
     /// Owners of a key, over all data centres.
     package static let ownersMax = 21
+    /// Places of a request: the owners of a slot, and the one that a change of the ring adds.
+    package static let placesMax = ownersMax + 1
     package static let keyspacesMax = 256
     /// Definitions of keyspaces, those of dropped ones included, which stay for ever.
     package static let definitionsMax = 1_024
@@ -79,6 +81,10 @@ package enum Limits {
     /// Exchanges under way at once at a node that rebuilds its disk. The others hold the same records for the
     /// most part: with several at once each of them would send these.
     package static let rebuildExchangesMax = 1
+    /// Exchanges at a time that bring a node the slots that it gains.
+    package static let handoverExchangesMax = 2
+    /// Spans of slots that wait to be erased.
+    package static let erasuresMax = keyspacesMax * slots
     /// How soon an exchange that failed is tried again.
     package static let rebuildRetryAfter = Interval.milliseconds(500)
     /// Entries in one view of the ring that is sent to a peer.

@@ -12,6 +12,8 @@ package struct ClientRequest: Sendable {
         case scan(Scan)
         /// Of what keyspaces there are; the request's own keyspace and key mean nothing then.
         case change(KeyspaceChange)
+        /// Of who is in the ring.
+        case ring(RingAct)
     }
 
     /// A keyspace's id.
@@ -34,6 +36,34 @@ package struct ClientRequest: Sendable {
         self.level = level
         self.timeout = timeout
     }
+}
+
+/// What an operator wants of the ring.
+package enum RingAct: Hashable, Sendable {
+    /// The node that is asked gives its slots to others and goes.
+    case leave
+    /// A dead node is given up: others take its slots. Of a joining node: it doesn't join.
+    case remove(NodeID)
+    /// A node that joins or leaves does not.
+    case abort(NodeID)
+}
+
+/// Why nothing was done.
+package enum RingActRefusal: Error, Hashable, Sendable {
+    /// The ring knows no such node.
+    case unknownNode
+    /// A node that is to be removed is alive.
+    case alive
+    /// Fewer nodes would be left than some keyspace has copies.
+    case tooFew
+    /// Nothing that could be called off is under way.
+    case notChanging
+    /// This node has voted for the change in hand: it is about to be completed.
+    case busy
+    /// The ring is full.
+    case noRoom
+    /// This node has just started, is rebuilt, or isn't in the ring itself.
+    case notServing
 }
 
 /// A write of a key's value.
@@ -111,6 +141,8 @@ package enum ClientReply: Sendable {
     /// Acknowledged at the level asked for; the stamp is the version that was written.
     case written(Stamp)
     case scanned(KeyPage)
+    /// The ring is to change, and this node remembers it durably; the change takes its time.
+    case acted
     /// A change of keyspaces is durable at every node that lives; what it made of their definitions.
     case defined([KeyspaceDefinition])
     case failed(RequestFailure)
@@ -142,6 +174,7 @@ package enum RequestFailure: Hashable, Sendable {
     case keyspace(KeyspaceRefusal)
     /// A level that this operation can't have (ANY for a read).
     case badLevel(ConsistencyLevel)
+    case ringAct(RingActRefusal)
     /// The local copy could not be read.
     case localRead(StaticName)
 }

@@ -79,6 +79,8 @@ package enum Effect: Sendable {
 /// Why a node stopped.
 package enum StopReason: Hashable, Sendable {
     case drained
+    /// It has left the ring, and everything of it is with others.
+    case left
     /// The storage can't be trusted (exit status 5).
     case storage(String)
     /// The cluster knows more of this node than its data folder does: it is to be started again, when the

@@ -12,6 +12,8 @@ package enum ExchangePurpose: String, Hashable, Sendable, CaseIterable {
     case asked
     /// This node has lost what it held.
     case rebuild
+    /// This node is to own what the peer owns.
+    case handover
     /// Something is done next that relies on both being equal: digests are compared in full.
     case proof
 }

@@ -57,6 +57,14 @@ struct Forest {
         for range in LeafRanges.all.ranges { all[index].tree.mark(range) }
     }
 
+    /// What is held of these slots is erased.
+    mutating func mark(_ keyspace: UInt32, _ span: SlotSpan) {
+        guard let index = index(of: keyspace) else { return }
+        let first = Token.bounds(of: Slot(index: span.first)).lowerBound.leaf
+        let last = Token.bounds(of: Slot(index: span.last)).upperBound.leaf
+        all[index].tree.mark(first.index...last.index)
+    }
+
     /// The purge floor of these slots has risen.
     mutating func markPurgeable(_ keyspace: UInt32, _ span: SlotSpan) {
         guard let index = index(of: keyspace) else { return }

@@ -62,16 +62,20 @@ struct Formation {
     }
 
     private let founders: [NodeConfiguration.Founder]
-    let list: UInt64
+    private(set) var list: UInt64
     /// Entries heard, by founder's name. Usually one each.
     private var heard: [String: [RingEntry]] = [:]
     private var rumours: [(id: NodeID, rumour: FoundingRumour)] = []
     /// In the order of the list, once formed.
     private(set) var ids: [NodeID]
 
-    init(founders: [NodeConfiguration.Founder], formed: [NodeID]) {
+    /// Whether this node is none of the founders: it takes over the ring that it hears of.
+    let isJoiner: Bool
+
+    init(founders: [NodeConfiguration.Founder], own name: String, formed: FoundingRumour?) {
         self.founders = founders
-        ids = formed
+        isJoiner = !founders.contains { $0.name == name }
+        ids = formed?.ids ?? []
         var writer = ByteWriter()
         for founder in founders {
             writer.string(founder.name)
@@ -80,20 +84,24 @@ struct Formation {
             writer.string(founder.dataCenter)
         }
         list = XXH3.hash(writer.bytes.span.bytes)
+        // A joiner tells others of the ring as it was founded, whatever its own list says.
+        if isJoiner, let formed { list = formed.list }
     }
 
     var isFormed: Bool { !ids.isEmpty }
 
     /// The founding nodes not heard yet.
     var waits: [String] {
-        isFormed ? [] : founders.map(\.name).filter { heard[$0]?.isEmpty ?? true }
+        isFormed || isJoiner ? [] : founders.map(\.name).filter { heard[$0]?.isEmpty ?? true }
     }
 
     func isFounder(name: String) -> Bool { founders.contains { $0.name == name } }
 
     /// Takes an entry in; returns what is known of its node now, nil when that isn't kept.
     mutating func hear(_ entry: RingEntry) -> RingEntry? {
-        guard isFounder(name: entry.name) else { return nil }
+        // Nodes that were let in later are no founders, but are in the ring that these may have formed.
+        let isOfRing = isFounder(name: entry.name) || entry.joined > 0 || isJoiner
+        guard isOfRing, heard[entry.name] != nil || heard.count < 2 * Limits.nodesMax else { return nil }
         var entries = heard[entry.name] ?? []
         var joined: RingEntry?
         if let known = entries.firstIndex(where: { $0.id == entry.id }) {
@@ -121,15 +129,27 @@ struct Formation {
         return rumour
     }
 
-    mutating func form(_ ids: [NodeID]) { self.ids = ids }
+    mutating func form(_ ids: [NodeID]) {
+        self.ids = ids
+        if isJoiner, let formed = rumours.first(where: { !$0.rumour.ids.isEmpty }) {
+            list = formed.rumour.list
+        }
+    }
 
     func entry(_ id: NodeID, named name: String) -> RingEntry? { heard[name]?.first { $0.id == id } }
+
+    /// What a ring of these founders begins with here, with those that were let in later.
+    func entries(of ids: [NodeID]) -> [RingEntry] {
+        let all = heard.values.flatMap { $0 }.sorted { $0.id < $1.id }
+        return all.filter { ids.contains($0.id) || $0.joined > 0 }
+    }
 
     /// What the news heard so far amount to.
     func verdict(own: NodeID, named name: String) -> Verdict {
         if let formed = rumours.first(where: { !$0.rumour.ids.isEmpty })?.rumour {
             return takeOver(formed, own: own, named: name)
         }
+        if isJoiner { return .waiting }
         var ids: [NodeID] = []
         for founder in founders {
             guard let entries = heard[founder.name], let entry = entries.first else { return .waiting }
@@ -154,6 +174,11 @@ struct Formation {
     private func takeOver(_ formed: FoundingRumour, own: NodeID, named name: String) -> Verdict {
         if let other = rumours.first(where: { !$0.rumour.ids.isEmpty && $0.rumour.ids != formed.ids }) {
             return .conflict("two rings have formed: one says \(formed.ids[0]), \(other.id) says another")
+        }
+        if isJoiner {
+            let isHeard = formed.ids.allSatisfy { id in heard.values.contains { $0.contains { $0.id == id } }
+            }
+            return isHeard ? .formed(formed.ids) : .waiting
         }
         guard formed.list == list, formed.ids.count == founders.count else {
             return .conflict("the ring was formed from another list of nodes than this node's cluster.yaml")

@@ -172,12 +172,26 @@ struct KeyspaceTable {
         let digest: UInt64
     }
 
+    /// Who owns slots, in no order, before the change in hand and after it.
+    private struct Owning: Equatable {
+        let old: [PeerIndex]
+        let new: [PeerIndex]
+
+        init(_ replicas: ReplicaSet) {
+            func peers(_ places: Places) -> [PeerIndex] {
+                replicas.peers.indices.filter { places.contains($0) }.map { replicas.peers[$0] }.sorted()
+            }
+            old = peers(replicas.old)
+            new = replicas.isJoint ? peers(replicas.new) : old
+        }
+    }
+
     /// The longest run from one slot to another at most; nil while the ring forms.
     func run(_ index: Int, from first: Slot, through bound: Slot) -> Run? {
         guard !all[index].setOfSlot.isEmpty else { return nil }
         var set = Int(all[index].setOfSlot[Int(first.index)])
         let replicas = all[index].sets[set]
-        let owners = replicas.peers.sorted()
+        let owners = Owning(replicas)
         // Sets that differ in what doesn't show in their digests are one: other nodes divide them otherwise.
         var writer = ByteWriter()
         while true {
@@ -185,7 +199,7 @@ struct KeyspaceTable {
             let last = all[index].lastSlots[set]
             set += 1
             let isEnd =
-                last >= bound || set == all[index].sets.count || all[index].sets[set].peers.sorted() != owners
+                last >= bound || set == all[index].sets.count || Owning(all[index].sets[set]) != owners
             if isEnd || all[index].sets[set].digest != digest {
                 writer.u64(digest)
                 writer.u16(min(last, bound).index)
@@ -195,6 +209,36 @@ struct KeyspaceTable {
                     last: min(last, bound), replicas: replicas, digest: XXH3.hash(writer.bytes.span.bytes))
             }
         }
+    }
+
+    /// Whether any of its slots change hands.
+    func isJoint(_ index: Int) -> Bool { all[index].sets.contains(where: \.isJoint) }
+
+    /// The slots for which a condition holds, as spans that don't touch.
+    func spans(_ index: Int, where condition: (ReplicaSet) -> Bool) -> [SlotSpan] {
+        var spans: [SlotSpan] = []
+        var first: UInt16 = 0
+        for (place, set) in all[index].sets.enumerated() {
+            let last = all[index].lastSlots[place].index
+            if condition(set) {
+                if let before = spans.last, before.last &+ 1 == first {
+                    spans[spans.count - 1] = SlotSpan(first: before.first, last: last)
+                } else {
+                    spans.append(SlotSpan(first: first, last: last))
+                }
+            }
+            first = last &+ 1
+        }
+        return spans
+    }
+
+    /// The old owners of the slots that this node gains, in order.
+    func sources(_ index: Int) -> [PeerIndex] {
+        var sources: Set<PeerIndex> = []
+        for set in all[index].sets where set.isGained {
+            set.old.forEach { sources.insert(set.peers[$0]) }
+        }
+        return sources.sorted()
     }
 
     /// The other owners of what this node owns, in order.

@@ -9,14 +9,17 @@ import MartletWire
 ///     p <id>   the age of a peer's folder    f   the founders' ids, once the ring has formed
 ///     u <id>   how far a keyspace's slots are purged
 ///     r   how far the node is with rebuilding
+///     v   the shape of the ring that the node has voted for    o   what it is still to erase
 struct MetaMemory {
     private(set) var entries: [RingEntry] = []
     private(set) var keyspaces: [KeyspaceDefinition] = []
     private(set) var swept: [UInt32: UInt64] = [:]
     private(set) var folders: [NodeID: FolderAge] = [:]
-    private(set) var formed: [NodeID] = []
+    private(set) var formed: FoundingRumour?
     private(set) var marks: [UInt32: PurgeMarks] = [:]
     private(set) var rebuilding: Rebuilding?
+    private(set) var vote: UInt64?
+    private(set) var erasures: [Replica.Erasure] = []
 
     /// - Parameter stored: as written by this type. What doesn't decode was written by a later version, or
     ///   damaged beyond what the engine's checksums find; it is left out, and gossip brings it again.
@@ -39,8 +42,10 @@ struct MetaMemory {
             case UInt8(ascii: "u"):
                 var name = ByteReader(key.span.extracting(1..<key.count))
                 if let id = try? name.u32(), let found = try? PurgeMarks(from: &reader) { marks[id] = found }
-            case UInt8(ascii: "f"): formed = (try? FoundingRumour(from: value))?.ids ?? []
+            case UInt8(ascii: "f"): formed = try? FoundingRumour(from: value)
             case UInt8(ascii: "r"): rebuilding = try? Rebuilding(from: &reader)
+            case UInt8(ascii: "v"): vote = try? reader.u64()
+            case UInt8(ascii: "o"): erasures = (try? Handover.erasures(from: &reader)) ?? []
             default: continue
             }
         }
@@ -51,6 +56,8 @@ struct MetaMemory {
     static let formedKey = Blob("f")
     static func entryKey(_ id: NodeID) -> Blob { key("e", id) }
     static let rebuildingKey = Blob("r")
+    static let voteKey = Blob("v")
+    static let erasuresKey = Blob("o")
     static func folderKey(_ id: NodeID) -> Blob { key("p", id) }
 
     static func keyspaceKey(_ id: UInt32) -> Blob { key("k", id) }

@@ -15,12 +15,25 @@ extension Node {
             effects.append(.reply(ticket, .failed(.loading(waits: formation.waits))))
             return
         }
+        guard !handover.hasLeft else {
+            effects.append(.reply(ticket, .failed(.stopping)))
+            return
+        }
+        guard isMember else {
+            metrics.loadingRefused += 1
+            effects.append(.reply(ticket, .failed(.loading(waits: [configuration.name]))))
+            return
+        }
         guard inFlight < configuration.inFlightMax else {
             refuseOverload(ticket, "in_flight_max")
             return
         }
         if case .change(let change) = request.operation {
             changeKeyspaces(ticket, change, level: request.level, timeout: request.timeout)
+            return
+        }
+        if case .ring(let act) = request.operation {
+            ringActAsked(ticket, act)
             return
         }
         guard let index = keyspaces.index(of: request.keyspace) else {
@@ -51,9 +64,12 @@ extension Node {
             } else {
                 startWrite(.client(ticket), request, put, index, token, replicas)
             }
-        case .scan, .change: invariantBroken("neither a scan nor a change has a key")
+        case .scan, .change, .ring: invariantBroken("neither a scan nor a change has a key")
         }
     }
+
+    /// Whether it is an owner like others: a joining node coordinates nothing yet.
+    package var isMember: Bool { ring[configuration.id]?.isPlaced ?? false }
 
     mutating func refuseOverload(_ ticket: ClientTicket, _ limit: StaticName) {
         metrics.overloaded += 1
@@ -65,7 +81,8 @@ extension Node {
         metrics.reads += 1
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
         let itself = ReplicaSet(
-            peers: [PeerTable.own], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
+            peers: [PeerTable.own], old: .first(1), new: nil, digest: 0,
+            factors: DataCenterFactors(.count(1), number: { _ in 0 }),
             dataCenters: [0])
         var read = ReadOperation(
             asker: .client(ticket), keyspace: request.keyspace, level: .one, key: request.key, token: token,

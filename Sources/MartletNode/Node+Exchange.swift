@@ -45,6 +45,7 @@ extension Node {
             for news in floorNews(keyspace, in: .all) { effects.append(.send(peer, .floor(news))) }
         }
         if purpose == .proof { proofExchanged(keyspace, peer, isComplete: outcome == .complete) }
+        if purpose == .handover { handoverExchangeEnded(keyspace, peer, isComplete: outcome == .complete) }
         guard purpose == .asked else { return }
         switch outcome {
         case .complete: exchanges.askedComplete += 1
@@ -210,6 +211,18 @@ extension Node {
     mutating func forgetExchanges(with peer: PeerIndex) {
         for index in exchanges.running.indices where exchanges.running[index].peer == peer {
             if exchanges.running[index].step != .settling { finishExchange(index, .failed("lost")) }
+        }
+    }
+
+    /// The ring has turned: what two nodes own together may be another thing now, and this node may have
+    /// erased what an exchange is about to list.
+    mutating func forgetTurnedExchanges() {
+        for index in exchanges.running.indices where exchanges.running.isInUse(index) {
+            let exchange = exchanges.running[index]
+            let common = keyspaces.index(of: exchange.keyspace).flatMap {
+                keyspaces.commonLeaves($0, with: exchange.peer)
+            }
+            if common?.digest != exchange.common.digest { finishExchange(index, .failed("turned")) }
         }
     }
 

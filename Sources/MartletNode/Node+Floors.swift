@@ -58,7 +58,8 @@ extension Node {
         }
         let (place, generation) = replica.admissions.insert(
             Replica.Admission(
-                origin: origin, keyspace: keyspace, token: token, key: key, record: record, isFresh: isFresh))
+                origin: origin, keyspace: keyspace, token: token, key: key, record: record, isFresh: isFresh,
+                placement: ownPlacement(keyspace, token.slot)))
         let number = RequestNumber(kind: .admission, attempt: 0, generation: generation, index: place)
         effects.append(
             .storage(
@@ -76,6 +77,10 @@ extension Node {
             return
         }
         let slot = admission.token.slot
+        guard admission.placement == ownPlacement(admission.keyspace, slot) else {
+            answerMerge(admission.origin, .refused(.stalePlacement))
+            return
+        }
         guard let index = keyspaces.index(of: admission.keyspace),
             let record = Record.admitted(
                 admission.record, over: held, floor: keyspaces[index].marks[slot.index].floor),
@@ -172,14 +177,15 @@ extension Node {
         if !spans.isEmpty { raiseFloor(index, to: news.floor, in: spans) }
     }
 
-    /// Parts of a span of which this node is an owner, or isn't.
+    /// Parts of a span of which this node is an owner, or isn't. What it gains by the change in hand it has
+    /// from the owners, which have proved what it had no part in.
     func ownedParts(_ index: Int, _ span: SlotSpan) -> [(span: SlotSpan, isOwned: Bool)] {
         var parts: [(span: SlotSpan, isOwned: Bool)] = []
         var first = span.first
         while true {
             guard let replicas = keyspaces.replicas(index, of: Slot(index: first)) else { return parts }
             let last = min(keyspaces.span(index, of: Slot(index: first)).last, span.last)
-            let isOwned = replicas.own != nil
+            let isOwned = replicas.isOwned
             if let before = parts.last, before.isOwned == isOwned {
                 parts[parts.count - 1].span = SlotSpan(first: before.span.first, last: last)
             } else {

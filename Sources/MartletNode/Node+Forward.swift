@@ -11,14 +11,18 @@ import MartletWire
 extension Node {
     /// Whether this node had better coordinate a put with siblings itself: it is an owner that holds what
     /// owners hold, or there is nobody else.
+    ///
+    /// Never one that is only gaining the slot: it may not hold yet what it wrote itself, as the same actor,
+    /// when it owned the slot before (`Siblings`).
     func isFitToCoordinate(_ replicas: ReplicaSet, _ level: ConsistencyLevel) -> Bool {
-        guard let own = replicas.own else { return false }
+        guard let own = replicas.own, replicas.isOwned else { return false }
         return answersReads || coordinators(replicas, level).subtracting(.only(own)).isEmpty
     }
 
     /// The owners that may coordinate at this level.
     private func coordinators(_ replicas: ReplicaSet, _ level: ConsistencyLevel) -> Places {
-        reachable(replicas).intersection(level.isLocal ? replicas.requirement(level).scope : replicas.all)
+        reachable(replicas).intersection(replicas.old)
+            .intersection(level.isLocal ? replicas.requirement(level).scope : replicas.all)
     }
 
     mutating func forwardPut(
@@ -171,6 +175,7 @@ extension Node {
             let replicas = keyspaces.replicas(index, of: token.slot),
             keyspaces[index].definition.conflict == .siblings, request.key.count <= configuration.keyBytesMax
         else { return refusePut(link, request, .invalid) }
+        guard replicas.isOwned else { return refusePut(link, request, .notServing) }
         guard inFlight < configuration.inFlightMax else { return refusePut(link, request, .overloaded) }
         let content: Put.Content = request.value.map { .value($0, expiry: request.expiry) } ?? .tombstone
         startWrite(
@@ -221,7 +226,7 @@ extension PutAnswer.Outcome {
             self = .failed(.siblings(limit: limit.description, found: found, max: max))
         case .loading, .stopping: self = .refused(.notServing)
         case .noSuchKeyspace: self = .refused(.stalePlacement)
-        case .keyspace, .badLevel, .localRead: self = .refused(.invalid)
+        case .keyspace, .badLevel, .ringAct, .localRead: self = .refused(.invalid)
         }
     }
 }

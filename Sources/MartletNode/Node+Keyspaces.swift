@@ -43,9 +43,14 @@ extension Node {
     /// again; so a range that is deleted twice, at each start, is deleted once too often at worst.
     mutating func eraseKeyspace(_ id: UInt32) {
         forgetExchanges(of: id)
+        erase(Replica.Erasure(keyspace: id, span: .all))
+    }
+
+    mutating func erase(_ erasure: Replica.Erasure) {
         let ticket = replica.nextTicket
-        replica.pending.append(Replica.PendingWrite(purpose: .erasure(id), key: 0))
-        effects.append(.storage(.deleteKeyspace(ticket, id)))
+        replica.pending.append(Replica.PendingWrite(purpose: .erasure(erasure), key: 0))
+        effects.append(
+            .storage(.deleteRange(ticket, keyspace: erasure.keyspace, Token.values(of: erasure.span))))
     }
 
     // MARK: The data folder

@@ -195,18 +195,20 @@ extension Node {
             return
         }
         guard let known = ring[entry.id] else {
-            if formation.ids.contains(entry.id) {
-                // A founder whose entry this node's folder lost.
+            // A founder whose entry this node's folder lost; or a node that was let in, or others wouldn't
+            // speak of it. Founders that aren't of this ring never asked to join.
+            let isOfRing = formation.ids.contains(entry.id) || entry.joined > 0 && !entry.tokens.isEmpty
+            if isOfRing {
                 if (try? ring.merge(entry)) == true { ringChanged(entry.id) }
-                return
-            }
-            // Nodes that come later than the founders are for the handovers to let in.
-            if formation.isFounder(name: entry.name) {
+            } else if formation.isFounder(name: entry.name) {
                 effects.append(.report(.identityConflict("\(entry.id) claims the name \(entry.name)")))
             }
             return
         }
-        if configuration.planted == .acceptStaleIncarnation, entry != known {
+        let takesAny =
+            configuration.planted == .acceptStaleIncarnation
+            || configuration.planted == .reuseRemovedID && known.verdict?.kind == .removed
+        if takesAny, entry != known {
             let others = ring.entries.filter { $0.id != entry.id }
             if let older = try? Ring(others + [entry]) { ring = older }
             ringChanged(entry.id)
@@ -215,18 +217,32 @@ extension Node {
         }
     }
 
-    /// What others hold of our own entry: if it is newer than what we say ourselves, an earlier life said it.
-    private mutating func ownEntryCame(_ entry: RingEntry) {
-        guard var own = ring[configuration.id] ?? formation.entry(configuration.id, named: configuration.name)
-        else { return }
-        guard entry.incarnation >= own.incarnation, entry != own else { return }
-        _ = own.merge(entry)
-        let incarnation = max(entry.incarnation, own.incarnation) + 1
-        guard incarnation < Limits.entryIncarnationMax else { return }
-        own = ownEntry(incarnation: incarnation, tokens: own.tokens)
+    /// What others hold of our own entry: a verdict; or more than we say ourselves, and then an earlier life
+    /// said it.
+    mutating func ownEntryCame(_ entry: RingEntry) {
+        guard let own = ring[configuration.id] ?? formation.entry(configuration.id, named: configuration.name)
+        else {
+            // This node was let in, or was in the ring before it lost its folder.
+            if formation.isFormed {
+                if (try? ring.merge(entry)) == true { ringChanged(entry.id) }
+            } else if let joined = formation.hear(entry) {
+                publishEntry(joined)
+                tryToForm()
+            }
+            return
+        }
+        var merged = own
+        guard merged.merge(entry) else { return }
+        var isOnlyVerdict = merged
+        isOnlyVerdict.verdict = own.verdict
+        if isOnlyVerdict != own {
+            let incarnation = merged.incarnation + 1
+            guard incarnation < Limits.entryIncarnationMax else { return }
+            merged = ownEntry(like: merged, incarnation: incarnation)
+        }
         if formation.isFormed {
-            if (try? ring.merge(own)) == true { ringChanged(own.id) }
-        } else if let joined = formation.hear(own) {
+            if (try? ring.merge(merged)) == true { ringChanged(own.id) }
+        } else if let joined = formation.hear(merged) {
             publishEntry(joined)
         }
     }
@@ -238,16 +254,27 @@ extension Node {
     /// This node is in another state than its entry says.
     mutating func publishOwnState() {
         guard let own = ring[configuration.id] else { return }
-        let entry = ownEntry(incarnation: own.incarnation + 1, tokens: own.tokens)
+        let entry = ownEntry(like: own, incarnation: own.incarnation + 1)
         if (try? ring.merge(entry)) == true { ringChanged(own.id) }
     }
 
     /// An entry of the ring is new or has changed: remember it, spread it, and place the slots anew.
-    private mutating func ringChanged(_ id: NodeID) {
+    mutating func ringChanged(_ id: NodeID) {
         guard let entry = ring[id] else { return }
-        putMeta(MetaMemory.entryKey(id), entry.encoded())
+        // An act on the entry may be on its way to the disk: what is written behind it must hold it as well.
+        var stored = entry
+        for act in handover.acts where act.id == id { stored.merge(act) }
+        putMeta(MetaMemory.entryKey(id), stored.encoded())
         publishEntry(entry)
+        leaveIfRemoved()
+        guard life != .stopped else { return }
+        if let peer = peers.index(of: id) { peers[peer].name = entry.name }
         placeSlots()
+        // What gossip knew of it while it was a stranger to the ring.
+        if let member = gossip.member(id), peers.index(of: id).map({ peers[$0].liveness }) != member.liveness
+        {
+            livenessChanged(member)
+        }
         publishRingDigest()
     }
 
@@ -341,29 +368,34 @@ extension Node {
 
     // MARK: Forming
 
-    private func ownEntry(incarnation: UInt64, tokens: [Slot]) -> RingEntry {
-        RingEntry(
-            id: configuration.id, incarnation: incarnation, name: configuration.name,
-            address: configuration.address, ports: configuration.ports, zone: configuration.zone,
-            dataCenter: configuration.dataCenter, tokens: tokens,
-            state: rebuilding == nil ? .normal : .rebuilding,
-            version: configuration.version,
-            verdict: nil)
+    /// This node's part of an entry, as it is now. Where it is and which slots it takes stay as they are: a
+    /// change of these is a change of owners.
+    private func ownEntry(like known: RingEntry, incarnation: UInt64) -> RingEntry {
+        var entry = known
+        entry.incarnation = incarnation
+        entry.name = configuration.name
+        entry.address = configuration.address
+        entry.ports = configuration.ports
+        entry.version = configuration.version
+        if known.state != .joining { entry.state = rebuilding == nil ? .normal : .rebuilding }
+        return entry
     }
 
     /// Takes up what the data folder remembers.
     mutating func recover(_ memory: MetaMemory) {
         recoverKeyspaces(memory)
         recoverMarks(memory)
+        handover.vote = memory.vote
+        handover.erasures = memory.erasures
+        handover.isErased = memory.erasures.isEmpty
         guard formation.isFormed else { return }
         for entry in memory.entries {
             _ = try? ring.merge(entry)
         }
         if let own = ring[configuration.id] {
             // A restart that changes nothing leaves the ring, and its digest, as they were.
-            let same = ownEntry(incarnation: own.incarnation, tokens: own.tokens)
-            let isSame = same.encoded() == own.encoded()
-            if !isSame { _ = try? ring.merge(ownEntry(incarnation: own.incarnation + 1, tokens: own.tokens)) }
+            let isSame = ownEntry(like: own, incarnation: own.incarnation) == own
+            if !isSame { _ = try? ring.merge(ownEntry(like: own, incarnation: own.incarnation + 1)) }
         }
         placeSlots()
     }
@@ -381,8 +413,17 @@ extension Node {
                     (name: $0.name, zone: $0.zone, dataCenter: $0.dataCenter)
                 },
                 tokensPerNode: configuration.tokensPerNode, replication: foundingReplication)
-            let own = ownEntry(incarnation: 1, tokens: tokens[position])
+            let own = RingEntry(
+                id: configuration.id, incarnation: 1, name: configuration.name,
+                address: configuration.address, ports: configuration.ports, zone: configuration.zone,
+                dataCenter: configuration.dataCenter, tokens: tokens[position],
+                state: rebuilding == nil ? .normal : .rebuilding, version: configuration.version)
             if let joined = formation.hear(own) { publishEntry(joined) }
+        }
+        guard !formation.isJoiner || formation.isFormed else {
+            // It founds nothing.
+            flushGossip()
+            return
         }
         let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: formation.ids)
         _ = formation.hear(founding, from: configuration.id)
@@ -414,22 +455,31 @@ extension Node {
     }
 
     private mutating func form(_ ids: [NodeID]) {
-        for (founder, id) in zip(configuration.founders, ids) {
-            guard let entry = formation.entry(id, named: founder.name) else { continue }
+        for entry in formation.entries(of: ids) {
             do {
                 _ = try ring.merge(entry)
             } catch {
                 effects.append(.report(.identityConflict("\(error)")))
             }
-            if let peer = peers.index(of: id) { peers[peer].name = founder.name }
+            if let peer = peers.index(of: entry.id) { peers[peer].name = entry.name }
         }
         formation.form(ids)
         for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
         let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: ids)
         putMeta(MetaMemory.formedKey, founding.encoded())
         publish(Rumour.founding.key(configuration.id), founding.encoded())
+        leaveIfRemoved()
+        guard life != .stopped else { return }
+        if let own = ring[configuration.id] {
+            // Of a node that lost its folder this is what the others remember.
+            let isSame = ownEntry(like: own, incarnation: own.incarnation) == own
+            if !isSame { _ = try? ring.merge(ownEntry(like: own, incarnation: own.incarnation + 1)) }
+            putMeta(MetaMemory.entryKey(own.id), ring[own.id]?.encoded() ?? own.encoded())
+            publishEntry(ring[own.id] ?? own)
+        }
         placeSlots()
         publishRingDigest()
+        handover.tick(by: now.monotonic)
         // Among the strangers that were met before may be the ghost of a folder that was lost, at the address
         // of a node of the ring: it must not keep that node's connection.
         for entry in ring.entries where entry.id != configuration.id {

@@ -1,5 +1,6 @@
 import MartletBase
 import MartletGossip
+import MartletRing
 import MartletStorage
 import MartletVersions
 import MartletWire
@@ -24,8 +25,13 @@ extension Node {
     mutating func peerSaid(_ link: LinkID, _ id: NodeID, _ time: HybridTime, _ message: Message) {
         observe(time)
         guard let peer = knownPeer(id) else {
-            // Gossip alone may come from a node that isn't known yet: that is how it becomes known.
-            if case .gossip(let payload) = message { tellGossip(.stream(link: link.number, payload)) }
+            // Gossip, and a wish to join, may come from a node that isn't known yet: that is how it becomes
+            // known.
+            switch message {
+            case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
+            case .join(let request): joinAsked(link, id, request)
+            default: break
+            }
             return
         }
         noteHeard(time, from: peer)
@@ -69,6 +75,14 @@ extension Node {
             }
             effects.append(.respond(link, .view(view())))
         case .put(let request): putAsked(link, peer, request)
+        case .join(let request): joinAsked(link, id, request)
+        case .joinAnswer(let answer): joinAnswered(answer)
+        case .vote(let request): voteAsked(link, peer, request)
+        case .voteAnswer(let answer): voteCame(id, answer)
+        case .entry(let bytes):
+            var reader = ByteReader(bytes.span)
+            if let entry = try? RingEntry(from: &reader) { entryCame(entry) }
+            flushGossip()
         case .putAnswer(let answer): putAnswered(peer, answer)
         case .gossip(let payload): tellGossip(.stream(link: link.number, payload))
         case .hello, .farewell:
@@ -116,6 +130,8 @@ extension Node {
 
     /// No answer under way will come from this peer.
     mutating func forgetAnswers(of peer: PeerIndex) {
+        // It may come back with another disk than the one on which it has what it voted for.
+        forgetVote(of: peers[peer].id)
         forgetReplay(to: peer)
         forgetExchanges(with: peer)
         forgetForwards(to: peer)

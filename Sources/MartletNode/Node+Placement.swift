@@ -6,14 +6,19 @@ extension Node {
     /// Computes every keyspace's placement anew, in the form that the coordinator uses.
     mutating func placeSlots() {
         guard formation.isFormed else { return }
-        skew.isAlone = ring.entries.count == 1
-        for index in keyspaces.indices { placeSlots(index) }
+        skew.isAlone = ring.entries.count(where: \.ownsTokens) == 1
+        for index in keyspaces.indices {
+            let owned = keyspaces.spans(index) { $0.own != nil }
+            placeSlots(index)
+            slotsTurned(index, ownedBefore: owned)
+        }
         for entry in ring.entries where entry.id != configuration.id {
             if let peer = peers.index(of: entry.id) {
                 peers.setRebuilding(peer, entry.state == .rebuilding)
             }
         }
         rebuilding?.tickAt = now.monotonic
+        ringTurned()
     }
 
     /// The same for those of these keyspaces that are there.
@@ -48,7 +53,8 @@ extension Node {
         var lastSlots: [Slot] = []
         var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
         for range in placement.ranges {
-            let owners = range.owners.indices.map { members[range.owners[$0]] }
+            let (ordinals, old, new) = Self.places(of: range)
+            let owners = ordinals.map { members[$0] }
             var first = range.first.index
             let span = SlotSpan(first: first, last: range.last.index)
             for run in keyspaces[index].marks.runs(in: span) {
@@ -61,13 +67,28 @@ extension Node {
                 }
                 sets.append(
                     ReplicaSet(
-                        peers: owners.map(\.peer), digest: placement.digest(of: range.first),
-                        marks: run.levels, factors: factors, dataCenters: owners.map(\.dataCenter)))
+                        peers: owners.map(\.peer), old: old, new: new,
+                        digest: placement.digest(of: range.first),
+                        marks: run.levels, factors: factors, dataCenters: owners.map(\.dataCenter),
+                        countsNewAlone: configuration.planted == .countJoinerAlone))
             }
         }
         keyspaces[index].sets = sets
         keyspaces[index].lastSlots = lastSlots
         keyspaces[index].setOfSlot = setOfSlot
+    }
+
+    /// The old owners, then those of the new ones that aren't among them.
+    private static func places(of range: SlotRange) -> (ordinals: [Int], old: Places, new: Places?) {
+        var ordinals = range.owners.array
+        let old = Places.first(ordinals.count)
+        guard let next = range.next else { return (ordinals, old, nil) }
+        var new = Places.none
+        for ordinal in next.array {
+            if !ordinals.contains(ordinal) { ordinals.append(ordinal) }
+            if let place = ordinals.firstIndex(of: ordinal) { new.insert(place) }
+        }
+        return (ordinals, old, new)
     }
 
     /// The peer of a ring entry; one that gossip hasn't met yet counts as down.

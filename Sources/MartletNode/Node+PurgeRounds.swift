@@ -41,7 +41,9 @@ extension Node {
 
     private mutating func beginRound() {
         purge.nextRoundAt = now.monotonic + configuration.repairInterval
-        guard formation.isFormed, life == .running, skew.isGood(now), !keyspaces.all.isEmpty else { return }
+        guard formation.isFormed, life == .running, skew.isGood(now), !keyspaces.all.isEmpty,
+            handover.change == nil
+        else { return }
         if purge.nextKeyspace >= keyspaces.all.count { purge.nextKeyspace = 0 }
         let index = purge.nextKeyspace
         purge.nextKeyspace += 1
@@ -51,7 +53,7 @@ extension Node {
         let floor = nextFloor
         guard !spans.isEmpty, keyspaces[index].marks.lowest(\.floor, in: spans) < floor else { return }
         purge.roundsBegun += 1
-        let all = ring.entries.filter { $0.state != .left && $0.verdict == nil }.map(\.id).sorted()
+        let all = ring.entries.filter(\.isPlaced).map(\.id).sorted()
         purge.round = Purge.Round(
             number: UInt64(configuration.boot) << 32 | purge.roundsBegun,
             keyspace: keyspaces[index].definition.id, floor: floor, spans: spans, owners: owners,

@@ -18,7 +18,9 @@ extension Node {
 
     mutating func take(_ asker: PurgeAsker, _ id: NodeID, _ request: PurgeRequest) {
         guard formation.isFormed, life == .running else { return hinder(asker, request, .notServing) }
-        guard let index = keyspaces.index(of: request.keyspace), ringView(index) == request.ring else {
+        guard let index = keyspaces.index(of: request.keyspace), ringView(index) == request.ring,
+            handover.change == nil
+        else {
             return hinder(asker, request, .ring)
         }
         switch request.step {

@@ -112,6 +112,11 @@ extension Node {
         reads[index].asked.insert(place)
         let peer = reads[index].replicas.peers[place]
         if peer == PeerTable.own {
+            let own = ownPlacement(reads[index].keyspace, reads[index].token.slot)
+            guard own == reads[index].replicas.placement else {
+                readAnswered(number, place, .refused(.stalePlacement))
+                return
+            }
             replicaRead(
                 .own(number, place: place), keyspace: reads[index].keyspace, token: reads[index].token,
                 key: reads[index].key, wantsDigest: wantsDigest)

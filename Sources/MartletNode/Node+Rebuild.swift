@@ -32,7 +32,8 @@ extension Node {
     mutating func lookForVouching() {
         guard let vouching, life == .running, formation.isFormed else { return }
         if now.monotonic < vouching.until {
-            for entry in ring.entries where entry.ownsTokens && entry.id != configuration.id {
+            for entry in ring.entries where entry.isPlaced && !entry.isGivenUp && entry.id != configuration.id
+            {
                 guard let peer = peers.index(of: entry.id) else { return }
                 // Held dead by somebody who was here: at first it is only not met yet.
                 let isDead = !peers.isReachable(peer) && peers[peer].downSince != nil
@@ -57,8 +58,11 @@ extension Node {
             if configuration.planted == .ignoreHeardTime { known.time = .zero }
             if hello.folder.isOlder(than: known) { return Self.farewell(to: hello, known) }
         }
+        if ring[hello.id]?.isGone == true, ring[hello.id]?.isGivenUp == true {
+            return Farewell(.removed, "\(hello.name) was removed: its id is never used again")
+        }
         guard formation.isFormed, ring[hello.id] == nil,
-            let holder = ring.entries.first(where: { $0.name == hello.name })
+            let holder = ring.entries.first(where: { $0.name == hello.name && !$0.isGone })
         else { return nil }
         let known = Farewell.Known(
             id: holder.id, folder: peers.folder(of: holder.id) ?? FolderAge(epoch: 0, boot: 0))
@@ -84,6 +88,7 @@ extension Node {
         // Strangers are greeted too; but not every one of them is remembered for ever.
         guard peers.folders.count < Limits.epochsMax || ring[hello.id] != nil else { return }
         guard peers.folders[hello.id]?.isSameRun(as: hello.folder) != true else { return }
+        if peers.folders[hello.id]?.epoch != hello.folder.epoch { forgetVote(of: hello.id) }
         var folder = hello.folder
         folder.time = max(folder.time, peers.folder(of: hello.id)?.time ?? .zero)
         writeDown(folder, of: hello.id)
@@ -128,7 +133,7 @@ extension Node {
             guard let known = farewell.known, known.id == configuration.id else { break }
             return stop(.rebuild(order(known), farewell.text))
         case .lostFolder:
-            guard let known = farewell.known, !formation.isFormed else { break }
+            guard let known = farewell.known, !isOfRing else { break }
             return stop(.rebuild(order(known), farewell.text))
         case .nameTaken:
             let since = nameTakenSince ?? now.monotonic
@@ -137,7 +142,7 @@ extension Node {
                 effects.append(.report(.identityConflict("\(address) says: \(farewell.text)")))
             }
             // The node that had the name may have died just now.
-            if !formation.isFormed, now.monotonic - since < Limits.nameTakenMax { return }
+            if !isOfRing, now.monotonic - since < Limits.nameTakenMax { return }
         case .removed: break
         case .wrongIdentity:
             // A greeting to ourselves is no news.
@@ -148,6 +153,10 @@ extension Node {
         }
         stop(.identity(farewell.text))
     }
+
+    /// Whether this folder's id is in a ring: one that was made in the place of a lost one isn't, though it
+    /// may have heard already that there is a ring.
+    private var isOfRing: Bool { formation.isFormed && ring[configuration.id] != nil }
 
     private func order(_ known: Farewell.Known) -> RebuildOrder {
         var boot = max(known.folder.boot, configuration.boot, RebuildOrder.bootNumber(now.wall))
@@ -188,7 +197,11 @@ extension Node {
     /// One for each other owner that this node shares something with, in each keyspace.
     private func partsNeeded() -> [Rebuilding.Part] {
         keyspaces.indices.flatMap { index in
-            keyspaces.partners(index).map {
+            let owners = keyspaces.partners(index).filter { peer in
+                // What a joining node was counted with, the old owners were counted with as well.
+                ring[peers[peer].id].map { $0.isPlaced && !$0.isGivenUp } ?? false
+            }
+            return owners.map {
                 Rebuilding.Part(keyspace: keyspaces[index].definition.id, peer: peers[$0].id)
             }
         }
@@ -198,7 +211,9 @@ extension Node {
     mutating func continueRebuilding() {
         rebuilding?.tickAt = now.monotonic + Limits.rebuildRetryAfter
         guard let work = rebuilding, life == .running, formation.isFormed else { return }
-        let others = ring.entries.filter { $0.ownsTokens && $0.id != configuration.id }
+        let others = ring.entries.filter {
+            $0.isPlaced && !$0.isGivenUp && $0.id != configuration.id
+        }
         let views = others.compactMap { peers.index(of: $0.id) }
         for peer in views where peers.isReachable(peer) && !peers[peer].hasShownView {
             effects.append(.send(peer, .viewWanted))
@@ -288,6 +303,11 @@ extension Node {
         effects.append(.report(.rebuilt(after: now.monotonic - work.beganAt, exchanges: work.done.count)))
         updateAnswersReads()
         publishOwnState()
+        // What it had voted for is lost with the disk; it may have been this.
+        if handover.change != nil {
+            handover.vote = handover.shape
+            putMeta(MetaMemory.voteKey, MetaMemory.value(handover.shape))
+        }
     }
 
     /// How far it is, for `status`; nil while it doesn't rebuild.

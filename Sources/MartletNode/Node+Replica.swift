@@ -59,7 +59,9 @@ extension Node {
         _ replicas: ReplicaSet, with placement: UInt64, _ index: Int, _ slot: Slot
     ) -> Bool {
         if placement == replicas.digest { return true }
-        if placement == replicas.formerDigest, isFloorNew(index) { return true }
+        if configuration.planted == .skipPlacementDigest { return true }
+        // A node that gains the slot takes old records in: only of those who know the same floor.
+        if placement == replicas.formerDigest, isFloorNew(index), !replicas.isGained { return true }
         guard placement == replicas.nextDigest, replicas.own != nil else { return false }
         // Who sent it has heard of the floor that is proved here, and so all have proved it.
         raiseFloor(
@@ -84,6 +86,11 @@ extension Node {
     ) {
         guard let summary = try? RecordSummary(record.span) else {
             answerMerge(origin, .refused(.invalid))
+            return
+        }
+        if let refusal = placementRefusal(origin, keyspace, token.slot) {
+            metrics.replicaRefusals += 1
+            answerMerge(origin, .refused(refusal))
             return
         }
         replica.stamps.prune(now: now.monotonic)
@@ -117,11 +124,57 @@ extension Node {
                 answerMerge(origin, .refused(.notServing))
                 return
             }
+        case .onlyKnown where bringsOld(origin, keyspace, token.slot, summary, isFresh): break
         case .onlyKnown:
             admitIfKnown(origin, keyspace, token, key, record, isFresh)
             return
         }
         emitMerge(origin, keyspace, token, key, record, summary.stamp, isFresh)
+    }
+
+    /// What is asked for by a message was compared with this node's placement when that came. What this node
+    /// asks itself for may come from before the ring turned.
+    private func placementRefusal(_ origin: Origin, _ keyspace: UInt32, _ slot: Slot) -> ReplicaRefusal? {
+        if isErasing(keyspace, slot) { return .overloaded }
+        if case .link = origin { return nil }
+        // Of a dropped keyspace nothing is stored, whoever owned its slots.
+        guard let index = keyspaces.index(of: keyspace) else { return nil }
+        guard let replicas = keyspaces.replicas(index, of: slot), replicas.own != nil else {
+            return .stalePlacement
+        }
+        guard case .own(let number, _) = origin, let placement = placement(of: number) else { return nil }
+        return placement == replicas.placement ? nil : .stalePlacement
+    }
+
+    /// The placement on which a request of this node's own goes; nil where it goes on none.
+    private func placement(of number: RequestNumber) -> UInt64? {
+        switch number.kind {
+        case .write: writes.contains(number) ? writes[number.index].replicas.placement : nil
+        case .read: reads.contains(number) ? reads[number.index].replicas.placement : nil
+        default: nil
+        }
+    }
+
+    /// The placement of a slot as this node has it; zero where it owns nothing.
+    func ownPlacement(_ keyspace: UInt32, _ slot: Slot) -> UInt64 {
+        guard let index = keyspaces.index(of: keyspace), let replicas = keyspaces.replicas(index, of: slot),
+            replicas.own != nil
+        else { return 0 }
+        return replicas.placement
+    }
+
+    /// Whether the record, with a version at or below the floor, comes from owners at the same floor to a
+    /// node that gains the slot: they hold of that age only what counts (`PurgeMarks`, b). So it is with an
+    /// exchange, and with a read's repair: neither is served on another placement, or another floor. What is
+    /// new and old at once comes from a client, which may have read the old part long ago.
+    private func bringsOld(
+        _ origin: Origin, _ keyspace: UInt32, _ slot: Slot, _ record: RecordSummary, _ isFresh: Bool
+    ) -> Bool {
+        guard let index = keyspaces.index(of: keyspace), let replicas = keyspaces.replicas(index, of: slot),
+            replicas.isGained
+        else { return false }
+        if case .group = origin { return true }
+        return !isFresh && record.latest <= replicas.floor
     }
 
     /// Hands a merge to the storage.
@@ -219,7 +272,8 @@ extension Node {
         let hash = Replica.hash(token, keyspace)
         let (index, generation) = replica.reads.insert(
             Replica.PendingRead(
-                origin: origin, wantsDigest: wantsDigest, keyspace: keyspace, slot: token.slot, key: hash))
+                origin: origin, wantsDigest: wantsDigest, keyspace: keyspace, slot: token.slot, key: hash,
+                placement: ownPlacement(keyspace, token.slot)))
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: index)
         effects.append(
             .storage(
@@ -234,6 +288,9 @@ extension Node {
         replica.reads.remove(number.index)
         let outcome: ReadAnswer.Outcome
         switch result {
+        // What was read may have been erased before it was, when the ring has turned meanwhile.
+        case .success where read.placement != ownPlacement(read.keyspace, read.slot):
+            outcome = .refused(.stalePlacement)
         case .success(var record):
             if let stored = record { record = seen(stored, read.keyspace, read.slot) }
             outcome = read.wantsDigest ? .digest(Record.digest(record)) : .record(record)
@@ -324,10 +381,13 @@ extension Node {
         case .merge(let origin, let outcome): answerMerge(origin, outcome)
         case .hint(let index): hintStored(index)
         case .deletion(let index): hintsDeleted(index)
-        case .meta(let key, let value): if MetaMemory.isKeyspace(key) { definitionIsDurable(value) }
+        case .meta(let key, let value): metaIsDurable(key, value)
         case .marks(_, _, let asker, let answer): self.answer(asker, answer)
+        case .act(let entry, let asker): actIsDurable(entry, asker)
+        case .vote(let shape, let asker): answerVote(asker, VoteAnswer(shape: shape, obstacle: nil))
+        case .erasure(let erasure): erasureIsDurable(erasure)
         case .sweep: pageSwept()
-        case .erasure, .answered, .refused: break
+        case .answered, .refused: break
         }
         for answer in write.withheld {
             switch answer.outcome {
@@ -338,6 +398,14 @@ extension Node {
             case .settled:
                 if case .own(let number, _) = answer.origin { exchangeSettled(number) }
             }
+        }
+    }
+
+    private mutating func metaIsDurable(_ key: Blob, _ value: Blob) {
+        if MetaMemory.isKeyspace(key) {
+            definitionIsDurable(value)
+        } else if key == MetaMemory.erasuresKey {
+            handover.isErased = handover.erasures.isEmpty
         }
     }
 
@@ -355,7 +423,10 @@ extension Node {
             replica.refusedMeta.append((key, value))
         case .hint(let index): hintRefused(index)
         case .deletion(let index): deletionRefused(index)
-        case .erasure(let keyspace): replica.refusedErasures.insert(keyspace)
+        case .erasure(let erasure): replica.refusedErasures.append(erasure)
+        case .act(let entry, let asker): actRefused(entry, asker)
+        // Who asked asks again.
+        case .vote: break
         case .sweep: sweepRefused()
         case .answered, .refused: break
         }
@@ -376,9 +447,9 @@ extension Node {
     /// follows from them. With each timer, of which gossip needs one a second.
     mutating func retryRefused() {
         if !replica.refusedErasures.isEmpty {
-            let refused = replica.refusedErasures.sorted()
+            let refused = replica.refusedErasures
             replica.refusedErasures.removeAll()
-            for keyspace in refused { eraseKeyspace(keyspace) }
+            for erasure in refused { erase(erasure) }
         }
         guard !replica.refusedMeta.isEmpty else { return }
         let refused = replica.refusedMeta

@@ -24,7 +24,7 @@ extension Node {
     }
 
     /// Why this node can't list the range for a coordinator with the given placement of its slots.
-    private func scanRefusal(_ request: ScanRequest) -> ReplicaRefusal? {
+    func scanRefusal(_ request: ScanRequest) -> ReplicaRefusal? {
         guard formation.isFormed, life == .running else { return .notServing }
         let last = Token(value: request.last).slot
         guard let index = keyspaces.index(of: request.keyspace),
@@ -41,7 +41,7 @@ extension Node {
             return
         }
         metrics.replicaScans += 1
-        let (index, _) = replica.scans.insert(PendingScan(origin, request))
+        let (index, _) = replica.scans.insert(PendingScan(origin, request, shape: handover.shape))
         passOn(index, from: StorageKey.position(keyspace: request.keyspace, token: request.first))
     }
 
@@ -78,6 +78,9 @@ extension Node {
     /// known: the list is shown when all that were asked for by now are durable.
     private mutating func finishScan(_ index: Int, _ outcome: ScanAnswer.Outcome) {
         let origin = replica.scans[index].origin
+        // What was to be passed may have been erased before it was, when the ring has turned meanwhile.
+        let hasTurned = replica.scans[index].shape != handover.shape
+        let outcome = hasTurned ? .refused(.stalePlacement) : outcome
         replica.scans.remove(index)
         if replica.pending.isEmpty || configuration.planted == .answerUnsyncedRead {
             answerScan(origin, outcome)

@@ -96,7 +96,12 @@ extension Node {
         let request = scans[index].request
         let peer = scans[index].replicas.peers[place]
         if peer == PeerTable.own {
-            replicaScan(.own(RequestNumber(bits: request.request), place: place), request)
+            let origin = Origin.own(RequestNumber(bits: request.request), place: place)
+            if let refusal = scanRefusal(request) {
+                answerScan(origin, .refused(refusal))
+            } else {
+                replicaScan(origin, request)
+            }
         } else {
             effects.append(.send(peer, .scan(request)))
         }
@@ -264,7 +269,7 @@ extension Node {
             scans[index].readsUnderWay -= 1
             resolve(index)
         case .failed(let failure): failScan(index, failure)
-        case .written, .scanned, .defined: invariantBroken("a read was answered by something else")
+        case .written, .scanned, .defined, .acted: invariantBroken("a read was answered by something else")
         }
     }
 

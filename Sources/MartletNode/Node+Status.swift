@@ -40,7 +40,7 @@ extension Node {
             cluster: configuration.cluster, asked: configuration.name, isFormed: formation.isFormed,
             waits: formation.waits, ringDigest: ring.digest, isAgreed: isAgreed,
             members: members.sorted { ($0.entry.name, $0.entry.id) < ($1.entry.name, $1.entry.id) },
-            purges: purgeStatus())
+            purges: purgeStatus(), handover: handoverStatus())
     }
 
     /// The placement of a keyspace, for `ring`; nil while the ring forms.

@@ -198,7 +198,9 @@ extension Node {
         guard keyspaces[keyspace].definition.sloppyQuorum, !places.isEmpty,
             let placement = keyspaces[keyspace].placement
         else { return [] }
-        let owners = placement.owners(of: token.slot)
+        func dataCenter(of place: Int) -> Int? {
+            placement.ordinal(of: peers[replicas.peers[place]].id).map { placement.dataCenter(of: $0) }
+        }
         var free = placement.fallbacks(of: token.slot, max: Self.fallbacksMax)
         var plan: [WriteOperation.StandIn] = []
         places.forEach { place in
@@ -207,7 +209,7 @@ extension Node {
                 return peers.isReachable(peer) && !peers[peer].isOverloaded(now.monotonic)
                     && !asked.contains { $0.peer == peer }
                     && (!level.isByDataCenter
-                        || placement.dataCenter(of: ordinal) == placement.dataCenter(of: owners[place]))
+                        || placement.dataCenter(of: ordinal) == dataCenter(of: place))
             }
             guard let found, let peer = peers.index(of: placement.members[free[found]].id) else { return }
             free.remove(at: found)

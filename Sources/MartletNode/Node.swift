@@ -82,6 +82,7 @@ package struct Node: ~Copyable {
     var hints = Hints()
     var exchanges: Exchanges
     var purge = Purge()
+    var handover = Handover()
     /// What this node says of its data folder.
     let folder: FolderAge
     /// Nil once it is vouched for.
@@ -139,7 +140,8 @@ package struct Node: ~Copyable {
             time: recovered.stampCeiling)
         rebuilding = Rebuilding.after(lostEpoch: configuration.lostEpoch, remembered: memory.rebuilding)
         exchanges = Exchanges(random: random.fork())
-        formation = Formation(founders: configuration.founders, formed: memory.formed)
+        formation = Formation(
+            founders: configuration.founders, own: configuration.name, formed: memory.formed)
         keyspaces = KeyspaceTable(founded: configuration.keyspaces)
         replica = Replica(
             stamps: StampMemory(
@@ -200,17 +202,26 @@ package struct Node: ~Copyable {
         invariant(life == .created, "a node is started once")
         life = .running
         opening.drain { effects.append($0) }
+        leaveIfRemoved()
+        guard life == .running else { return }
         reserveStamps()
         beginVouching()
         beginRebuilding()
+        eraseAgain()
         publishOwn()
         tellGossip(.start)
-        let others = configuration.founders.map(\.address) + configuration.seeds
-        tellGossip(.join(seeds: others.filter { $0 != configuration.peersAddress }))
+        let others =
+            configuration.founders.map(\.address) + configuration.seeds
+            + ring.entries.filter(\.ownsTokens).map { Address(ip: $0.address, port: $0.ports.peers) }
+        tellGossip(
+            .join(
+                seeds: Array(others.filter { $0 != configuration.peersAddress }.prefix(Limits.gossipSeedsMax))
+            ))
         tryToForm()
         countHints()
         startKeyspaces()
         exchanges.tick(by: now.monotonic)
+        handover.tick(by: now.monotonic)
         beginPurging()
     }
 
@@ -232,17 +243,19 @@ package struct Node: ~Copyable {
                 && (hasSaidGoodbye || peers.isAlone)
             if isIdle || now.monotonic >= until {
                 answerAll()
-                stop(.drained)
+                stop(handover.hasLeft ? .left : .drained)
                 return
             }
         }
         guard life != .stopped else { return }
+        if mayGo { shutdown() }
         if vouching != nil { lookForVouching() }
         var next = gossip.nextDeadline
         if let soonest = deadlines.soonest, soonest < next { next = soonest }
         if hints.tickAt < next { next = hints.tickAt }
         if exchanges.tickAt < next { next = exchanges.tickAt }
         if purge.tickAt < next { next = purge.tickAt }
+        if handover.tickAt < next { next = handover.tickAt }
         if let vouching, life == .running, formation.isFormed, vouching.until < next {
             next = vouching.until
         }
@@ -297,6 +310,7 @@ package struct Node: ~Copyable {
         if hints.tickAt <= now.monotonic { tickHints() }
         if exchanges.tickAt <= now.monotonic { tickExchanges() }
         if purge.tickAt <= now.monotonic { tickPurge() }
+        if handover.tickAt <= now.monotonic { tickHandover() }
         if let rebuilding, rebuilding.tickAt <= now.monotonic { continueRebuilding() }
         reserveStamps()
         judgeClock()

@@ -51,10 +51,12 @@ package struct NodeStatus: Sendable {
     package var members: [Member]
     /// Of each keyspace.
     package var purges: [PurgeStatus]
+    /// Nil when no slot changes hands.
+    package var handover: HandoverStatus?
 
     package init(
         cluster: String, asked: String, isFormed: Bool, waits: [String], ringDigest: UInt64, isAgreed: Bool,
-        members: [Member], purges: [PurgeStatus] = []
+        members: [Member], purges: [PurgeStatus] = [], handover: HandoverStatus? = nil
     ) {
         self.cluster = cluster
         self.asked = asked
@@ -64,6 +66,7 @@ package struct NodeStatus: Sendable {
         self.isAgreed = isAgreed
         self.members = members
         self.purges = purges
+        self.handover = handover
     }
 }
 
@@ -138,6 +141,8 @@ package struct NodeMetrics: Sendable {
     package var versionsBelowFloor: UInt64 = 0
     /// Times that this node has raised the purge floor of some slots.
     package var floorsRaised: UInt64 = 0
+    /// Slots that this node held and doesn't own any more.
+    package var slotsErased: UInt64 = 0
     /// Records that sweeps have deleted: truncated, or purged.
     package var recordsSwept: UInt64 = 0
     /// Exchanges with other owners that this node has begun; those that are complete, and of these those that

@@ -25,6 +25,8 @@ struct PeerTable {
         /// The digest of the ring that was last sent to it as a view, so that one difference isn't answered
         /// twice.
         var viewSent: UInt64?
+        /// The digest of the ring of which it was last shown all, because it holds another shape.
+        var viewShown: UInt64?
         /// Whether it has shown its view of the ring since this node started.
         var hasShownView = false
         /// Whether it answers no reads: it rebuilds its disk. Of this node itself also until it is vouched

@@ -15,6 +15,8 @@ struct PendingScan {
     let last: Token
     let asOf: WallTime
     let wanted: ScanRequest.Wanted
+    /// The shape of the ring when it began.
+    let shape: UInt64
 
     private var keys: [Blob] = []
     private var keyBytes = 0
@@ -25,10 +27,12 @@ struct PendingScan {
 
     static let vacant = PendingScan(
         .own(RequestNumber(bits: 0), place: 0),
-        ScanRequest(request: 0, placement: 0, keyspace: 0, first: 0, last: 0, asOf: 0, wanted: .counts))
+        ScanRequest(request: 0, placement: 0, keyspace: 0, first: 0, last: 0, asOf: 0, wanted: .counts),
+        shape: 0)
 
-    init(_ origin: Origin, _ request: ScanRequest) {
+    init(_ origin: Origin, _ request: ScanRequest, shape: UInt64) {
         self.origin = origin
+        self.shape = shape
         keyspace = request.keyspace
         last = Token(value: request.last)
         asOf = WallTime(milliseconds: request.asOf)

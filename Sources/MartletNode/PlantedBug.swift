@@ -88,6 +88,17 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     /// A sweep deletes keys that were merged into since it read them.
     case purgeTouchedKeys
 
+    /// A node votes for a change though it holds nothing yet of what it gains.
+    case voteBeforeExchange
+    /// While slots change hands the new owners are counted alone.
+    case countJoinerAlone
+    /// A former owner deletes what it holds before the change is complete.
+    case eraseBeforeProof
+    /// A replica serves requests that were made on another placement.
+    case skipPlacementDigest
+    /// A node that was removed is taken for an owner again when its old entry comes.
+    case reuseRemovedID
+
     /// Those that show only in schedules that chance seldom makes: scenarios do (PurgeScenarioTests).
     package static let shownByScenarios: Set<PlantedBug> = [
         .acceptBelowClosed, .acceptBelowFloor, .purgeOneExchangeSoon, .purgeByAge, .purgeTouchedKeys,

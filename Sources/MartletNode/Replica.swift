@@ -25,10 +25,14 @@ struct Replica {
             /// A hint, or a batch of deletions: a place in the tables of `Hints`.
             case hint(Int)
             case deletion(Int)
-            /// All records of a dropped keyspace.
-            case erasure(UInt32)
+            /// All records of a dropped keyspace, or of slots that this node doesn't own.
+            case erasure(Erasure)
             /// Marks of slots, and who is to hear that they are durable.
             case marks(key: Blob, value: Blob, Node.PurgeAsker, PurgeAnswer)
+            /// An entry that isn't in the ring before it is durable.
+            case act(RingEntry, Handover.Asker)
+            /// The vote for a shape of the ring, and who is to hear of it.
+            case vote(UInt64, Handover.Asker)
             /// A page of the sweep.
             case sweep
             /// Nobody waits for it any more.
@@ -42,6 +46,11 @@ struct Replica {
         var withheld: [WithheldAnswer] = []
     }
 
+    struct Erasure: Hashable {
+        var keyspace: UInt32
+        var span: SlotSpan
+    }
+
     struct PendingRead {
         var origin: Origin
         var wantsDigest: Bool
@@ -49,6 +58,8 @@ struct Replica {
         var slot: Slot
         /// The key's hash.
         var key: UInt64
+        /// The placement under which it was asked for.
+        var placement: UInt64
     }
 
     /// A record whose value is at or below the purge floor: it is merged if that value is held.
@@ -59,10 +70,12 @@ struct Replica {
         var key: Blob
         var record: Blob
         var isFresh: Bool
+        /// The placement under which it was asked for.
+        var placement: UInt64
 
         static let vacant = Admission(
             origin: .own(RequestNumber(bits: 0), place: 0), keyspace: 0, token: Token(value: 0), key: .empty,
-            record: .empty, isFresh: false)
+            record: .empty, isFresh: false, placement: 0)
     }
 
     /// An answer to a read or a scan, or the acknowledgement of definitions.
@@ -96,7 +109,7 @@ struct Replica {
     var reads = OperationTable(
         vacant: PendingRead(
             origin: .own(RequestNumber(bits: 0), place: 0), wantsDigest: false, keyspace: 0, slot: Slot(0),
-            key: 0))
+            key: 0, placement: 0))
     var admissions = OperationTable(vacant: Admission.vacant)
     var scans = OperationTable(vacant: PendingScan.vacant)
     var parked = Queue<ParkedMerge>()
@@ -108,8 +121,8 @@ struct Replica {
     /// Facts of the node's own that the storage refused, the newest under each key: written again until it
     /// takes them. Each key's once, so they are as few as the nodes and keyspaces.
     var refusedMeta: [(key: Blob, value: Blob)] = []
-    /// The same of dropped keyspaces whose records the storage didn't delete.
-    var refusedErasures: Set<UInt32> = []
+    /// The same of records that the storage didn't delete.
+    var refusedErasures: [Erasure] = []
 
     init(stamps: StampMemory) { self.stamps = stamps }
 

@@ -42,12 +42,16 @@ extension Requirement {
     package var scope: Places { Places(bits: eligible) }
     /// Whether one more place brings the level nearer.
     package func isHelped(by place: Int, given places: Places) -> Bool {
-        count(of: places.bits | 1 << UInt32(place)) > count(of: places.bits)
+        progress(of: places.bits | 1 << UInt32(place)) > progress(of: places.bits)
     }
 }
 
 /// The owners of a range of slots, in the order of the preference list, as the coordinator needs them. Shared
 /// by all the slots of the range and by the requests under way on it.
+///
+/// While the slots change hands these are the old owners and, behind them, those of the new ones that are not
+/// among the old. All take part in every request, and a level is met when it is met among the old owners and
+/// among the new ones.
 package final class ReplicaSet: Sendable {
     package let peers: [PeerIndex]
     /// What replica requests carry, so that nobody serves a quorum on a stale ring. Covers the purge floor.
@@ -59,25 +63,41 @@ package final class ReplicaSet: Sendable {
     /// The slots' purge marks.
     let marks: PurgeMarks.Levels
     var floor: HybridTime { marks.floor }
+    /// The digest of the placement alone, which no floor changes.
+    let placement: UInt64
     package let all: Places
+    /// The places of the owners before the change in hand and after it; both all of them where the slots
+    /// don't change hands.
+    package let old: Places
+    package let new: Places
     /// The place of this node, when it is an owner.
     package let own: Int?
     /// By level.
     private let requirements: [Requirement]
 
     /// - Parameter dataCenters: each place's data centre as a number; this node's is zero.
+    ///   - new: nil where the slots don't change hands.
+    ///   - countsNewAlone: a planted bug.
     init(
-        peers: [PeerIndex], digest: UInt64, marks: PurgeMarks.Levels = .none, factors: DataCenterFactors,
-        dataCenters: [Int]
+        peers: [PeerIndex], old: Places, new: Places?, digest: UInt64, marks: PurgeMarks.Levels = .none,
+        factors: DataCenterFactors, dataCenters: [Int], countsNewAlone: Bool = false
     ) {
-        invariant(peers.count <= Limits.ownersMax, "\(peers.count) places are over the limit")
+        invariant(peers.count <= Limits.placesMax, "\(peers.count) places are over the limit")
         self.peers = peers
         self.marks = marks
+        self.old = old
+        self.new = new ?? old
+        placement = digest
         self.digest = Self.digest(digest, marks.floor)
         formerDigest = Self.digest(digest, marks.former)
         nextDigest = Self.digest(digest, max(marks.proved, marks.floor))
         requirements = ConsistencyLevel.allCases.map { level in
-            Requirement(level, factors: factors, coordinator: 0, places: peers.count) { dataCenters[$0] }
+            func requirement(among places: Places) -> Requirement {
+                Requirement(level, factors: factors, coordinator: 0, among: places.bits) { dataCenters[$0] }
+            }
+            guard let new else { return requirement(among: old) }
+            if countsNewAlone { return requirement(among: new) }
+            return .both(requirement(among: old), requirement(among: new))
         }
         own = peers.firstIndex(of: PeerTable.own)
         all = .first(peers.count)
@@ -85,7 +105,8 @@ package final class ReplicaSet: Sendable {
 
     /// No places.
     static let none = ReplicaSet(
-        peers: [], digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }), dataCenters: [])
+        peers: [], old: .none, new: nil, digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
+        dataCenters: [])
 
     /// A slot without a floor has the digest of its ring alone.
     private static func digest(_ placement: UInt64, _ floor: HybridTime) -> UInt64 {
@@ -97,6 +118,13 @@ package final class ReplicaSet: Sendable {
     }
 
     package func place(of peer: PeerIndex) -> Int? { peers.firstIndex(of: peer) }
+
+    /// Whether the slots change hands.
+    package var isJoint: Bool { old != new }
+    /// Whether this node is one of the old owners.
+    var isOwned: Bool { own.map { old.contains($0) } ?? false }
+    /// Whether it is one of the new owners alone.
+    var isGained: Bool { own.map { !old.contains($0) } ?? false }
 
     /// What a request at this level needs of the places.
     package func requirement(_ level: ConsistencyLevel) -> Requirement {

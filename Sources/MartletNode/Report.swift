@@ -22,6 +22,12 @@ package enum Report: Sendable {
     /// This node's disk has lost something: it rebuilds it from its peers.
     case rebuilding(epoch: UInt64)
     case rebuilt(after: Interval, exchanges: Int)
+    /// A change of the ring is in hand.
+    case handoverBegan(RingChange.Kind, name: String)
+    /// None is any more.
+    case handoversOver
+    /// Why this node isn't let into the ring yet.
+    case joinRefused(JoinAnswer.Outcome)
     case skewed(aheadMilliseconds: Int64, maxMilliseconds: Int64)
     case skewHealed
     case placementDiffers(peer: String)

@@ -27,7 +27,7 @@ struct SiblingsRounds {
     }
 
     /// Who this run of the node is in dots and contexts.
-    let actor: Writer
+    var actor: Writer
     var table = OperationTable(vacant: Round.vacant)
     /// By the key's hash.
     var places = HashTable<Int>()

@@ -17,15 +17,20 @@ import MartletBase
 /// are places; then it can't be met, and that is the right answer. Where the factor is one number for all
 /// data centres, places that no node fills yet are reckoned to the coordinator's.
 ///
+/// While a slot changes its owners a requirement is that of the old owners and that of the new ones in one
+/// (`both`), with the groups of each: an answer from a node of both lists counts in both.
+///
 /// Two levels meet, that is, every answer to the one and every answer to the other share a place, when their
 /// numbers add up to more than N (Gifford: "Weighted Voting for Replicated Data", 1979).
 package struct Requirement: Sendable {
-    @usableFromInline var masks = InlineArray<8, UInt32>(repeating: 0)
-    @usableFromInline var counts = InlineArray<8, UInt8>(repeating: 0)
+    @usableFromInline var masks = InlineArray<16, UInt32>(repeating: 0)
+    @usableFromInline var counts = InlineArray<16, UInt8>(repeating: 0)
     /// What each group's count is a part of: its places as the replication factor has them, filled or not.
-    private var copies = InlineArray<8, UInt8>(repeating: 0)
+    private var copies = InlineArray<16, UInt8>(repeating: 0)
     @usableFromInline private(set) var groups = 0
-    /// Answers in all.
+    /// Where the groups of the new owners begin; `groups` where there is one list of owners.
+    @usableFromInline private(set) var second = 0
+    /// Answers in all: of two lists, what the one needs that needs more.
     package private(set) var required = 0
     /// The places whose answers count, as bits.
     package private(set) var eligible: UInt32 = 0
@@ -33,23 +38,26 @@ package struct Requirement: Sendable {
     /// - Parameters:
     ///   - factors: the keyspace's replication factor, with data centres as numbers.
     ///   - coordinator: the coordinator's data centre; any number that no place has when it holds no copies.
-    ///   - places: how many places there are.
+    ///   - among: the places of the owners, as bits.
     ///   - dataCenter: each place's data centre.
     package init(
-        _ level: ConsistencyLevel, factors: DataCenterFactors, coordinator: Int, places: Int,
+        _ level: ConsistencyLevel, factors: DataCenterFactors, coordinator: Int, among everywhere: UInt32,
         dataCenter: (Int) -> Int
     ) {
-        invariant(places <= 32, "a request has \(places) places; an answer is a bit of 32")
-        let everywhere = places == 32 ? UInt32.max : (1 << UInt32(places)) - 1
+        let places = everywhere.nonzeroBitCount
         func mask(of center: Int) -> UInt32 {
             var mask: UInt32 = 0
-            for place in 0..<places where dataCenter(place) == center { mask |= 1 << UInt32(place) }
+            for place in 0..<32
+            where everywhere & 1 << UInt32(place) != 0 && dataCenter(place) == center {
+                mask |= 1 << UInt32(place)
+            }
             return mask
         }
         func factor(of center: Int, at mask: UInt32) -> Int {
             if let list = factors.perDataCenter { return list.first { $0.dataCenter == center }?.count ?? 0 }
             return mask.nonzeroBitCount + (center == coordinator ? max(0, factors.total - places) : 0)
         }
+        defer { second = groups }
         switch level {
         case .any, .one: addGroup(everywhere, 1, of: factors.total)
         case .two: addGroup(everywhere, 2, of: factors.total)
@@ -96,7 +104,23 @@ package struct Requirement: Sendable {
         }
         let factors = DataCenterFactors(replication, number: number)
         let centers = owners.map(number)
-        self.init(level, factors: factors, coordinator: 0, places: centers.count) { centers[$0] }
+        self.init(level, factors: factors, coordinator: 0, among: Self.first(centers.count)) {
+            centers[$0]
+        }
+    }
+
+    /// That many places from 0 on, as bits.
+    package static func first(_ places: Int) -> UInt32 {
+        invariant(places <= 32, "a request has \(places) places; an answer is a bit of 32")
+        return UInt32((UInt64(1) << UInt64(places)) - 1)
+    }
+
+    /// What meets both: a level of the old owners of a slot and of its new ones.
+    package static func both(_ old: Requirement, _ new: Requirement) -> Requirement {
+        var both = old
+        for i in 0..<new.groups { both.addGroup(new.masks[i], Int(new.counts[i]), of: Int(new.copies[i])) }
+        both.required = max(old.required, new.required)
+        return both
     }
 
     /// How many holders a read at this level must leave behind of what it shows, so that every later read at
@@ -107,8 +131,9 @@ package struct Requirement: Sendable {
         for i in 0..<groups {
             let rest = max(1, Int(copies[i]) - Int(counts[i]) + 1)
             complement.counts[i] = UInt8(min(rest, masks[i].nonzeroBitCount))
-            complement.required += Int(complement.counts[i])
         }
+        complement.required = max(
+            complement.sum(of: .max, 0..<second), complement.sum(of: .max, second..<groups))
         return complement
     }
 
@@ -128,12 +153,29 @@ package struct Requirement: Sendable {
         return true
     }
 
-    /// How many of these places (as bits) count towards `required`: no more of each group than it needs, so
-    /// that the number falls short of `required` exactly while the requirement isn't met.
-    @inlinable package func count(of answered: UInt32) -> Int {
-        var count = 0
-        for i in 0..<groups { count += min((masks[i] & answered).nonzeroBitCount, Int(counts[i])) }
-        return count
+    /// How many of these places (as bits) count towards `required`: no more of each group than it needs, and
+    /// of two lists what falls short more, so that the number is below `required` exactly while the
+    /// requirement isn't met.
+    package func count(of answered: UInt32) -> Int {
+        let missing = max(shortfall(answered, 0..<second), shortfall(answered, second..<groups))
+        return max(0, required - missing)
+    }
+
+    private func shortfall(_ answered: UInt32, _ range: Range<Int>) -> Int {
+        sum(of: .max, range) - sum(of: answered, range)
+    }
+
+    /// How far these places bring it: one more place helps when it makes this greater.
+    package func progress(of answered: UInt32) -> Int { sum(of: answered, 0..<groups) }
+
+    /// What of these places counts in some groups; of all, what the groups need.
+    private func sum(of answered: UInt32, _ range: Range<Int>) -> Int {
+        var sum = 0
+        for i in range {
+            let needed = Int(counts[i])
+            sum += answered == .max ? needed : min((masks[i] & answered).nonzeroBitCount, needed)
+        }
+        return sum
     }
 }
 

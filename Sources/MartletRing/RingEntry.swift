@@ -1,11 +1,12 @@
 import MartletBase
 
 /// What a node says of its place in the ring. Not its liveness: who is alive never changes who owns what.
+/// That it leaves is a `Verdict`, its own or an operator's elsewhere. Numbers are never reused: 2 and 3 were
+/// states.
 package enum NodeState: UInt8, Sendable, CaseIterable, CustomStringConvertible {
+    /// It wants to be an owner of slots: of its tokens, when its turn has come (`RingChange`).
     case joining = 0
     case normal = 1
-    case leaving = 2
-    case left = 3
     /// Its disk lost something, and its peers bring it back: an owner as a normal one is, which takes writes
     /// and answers no reads.
     case rebuilding = 4
@@ -14,8 +15,6 @@ package enum NodeState: UInt8, Sendable, CaseIterable, CustomStringConvertible {
         switch self {
         case .joining: "joining"
         case .normal: "normal"
-        case .leaving: "leaving"
-        case .left: "left"
         case .rebuilding: "rebuilding"
         }
     }
@@ -51,7 +50,8 @@ package struct NodePorts: Hashable, Sendable {
 ///
 /// Encoding (canonical: equal entries are equal bytes):
 ///
-///     id 20 | incarnation varint | state 1 | address 16 | ports 4 × 2 | name | zone | data centre | version
+///     id 20 | incarnation varint | state 1 | joined 8 | address 16 | ports 4 × 2 | name | zone
+///     | data centre | version
 ///     | number of tokens varint, each token's slot 2, ascending | verdict: 0, or kind 1, stamp 8, by 20
 package struct RingEntry: Hashable, Sendable {
     package var id: NodeID
@@ -64,6 +64,8 @@ package struct RingEntry: Hashable, Sendable {
     /// The last slots of the ranges it takes, ascending and distinct. None until it has a place in the ring.
     package var tokens: [Slot]
     package var state: NodeState
+    /// When it asked to join, as the bits of a hybrid time; 0 of a founder.
+    package var joined: UInt64
     /// Of its software.
     package var version: String
     package var verdict: Verdict?
@@ -72,7 +74,7 @@ package struct RingEntry: Hashable, Sendable {
     package init(
         id: NodeID, incarnation: UInt64, name: String, address: IPAddress, ports: NodePorts,
         zone: String = "default", dataCenter: String = "default", tokens: [Slot] = [],
-        state: NodeState, version: String, verdict: Verdict? = nil
+        state: NodeState, joined: UInt64 = 0, version: String, verdict: Verdict? = nil
     ) {
         for text in [name, zone, dataCenter, version] {
             invariant(Names.isValid(text), "\"\(text)\" can't be the name of a node, zone or data centre")
@@ -86,19 +88,34 @@ package struct RingEntry: Hashable, Sendable {
         self.dataCenter = dataCenter
         self.tokens = tokens.sorted()
         self.state = state
+        self.joined = joined
         self.version = version
         self.verdict = verdict
         checkInvariants()
     }
 
-    /// Whether the ring gives it places: it shows tokens, and neither it nor an operator has withdrawn them.
-    /// A joining node shows its tokens once its handover begins; one whose join was aborted is out.
+    /// Whether the ring gives it places, or will: it shows tokens, and nobody has withdrawn them.
     package var ownsTokens: Bool {
-        if tokens.isEmpty || state == .left { return false }
+        if tokens.isEmpty || verdict?.kind == .removed { return false }
+        return state != .joining || verdict == nil
+    }
+
+    /// Whether it is an owner of slots by the ring as it is, before the change in hand.
+    package var isPlaced: Bool { ownsTokens && state != .joining }
+
+    /// Whether others do without it while it goes: an operator has said that it is dead.
+    package var isGivenUp: Bool {
+        guard let verdict, verdict.by != id else { return false }
+        return verdict.kind == .removing || verdict.kind == .removed
+    }
+
+    /// As `status` says it.
+    package var shownState: String {
         switch verdict?.kind {
-        case .removed: return false
-        case .aborted: return state != .joining
-        case .removing, nil: return true
+        case .removed: verdict?.by == id ? "left" : "removed"
+        case .removing: "leaving"
+        case .aborted where state == .joining: "removed"
+        case .aborted, nil: state.description
         }
     }
 
@@ -140,7 +157,8 @@ package struct RingEntry: Hashable, Sendable {
 extension RingEntry {
     /// The longest encoding: how many entries fit a packet is reckoned from what they are, not from this.
     package static let encodedBytesMax =
-        NodeID.byteCount + 10 + 1 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 2 + 2 * Limits.tokensPerNodeMax
+        NodeID.byteCount + 10 + 1 + 8 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 2 + 2
+        * Limits.tokensPerNodeMax
         + 1 + 8 + NodeID.byteCount
 
     package init(from reader: inout ByteReader) throws(WireError) {
@@ -149,6 +167,7 @@ extension RingEntry {
         guard incarnation < Limits.entryIncarnationMax else { throw .invalid("incarnation") }
         guard let state = NodeState(rawValue: try reader.u8()) else { throw .invalid("node state") }
         self.state = state
+        joined = try reader.u64()
         let high = try reader.u64()
         address = IPAddress(high: high, low: try reader.u64())
         let (peers, redis) = (try reader.u16(), try reader.u16())
@@ -179,6 +198,7 @@ extension RingEntry {
         id.write(to: &writer)
         writer.varint(incarnation)
         writer.u8(state.rawValue)
+        writer.u64(joined)
         writer.u64(address.high)
         writer.u64(address.low)
         for port in [ports.peers, ports.redis, ports.redisCluster, ports.http] { writer.u16(port) }

@@ -99,6 +99,11 @@ package struct Token: Hashable, Comparable, Sendable, CustomStringConvertible {
         return Token(value: first)...Token(value: first | hashMask)
     }
 
+    /// All tokens of some slots, as storage has them.
+    package static func values(of span: SlotSpan) -> ClosedRange<UInt64> {
+        UInt64(span.first) << hashBits...(UInt64(span.last) << hashBits | hashMask)
+    }
+
     /// The token after this one; nil at the end of the ring.
     @inlinable package var next: Token? { value == .max ? nil : Token(value: value + 1) }
 

@@ -37,7 +37,7 @@ package enum TokenChoice {
         for entry in others {
             for token in entry.tokens { isTaken[Int(token.index)] = true }
         }
-        let staying = others.filter { $0.state != .leaving && $0.verdict?.kind != .removing }
+        let staying = others.filter { $0.verdict?.kind != .removing }
         let (copies, scope) = scope(of: joiner.dataCenter, among: staying, replication)
         var zones = ZoneNumbers()
         let zoneOfNode =

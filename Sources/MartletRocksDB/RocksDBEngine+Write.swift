@@ -26,7 +26,7 @@ extension RocksDBEngine {
             case .delete(let key):
                 delete(key.bytes, in: database.data)
                 loop.cache.remove(key)
-            case .deleteKeyspace(let keyspace): delete(keyspace: keyspace)
+            case .deleteRange(let keyspace, let tokens): delete(keyspace, tokens)
             }
         }
         if rocksdb_writebatch_count(loop.batch.pointer) > 0 {
@@ -81,11 +81,11 @@ extension RocksDBEngine {
     }
 
     /// Keyspace ids end one before the largest number, so that each has an end.
-    private func delete(keyspace: UInt32) {
-        let (first, end) = (
-            StorageKey.position(keyspace: keyspace, token: 0),
-            StorageKey.position(keyspace: keyspace + 1, token: 0)
-        )
+    private func delete(_ keyspace: UInt32, _ tokens: ClosedRange<UInt64>) {
+        let first = StorageKey.position(keyspace: keyspace, token: tokens.lowerBound)
+        guard let end = StorageKey.position(keyspace: keyspace, after: tokens.upperBound) else {
+            invariantBroken("the last keyspace has no end")
+        }
         first.withUnsafeBytes { first in
             end.withUnsafeBytes { end in
                 rocksdb_writebatch_delete_range_cf(
@@ -93,7 +93,7 @@ extension RocksDBEngine {
                     end.count)
             }
         }
-        loop.cache.remove(keyspace: keyspace)
+        loop.cache.remove(keyspace: keyspace, tokens)
     }
 
     /// The batch wasn't written, so the cache must not hold what it would have made.

@@ -36,6 +36,7 @@ extension Log {
             write(
                 .info, .rebuilt, [("after_ms", "\(after.milliseconds)"), ("exchanges", "\(exchanges)")],
                 "this node answers reads again")
+        case .handoverBegan, .handoversOver, .joinRefused: writeHandover(report)
         case .treesRecovered, .treesForgotten: writeTrees(report)
         case .skewHealed: write(.info, .clockHealed, [], "this node stamps writes again")
         case .placementDiffers(let peer):
@@ -56,10 +57,8 @@ extension Log {
         case .exchangeEnded(let peer, let progress, let outcome, let after):
             writeExchange(peer, progress, outcome, after)
         case .floorRaised(let keyspace, let time, let spans):
-            write(
-                .debug, .floorRaised,
-                [("keyspace", "\(keyspace)"), ("floor_ms", "\(time)"), ("ranges", "\(spans)")],
-                "tombstones up to this time may be deleted")
+            let fields = [("keyspace", "\(keyspace)"), ("floor_ms", "\(time)"), ("ranges", "\(spans)")]
+            write(.debug, .floorRaised, fields, "tombstones up to this time may be deleted")
         case .floorBlocked(let keyspace, let name, let obstacle):
             write(
                 .info, .floorBlocked,
@@ -71,6 +70,22 @@ extension Log {
                 "the others have purged what this data folder has not heard of: it is an older copy")
         case .storageRefused(let why):
             write(.warn, .storageRefused, [("limit", why.description)], "a write was answered OVERLOADED")
+        }
+    }
+
+    /// How the ring changes.
+    private func writeHandover(_ report: Report) {
+        switch report {
+        case .handoverBegan(let kind, let name):
+            write(
+                .info, .ringChanging, [("peer", name), ("change", kind.text.description)],
+                "slots change hands")
+        case .handoversOver: write(.info, .ringSettled, [], "every slot has its owners")
+        case .joinRefused(let why):
+            write(
+                .warn, .joinRefused, [("reason", why.text.description)],
+                "this node isn't let into the ring yet; it asks again")
+        default: break
         }
     }
 

@@ -24,6 +24,9 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case clockHealed = "clock_healed"
     case folderRefused = "folder_refused"
     case rebuilding, rebuilt
+    case ringChanging = "ring_changing"
+    case ringSettled = "ring_settled"
+    case joinRefused = "join_refused"
     case gossip
     case storage
     case badHint = "bad_hint"

@@ -132,8 +132,8 @@ package final class StorageDriver {
             }
             batchTickets.append(ticket)
             if batchKeys.count >= Self.batchKeysMax { writeBatch() }
-        case .deleteKeyspace(let ticket, let keyspace):
-            batch.deleteKeyspace(keyspace)
+        case .deleteRange(let ticket, let keyspace, let tokens):
+            batch.deleteRange(keyspace: keyspace, tokens)
             batchTickets.append(ticket)
             // A read of any of its keys must see it.
             writeBatch()

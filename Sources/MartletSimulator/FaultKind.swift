@@ -51,6 +51,16 @@ package enum FaultKind: String, CaseIterable, Sendable {
 }
 
 extension PlantedBug {
+    /// Whether it can only show while nodes come and go.
+    var needsTurns: Bool {
+        switch self {
+        case .voteBeforeExchange, .countJoinerAlone, .eraseBeforeProof, .skipPlacementDigest,
+            .reuseRemovedID:
+            true
+        default: false
+        }
+    }
+
     /// Without which the bug can't show: every seed that it is planted in has them.
     var faultsNeeded: Set<FaultKind> {
         switch self {

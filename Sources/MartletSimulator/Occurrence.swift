@@ -37,6 +37,7 @@ enum Occurrence {
     case arrival
     case walk
     case operate
+    case reshape
     case shop
     case shopAgain(CartRetry)
     case retry(operation: UInt64)

@@ -62,6 +62,7 @@ package final class SimulatedDisk {
         case version(key: Int, HeldVersion)
         case hint(Blob, Hinted.Hint)
         case deletion(Blob, key: Int)
+        case erasure(ClosedRange<UInt64>)
     }
 
     package init(durability: Durability) {
@@ -153,8 +154,8 @@ package final class SimulatedDisk {
         batchTickets.append(ticket)
     }
 
-    func deleteKeyspace(_ ticket: WriteTicket, _ keyspace: UInt32) {
-        batch.deleteKeyspace(keyspace)
+    func deleteRange(_ ticket: WriteTicket, _ keyspace: UInt32, _ tokens: ClosedRange<UInt64>) {
+        batch.deleteRange(keyspace: keyspace, tokens)
         batchTickets.append(ticket)
     }
 
@@ -201,7 +202,10 @@ package final class SimulatedDisk {
             return Self.hint(key, value).map { .hint(key, $0) }
         case .deleteHint(let key):
             return deleting[key].map { .deletion(key, key: $0) }
-        case .putMeta, .delete, .deleteKeyspace: return nil
+        case .deleteRange(keyspace: 0, let tokens):
+            erased(tokens)
+            return .erasure(tokens)
+        case .putMeta, .delete, .deleteRange: return nil
         }
     }
 
@@ -265,6 +269,7 @@ package final class SimulatedDisk {
             switch change {
             case .version(let key, let version): raise(key, to: version)
             case .hint(let key, let hint): durableHints[hint.key, default: [:]][key] = hint
+            case .erasure(let tokens): erased(tokens)
             case .deletion(let key, let index):
                 durableHints[index]?[key] = nil
                 deleting[key] = nil
@@ -278,10 +283,32 @@ package final class SimulatedDisk {
         if version > durable[key] { durable[key] = version }
     }
 
+    /// What the disk need not hold any more.
+    private func erased(_ tokens: ClosedRange<UInt64>) {
+        for key in durable.indices where tokens.contains(WorkloadKeys.stored(key).token) {
+            durable[key] = .none
+        }
+    }
+
     func letGo(_ keys: [StorageKey]) {
         for key in keys {
             if let index = WorkloadKeys.index(of: key.bytes), index < durable.count { durable[index] = .none }
         }
+    }
+
+    /// By key: what the disk holds, durable or not.
+    var held: [HeldVersion] {
+        var held = durable
+        func raise(_ change: Change?) {
+            guard case .version(let key, let version) = change else { return }
+            while held.count <= key { held.append(.none) }
+            held[key] = max(held[key], version)
+        }
+        for change in pending { raise(change.1) }
+        for write in batch.writes {
+            if case .merge = write { raise(self.change(write)) }
+        }
+        return held
     }
 
     /// What the disk is sure to hold under a key of the workload.

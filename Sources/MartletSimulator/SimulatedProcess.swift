@@ -53,7 +53,19 @@ final class SimulatedProcess {
     var wakeWanted = Instant.distantFuture
     var wakeScheduled = Instant.distantFuture
 
+    // Its place in the cluster.
+    /// Whether it was to be a node at some time: a founder, or added since.
+    var isInvited = true
+    /// When it was last told to erase what it doesn't own any more.
+    var erasedAt = Instant.zero
+    /// It has left, for good.
+    var isGone = false
+    var isPresent: Bool { isInvited && !isGone }
+
     // What the checkers follow.
+    /// By key, by its own ring; and by the ring that it had before. Empty until it has one.
+    var owners: [KeyOwners] = []
+    var ownersBefore: [KeyOwners] = []
     var isFormed = false
     /// How often it has raised purge floors, as far as that was looked at.
     var floorsSeen: UInt64 = 0
@@ -79,10 +91,11 @@ final class SimulatedProcess {
         self.disk = disk
     }
 
-    /// Before the disk is replaced.
-    func keepFormerVersions() {
-        hasLost = true
-        for (key, version) in disk.durable.enumerated() {
+    /// Before the disk is replaced, or what it holds of slots that are others' now is erased: that may
+    /// include what was written in the same turn, and is acknowledged when both are durable.
+    func keepFormerVersions(isLoss: Bool) {
+        hasLost = hasLost || isLoss
+        for (key, version) in (isLoss ? disk.durable : disk.held).enumerated() {
             while formerVersions.count <= key { formerVersions.append(.none) }
             formerVersions[key] = max(formerVersions[key], version)
         }

@@ -161,7 +161,7 @@ extension Simulation {
         case .read(let record): try cartRead(request, record)
         case .written(let dot): try cartWritten(request, dot)
         case .failed(let failure): try cartFailed(process, request, failure)
-        case .scanned, .defined: throw Violation("Answered", "a customer got another's answer")
+        case .scanned, .defined, .acted: throw Violation("Answered", "a customer got another's answer")
         }
     }
 
@@ -256,7 +256,7 @@ extension Simulation {
         guard plan.durability == .batch else { return }
         for key in 0..<Carts.count {
             var joined: Blob?
-            for process in processes {
+            for process in present {
                 guard let record = process.disk.read(Carts.stored(key)) else { continue }
                 joined = joined.map { Record.join($0, record) } ?? record
             }

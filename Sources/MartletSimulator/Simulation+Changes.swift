@@ -98,7 +98,7 @@ extension Simulation {
             }
             readBehind(order)
         case .failed: break
-        case .read, .written, .scanned:
+        case .read, .written, .scanned, .acted:
             throw Violation("Answered", "\(order.change) got another's answer")
         }
     }
@@ -128,7 +128,7 @@ extension Simulation {
     /// All is over: what was flushed or dropped has left the disks.
     mutating func checkSwept() throws(Violation) {
         guard plan.durability == .batch else { return }
-        for process in processes {
+        for process in present {
             guard let keyspaces = process.node?.keyspaceDefinitions else { continue }
             for keyspace in process.disk.keyspacesHeld where !keyspaces.contains(where: { $0.id == keyspace })
             {

@@ -138,6 +138,7 @@ extension Simulation {
     mutating func clientAnswered(
         _ process: SimulatedProcess, _ number: UInt64, _ reply: ClientReply
     ) throws(Violation) {
+        if number == Self.ringTickets { return try ringActAnswered(process, reply) }
         if number >= ScanWalk.tickets { return try pageAnswered(process, number, reply) }
         if number >= ChangeOrder.tickets { return try orderAnswered(process, number, reply) }
         if number >= Carts.tickets { return try cartAnswered(process, number, reply) }
@@ -155,7 +156,7 @@ extension Simulation {
         switch reply {
         case .read(let record): try readAnswered(process, operation, record)
         case .written(let stamp): try writeAnswered(process, operation, stamp)
-        case .scanned, .defined:
+        case .scanned, .defined, .acted:
             throw Violation("Answered", "\(operation.described) got another's answer")
         case .failed(let failure): try failed(process, operation, failure)
         }
@@ -187,8 +188,10 @@ extension Simulation {
                 if flushed.mayHide(version) { shown = .none }
             }
             if !mayBeLost(operation) {
-                try monotone.read(
-                    operation, shown, holders: holders(operation.key, shown, since: operation.began))
+                let holders = holders(operation.key, shown, since: operation.began, seenBy: process) {
+                    levels.isKept(operation.levelClass, by: $0)
+                }
+                try monotone.read(operation, shown, holders: holders)
             }
         }
         guard let bytes, phase != .sweeping, phase != .ended else { return }
@@ -220,13 +223,17 @@ extension Simulation {
         guard !isWeak(operation) else {
             // Hints that it was counted with may have been on a disk that is lost.
             if operation.began > lastLossAt {
-                try durable.acknowledged(
-                    operation, version, holders: holdersOrHints(operation.key, version))
+                let holders = holdersOrHints(operation.key, version, seenBy: process) {
+                    levels.isMet(operation.levelClass, by: $0)
+                }
+                try durable.acknowledged(operation, version, holders: holders)
             }
             hinted.acknowledged(operation, version)
             return
         }
-        let holders = holders(operation.key, version, since: operation.began)
+        let holders = holders(operation.key, version, since: operation.began, seenBy: process) {
+            levels.isMet(operation.levelClass, by: $0)
+        }
         try durable.acknowledged(operation, version, holders: holders)
         if !mayBeLost(operation) { try monotone.wrote(operation, version) }
     }
@@ -241,7 +248,7 @@ extension Simulation {
                 $0.named = version
             }
             if let version, !operation.isRead {
-                try namedAreHolders(operation, version, acked)
+                try namedAreHolders(process, operation, version, acked)
                 if operation.kind != .expire, clients.chance(plan.workload.retries) {
                     operations.update(operation.number) { $0.retried = version }
                     schedule(
@@ -272,8 +279,9 @@ extension Simulation {
     }
 
     /// A timeout names replicas that acknowledged: each holds the version.
-    private func namedAreHolders(_ operation: Operation, _ stamp: Stamp, _ names: [String]) throws(Violation)
-    {
+    private func namedAreHolders(
+        _ process: SimulatedProcess, _ operation: Operation, _ stamp: Stamp, _ names: [String]
+    ) throws(Violation) {
         guard plan.durability == .batch else { return }
         var version = HeldVersion(stamp)
         if let bytes = operation.record, let based = HeldVersion(of: bytes) {
@@ -282,8 +290,10 @@ extension Simulation {
         if flushed.mayHide(version) { return }
         if isWeak(operation) {
             // Who stood in may have delivered its hint by now.
-            let held = holdersOrHints(operation.key, version).reduce(0, +)
-            guard held >= names.count || operation.began <= lastLossAt else {
+            let held = process.owners[operation.key].all.count {
+                isHeldOrHinted(operation.key, version, by: $0)
+            }
+            guard held >= names.count || operation.began <= max(lastLossAt, lastErasureAt) else {
                 throw Violation(
                     "Durable", key: operation.key,
                     "operation \(operation.number) timed out and names \(names) as having acknowledged "
@@ -307,13 +317,13 @@ extension Simulation {
     /// By data centre: the owners whose disks hold no less than the version, whatever crashes.
     ///
     /// - Parameter began: who acknowledged something since then may have lost its disk.
-    func holders(_ key: Int, _ version: HeldVersion, since began: Instant) -> [Int] {
-        var counts = Array(repeating: 0, count: levels.centres)
-        guard !owners.isEmpty else { return counts }
-        for owner in owners[key] where isHolder(processes[owner], key, version, since: began) {
-            counts[centreOfProcess[owner]] += 1
+    func holders(
+        _ key: Int, _ version: HeldVersion, since began: Instant, seenBy process: SimulatedProcess,
+        isEnough: ([Int]) -> Bool
+    ) -> [Int] {
+        counts(key, seenBy: process, isEnough: isEnough) {
+            isHolder(processes[$0], key, version, since: began)
         }
-        return counts
     }
 
     /// Whether what the answer promises rests on one owner alone, which may have lost its disk since it was
@@ -326,7 +336,8 @@ extension Simulation {
         _ process: SimulatedProcess, _ key: Int, _ version: HeldVersion, since began: Instant
     ) -> Bool {
         let held =
-            began <= lastLossAt ? process.everDurableVersion(key) : process.disk.durableVersion(key)
+            began <= max(lastLossAt, lastErasureAt)
+            ? process.everDurableVersion(key) : process.disk.durableVersion(key)
         // Who holds nothing of what is purged shows no less.
         return held >= version || noResurrection.isPurged(key, version)
     }
@@ -351,6 +362,7 @@ extension Simulation {
         case .written(let stamp): stamp.time.bits ^ stamp.writer.node
         case .scanned(let page): UInt64(page.count)
         case .defined(let definitions): UInt64(definitions.count)
+        case .acted: 2
         case .failed: 1
         }
     }

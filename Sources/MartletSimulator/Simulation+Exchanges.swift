@@ -10,7 +10,9 @@ extension Simulation {
             let other = processes.first(where: { $0.id == progress.peer }), other.loss == nil
         else { return }
         let held = (0..<plan.workload.keys).map { key in
-            max(process.disk.durableVersion(key), other.disk.durableVersion(key))
+            // Of those that they own together, by the ring as the beginner has it.
+            key < process.owners.count && isShared(key, process, other)
+                ? max(process.disk.durableVersion(key), other.disk.durableVersion(key)) : .none
         }
         exchanged.began(process.index, with: other.index, at: progress.beganAt, held: held)
     }
@@ -21,7 +23,8 @@ extension Simulation {
         guard progress.keyspace == 0, !owners.isEmpty,
             let other = processes.first(where: { $0.id == progress.peer })
         else { return }
-        let owners = owners
+        let shared = (0..<plan.workload.keys).map { isShared($0, process, other) }
+        let began = process.clock.instant(ofMonotonic: progress.beganAt)
         let horizons = [process, other].map { process in
             (0..<plan.workload.keys).map { horizon(process, $0) }
         }
@@ -30,13 +33,21 @@ extension Simulation {
             // What lies behind a horizon may be hidden, and then it isn't moved: behind a truncation by when
             // its value was written, which an expiry set later doesn't change (`Record.isHidden`).
             let latest = max(held.stamp, held.expiryStamp).time.bits
-            guard owners[key].contains(process.index), owners[key].contains(other.index),
+            guard shared[key],
                 horizons.allSatisfy({
                     held.stamp.time.bits > $0[key].truncation && latest > $0[key].purgeFloor
                 })
             else { return nil }
-            return min(process.disk.durableVersion(key), other.disk.durableVersion(key))
+            // What an owner has erased since it answered, because the slot is others' now, it had.
+            return [process, other].map {
+                $0.erasedAt >= began ? $0.everDurableVersion(key) : $0.disk.durableVersion(key)
+            }.min()
         }
+    }
+
+    private func isShared(_ key: Int, _ process: SimulatedProcess, _ other: SimulatedProcess) -> Bool {
+        let all = process.owners[key].all
+        return all.contains(process.index) && all.contains(other.index)
     }
 
     /// Behind what a key doesn't count any more, as a process knows it.
@@ -58,14 +69,14 @@ extension Simulation {
         guard !owners.isEmpty else { return }
         for key in 0..<plan.workload.keys {
             let stored = WorkloadKeys.stored(key)
-            let agreed = horizon(ofOwners: owners[key], key)
-            let digests = owners[key].map { owner -> (name: String, digest: UInt64) in
+            let agreed = horizon(ofOwners: owners[key].old, key)
+            let digests = owners[key].old.map { owner -> (name: String, digest: UInt64) in
                 let record = processes[owner].disk.read(stored)
                 let isHidden = record.map { Record.isHidden($0.span, behind: agreed) } ?? true
                 return (processes[owner].name, isHidden ? 0 : Record.digest(record))
             }
             try convergent.atTheEnd(key, digests)
-            for process in processes { try checkSum(process, key) }
+            for process in present { try checkSum(process, key) }
         }
     }
 

@@ -234,7 +234,9 @@ extension Simulation {
             process.clock.setWall(error: error, at: now)
             process.isPoweredOff = false
             if process.state == .paused { schedule(.resume(process.index, life: process.life), after: .zero) }
-            if process.state == .down { scheduleStart(process, .milliseconds(10)...(.seconds(1))) }
+            if process.state == .down, process.isPresent {
+                scheduleStart(process, .milliseconds(10)...(.seconds(1)))
+            }
         }
     }
 }

@@ -9,18 +9,17 @@ extension Simulation {
 
     /// By data centre: the owners that hold no less than the version, whatever crashes, or for whom a hint
     /// that is as durable does.
-    func holdersOrHints(_ key: Int, _ version: HeldVersion) -> [Int] {
-        var counts = Array(repeating: 0, count: levels.centres)
-        guard !owners.isEmpty else { return counts }
-        for owner in owners[key] {
-            let isHeld =
-                processes[owner].disk.durableVersion(key) >= version
-                || processes.contains { keeper in
-                    keeper.disk.durableHints(key, for: processes[owner].id).contains { $0.version >= version }
-                }
-            if isHeld { counts[centreOfProcess[owner]] += 1 }
-        }
-        return counts
+    func holdersOrHints(
+        _ key: Int, _ version: HeldVersion, seenBy process: SimulatedProcess, isEnough: ([Int]) -> Bool
+    ) -> [Int] {
+        counts(key, seenBy: process, isEnough: isEnough) { isHeldOrHinted(key, version, by: $0) }
+    }
+
+    func isHeldOrHinted(_ key: Int, _ version: HeldVersion, by owner: Int) -> Bool {
+        processes[owner].everDurableVersion(key) >= version
+            || processes.contains { keeper in
+                keeper.disk.durableHints(key, for: processes[owner].id).contains { $0.version >= version }
+            }
     }
 
     /// Hints are about to be deleted.
@@ -32,14 +31,30 @@ extension Simulation {
             else { continue }
             let age = process.clock.now(at: now).wall.milliseconds - hint.time
             try hinted.deleted(
-                hint, key, by: process.name, targetHolds: target.everDurableVersion(hint.key),
+                hint, key, by: process.name, targetHolds: heldFor(target, hint.key, seenBy: process),
                 isTooOld: Interval.milliseconds(age) >= plan.hints.window)
+        }
+    }
+
+    /// What a target holds; or, of one that owns the key no more, what each of those that do holds, or a hint
+    /// for it.
+    private func heldFor(
+        _ target: SimulatedProcess, _ key: Int, seenBy process: SimulatedProcess
+    ) -> HeldVersion {
+        let states = [process.owners, process.ownersBefore, owners].filter { !$0.isEmpty }
+        return states.reduce(target.everDurableVersion(key)) { held, state in
+            guard !state[key].all.contains(target.index) else { return held }
+            let byOwners = state[key].all.map { owner in
+                let hinted = processes.flatMap { $0.disk.durableHints(key, for: processes[owner].id) }
+                return hinted.reduce(processes[owner].everDurableVersion(key)) { max($0, $1.version) }
+            }
+            return max(held, byOwners.min() ?? .none)
         }
     }
 
     /// The cluster has had its time: what was kept for others has been delivered.
     mutating func checkHintsDrained() throws(Violation) {
-        for process in processes {
+        for process in present {
             let kept = process.disk.hintCount
             let counted = process.node?.currentMetrics().hints ?? kept
             guard kept == counted else {
@@ -53,7 +68,9 @@ extension Simulation {
         guard plan.durability == .batch, lastLossAt == .zero else { return }
         var copy = hinted
         let flushed = flushed
-        try copy.atTheEnd(exceptFor: { flushed.mayHide($0) }) { holders($0, $1, since: now) }
+        try copy.atTheEnd(exceptFor: { flushed.mayHide($0) }) { key, version, levelClass in
+            holders(key, version, since: now, seenBy: present[0]) { levels.isMet(levelClass, by: $0) }
+        }
         hinted = copy
     }
 }

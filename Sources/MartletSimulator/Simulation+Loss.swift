@@ -33,9 +33,10 @@ extension Simulation {
     var isUnnoticed: Bool { processes.contains { $0.loss?.kind == .image && $0.loss?.isNoticed == false } }
 
     private func mayLose(_ process: SimulatedProcess) -> Bool {
-        processes.count > 1 && process.state == .running && now - process.wellSince > .seconds(5)
+        present.count > 1 && process.state == .running && now - process.wellSince > .seconds(5)
+            && process.node?.isMember == true
             // When every folder is empty, that is a new cluster.
-            && processes.allSatisfy { $0.isFormed && $0.loss == nil && $0.node?.isRebuilding != true }
+            && present.allSatisfy { $0.isFormed && $0.loss == nil && $0.node?.isRebuilding != true }
     }
 
     mutating func loseDisk(_ kind: FaultKind) throws(Violation) {
@@ -68,7 +69,7 @@ extension Simulation {
 
     /// Whether all others are there, and remember more of the node than the image does.
     private func isNoticeable(_ process: SimulatedProcess, _ image: SimulatedDisk) -> Bool {
-        processes.allSatisfy { other in
+        present.allSatisfy { other in
             let isGood = other.clock.wallError(at: now).magnitude < .milliseconds(100)
             guard other !== process else { return isGood }
             guard isGood, other.state == .running, now - other.wellSince > .seconds(5),
@@ -84,7 +85,7 @@ extension Simulation {
     ) throws(Violation) {
         record("\(process.name) is stopped, and its folder is replaced: \(kind.rawValue)")
         try ended(process, .killed)
-        process.keepFormerVersions()
+        process.keepFormerVersions(isLoss: true)
         disk.conditions = process.disk.conditions
         process.disk = disk
         process.loss = DiskLoss(kind: kind, at: now)
@@ -97,14 +98,14 @@ extension Simulation {
         causal.lost(isSloppy: plan.hints.isSloppy)
         for number in cartRequests.keys { cartRequests[number]?.floor = [] }
         stamped.lost(process.index)
-        for key in owners.indices where owners[key].contains(process.index) {
-            if owners[key].count == 1 {
+        for key in owners.indices where owners[key].all.contains(process.index) {
+            if owners[key].all.count == 1 {
                 noResurrection.lost(key)
                 // What the copy had purged, it doesn't hold.
                 let stored = WorkloadKeys.stored(key)
                 if disk.read(stored) == nil { disk.letGo([stored]) }
             }
-            let rest = owners[key].map { processes[$0].disk.durableVersion(key) }.max() ?? .none
+            let rest = owners[key].all.map { processes[$0].disk.durableVersion(key) }.max() ?? .none
             guard monotone.lost(key, heldElsewhere: rest) else { continue }
             for index in walks.indices { walks[index].floors[key] = .none }
             operations.updatePending(from: firstPending) { operation in
@@ -120,7 +121,8 @@ extension Simulation {
     /// The truncation that the rest of every key's owners hold, whatever crashes.
     private func truncationHeld(withoutDiskOf process: SimulatedProcess) -> UInt64 {
         let held = processes.map { $0 === process ? 0 : $0.disk.durableTruncation(keyspace: 0) }
-        return owners.filter { $0.contains(process.index) }.map { $0.map { held[$0] }.max() ?? 0 }.min() ?? 0
+        let shared = owners.filter { $0.all.contains(process.index) }
+        return shared.map { $0.all.map { held[$0] }.max() ?? 0 }.min() ?? 0
     }
 
     /// The cluster has told a node what its folder must become.

@@ -14,7 +14,9 @@ extension Simulation {
 
     mutating func begin() {
         for process in processes {
-            schedule(.start(process.index), after: seeds.within(.zero...SimulationPlan.startsWithin))
+            if process.isInvited {
+                schedule(.start(process.index), after: seeds.within(.zero...SimulationPlan.startsWithin))
+            }
             if plan.durability == .periodic { schedule(.periodicSync(process.index), after: .seconds(1)) }
         }
         if plan.workload.operationsPerSecond > 0 { schedule(.arrival, after: .zero) }
@@ -35,6 +37,7 @@ extension Simulation {
                 if plan.hasCarts { schedule(.shop, after: .zero) }
             }
             if plan.changes.isOn { schedule(.operate, after: .seconds(1)) }
+            if plan.ring.joiners > 0 || plan.ring.leaves { schedule(.reshape, after: .seconds(1)) }
             schedule(.phase(.healing), after: plan.faultPhase)
         case .healing:
             endFaults()
@@ -54,7 +57,7 @@ extension Simulation {
     private mutating func sweep() {
         let gap = Interval.milliseconds(5)
         for key in 0..<plan.workload.keys {
-            let process = processes[clients.below(processes.count)]
+            let process = present[clients.below(present.count)]
             ask(process, key: key, .get, after: gap * Int64(key))
         }
         // Then, without clients, every two owners exchange once more.
@@ -66,7 +69,7 @@ extension Simulation {
     // MARK: Lives
 
     mutating func start(_ process: SimulatedProcess) throws(Violation) {
-        guard process.state == .down else { return }
+        guard process.state == .down, process.isPresent else { return }
         let disk = process.disk
         process.life += 1
         disk.begin(at: process.clock.now(at: now).wall)
@@ -91,7 +94,7 @@ extension Simulation {
     }
 
     private mutating func configuration(_ process: SimulatedProcess) -> NodeConfiguration {
-        let founders = processes.map { other in
+        let founders = processes[..<plan.founders].map { other in
             NodeConfiguration.Founder(
                 name: other.name, address: other.address, zone: other.zone, dataCenter: other.dataCenter)
         }
@@ -105,7 +108,7 @@ extension Simulation {
             version: "\(Self.version).\(process.disk.boot)",
             epoch: process.disk.epoch, boot: process.disk.boot,
             seed: seeds.next(),
-            founders: founders, seeds: [],
+            founders: Array(founders), seeds: present.map(\.address),
             keyspaces: keyspaces(levels),
             gossip: GossipSettings(clusterName: Self.clusterName))
         configuration.lostEpoch = process.disk.lostEpoch
@@ -168,6 +171,12 @@ extension Simulation {
     mutating func stopped(_ process: SimulatedProcess, _ reason: StopReason) throws(Violation) {
         record("\(process.name) has stopped: \(reason)")
         switch reason {
+        case .left:
+            guard isOut(process) else {
+                throw Violation("Placed", "\(process.name) has left a ring that it is in")
+            }
+            try ended(process, .drained)
+            process.isGone = true
         case .drained:
             try ended(process, .drained)
             scheduleStart(process, .milliseconds(50)...(.seconds(5)))
@@ -175,24 +184,27 @@ extension Simulation {
             try ended(process, .killed)
             scheduleStart(process, .milliseconds(500)...(.seconds(5)))
         case .rebuild(let order, _): try told(process, order)
+        case .identity(let text) where isOut(process):
+            // Its join was called off.
+            record("\(process.name) is out: \(text)")
+            try ended(process, .killed)
+            process.isGone = true
         case .identity(let text):
             throw Violation("Refused", "\(process.name) was refused on its own folder: \(text)")
         }
     }
 
+    /// Whether its own ring says that it is out.
+    private func isOut(_ process: SimulatedProcess) -> Bool {
+        process.node?.ringEntries.first { $0.id == process.id }?.isGone == true
+    }
+
     /// A ring has formed, or was remembered: from now on every key has its owners.
     mutating func formed(_ process: SimulatedProcess) {
         process.isFormed = true
-        if owners.isEmpty { owners = ownersOfKeys(process) ?? [] }
-        if counters.formedAt == nil, processes.allSatisfy(\.isFormed) { counters.formedAt = now }
-    }
-
-    private func ownersOfKeys(_ process: SimulatedProcess) -> [[Int]]? {
-        guard let (_, placement) = process.node?.placement(keyspace: 0) else { return nil }
-        return (0..<plan.workload.keys).map { index in
-            placement.owners(of: Token(key: WorkloadKeys.key(index)).slot).array.map { member in
-                processes.firstIndex { $0.id == placement.members[member].id } ?? -1
-            }
+        ringTurned(process)
+        if counters.formedAt == nil, processes[..<plan.founders].allSatisfy(\.isFormed) {
+            counters.formedAt = now
         }
     }
 
@@ -217,11 +229,13 @@ extension Simulation {
         try checkWalks()
         try checkLosses()
         try checkCarts()
+        // Hints for a slot are moved when its owners change as well.
+        let gone = plan.ring.joiners + (plan.ring.leaves ? plan.machines.count : 0)
         for process in processes where process.node != nil {
             try Bounded.check(
                 process.node!.currentMetrics(), inFlightMax: plan.inFlightMax, name: process.name)
             try Bounded.check(
-                process.node!.hintStatus(), bytesMax: plan.hints.bytesMax, name: process.name)
+                process.node!.hintStatus(), bytesMax: plan.hints.bytesMax, gone: gone, name: process.name)
         }
     }
 
@@ -241,17 +255,28 @@ extension Simulation {
 
     /// The cluster has had its time: every process runs on its own folder, and belongs to the ring.
     private func checkHealed() throws(Violation) {
-        for process in processes {
+        for process in present {
             guard process.state == .running else {
                 throw Violation("Accurate", "\(process.name) isn't running though all faults are over")
             }
             guard process.isFormed else {
                 throw Violation("Agreed", "\(process.name) has no ring though all nodes have long been there")
             }
+            guard process.node?.isMember == true, process.node?.handoverStatus() == nil else {
+                throw Violation(
+                    "Placed", "\(process.name) isn't settled in the ring: \(handoverText(process))")
+            }
             guard process.loss == nil, process.node?.isRebuilding == false else {
                 throw Violation("Rebuilt", "\(process.name) hasn't rebuilt its disk though all nodes are up")
             }
         }
+    }
+
+    private func handoverText(_ process: SimulatedProcess) -> String {
+        guard let status = process.node?.handoverStatus() else { return "it hasn't joined" }
+        let waits = status.waits.map { "\($0.name) (\($0.obstacle.text))" }.joined(separator: ", ")
+        return "\(status.kind) of \(status.name) waits for \(waits.isEmpty ? "others" : waits), "
+            + "\(status.done) of \(status.parts) exchanges"
     }
 
     /// What is on a disk after a crash, or at the end, is no less than what it was sure to hold.
@@ -272,7 +297,7 @@ extension Simulation {
             throw answered.overdue(operation)
         }
         var views: [Agreed.View] = []
-        for process in processes {
+        for process in present {
             try checkDisk(process)
             process.disk.checkInvariants()
             guard process.node != nil else { continue }
@@ -282,9 +307,10 @@ extension Simulation {
                 Agreed.View(
                     name: process.name, ringDigest: status.ringDigest,
                     definitions: definitions, isAgreed: status.isAgreed,
-                    owners: (ownersOfKeys(process) ?? []).map { $0.map { processes[$0].id } }))
+                    owners: (ownersOfKeys(process) ?? []).map { $0.all.map { processes[$0].id } }))
         }
         try Agreed.check(views)
+        try checkPlaced()
         try checkHintsDrained()
         try checkSwept()
         try checkCartsAtTheEnd()

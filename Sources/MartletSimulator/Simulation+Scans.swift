@@ -90,7 +90,8 @@ extension Simulation {
             guard isExplained else {
                 throw Violation("Answered", "\(walk.described) failed in a healthy cluster: \(failure)")
             }
-        case .read, .written, .defined: throw Violation("Answered", "\(described) got another's answer")
+        case .read, .written, .defined, .acted:
+            throw Violation("Answered", "\(described) got another's answer")
         }
     }
 

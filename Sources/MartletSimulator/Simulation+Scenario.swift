@@ -33,7 +33,7 @@ extension Simulation {
         return now - began
     }
 
-    package var isFormed: Bool { processes.allSatisfy(\.isFormed) }
+    package var isFormed: Bool { present.allSatisfy(\.isFormed) }
 
     /// kill -9; nobody starts it again.
     package mutating func kill(_ index: Int) throws(Violation) {
@@ -183,7 +183,7 @@ extension Simulation {
     }
 
     /// The owners of a key, and the nodes that aren't, in their orders.
-    package borrowing func owners(of key: Int) -> [Int] { owners[key] }
+    package borrowing func owners(of key: Int) -> [Int] { owners[key].all }
 
     package var acknowledged: Int { counters.acknowledged }
 

@@ -115,6 +115,12 @@ extension Simulation {
             return (nil, "purge round \(answer.round): \(answer.step) \(answer.outcome)")
         case .floor(let news): return (nil, "floor \(news.floor) of \(news.spans.count) spans")
         case .viewWanted: return (nil, "a wish for the view of the ring")
+        case .join: return (nil, "its wish to join")
+        case .joinAnswer(let answer): return (nil, "join: \(answer.outcome)")
+        case .vote(let request): return (nil, "vote on \(hex(request.shape))?")
+        case .voteAnswer(let answer):
+            return (nil, "vote on \(hex(answer.shape)): \(answer.obstacle?.text.description ?? "yes")")
+        case .entry: return (nil, "a ring entry")
         case .hello, .farewell, .gossip: return nil
         }
     }
@@ -153,6 +159,7 @@ extension Simulation {
         case .defined(let definitions):
             "defined \(definitions.map { "\($0.name) up to \(HybridTime(bits: $0.truncation))" })"
         case .written(let stamp): "written as \(stamp)"
+        case .acted: "acted"
         case .failed(let failure): "\(failure)"
         }
     }

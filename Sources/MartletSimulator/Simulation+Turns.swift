@@ -40,6 +40,7 @@ extension Simulation {
             process.node?.checkInvariants()
             if let digest = process.node?.ringDigest, agreed.hasChanged(process.index, digest) {
                 try agreed.changed(process.index, process.name, digest, process.node?.ringEntries ?? [])
+                ringTurned(process)
             }
         }
     }
@@ -196,7 +197,14 @@ extension Simulation {
             // What a disk that is behind a floor lets go of, it need not hold any more.
             if process.node?.isRebuilding == true { disk.letGo(keys) }
             disk.delete(ticket, keys)
-        case .deleteKeyspace(let ticket, let keyspace): disk.deleteKeyspace(ticket, keyspace)
+        case .deleteRange(let ticket, let keyspace, let tokens):
+            process.keepFormerVersions(isLoss: false)
+            lastErasureAt = now
+            process.erasedAt = now
+            record(
+                "\(process.name) erases \(hex(tokens.lowerBound)) to \(hex(tokens.upperBound)) of keyspace "
+                    + "\(keyspace)")
+            disk.deleteRange(ticket, keyspace, tokens)
         case .reserveStamps(let ceiling):
             disk.pendingCeiling = HybridTime(bits: ceiling)
             schedule(
@@ -220,7 +228,7 @@ extension Simulation {
             let slot = Token(key: WorkloadKeys.key(key)).slot
             guard let floor = process.node?.purgeFloor(keyspace: 0, slot), !owners.isEmpty else { continue }
             noResurrection.raised(
-                key, to: floor, held: owners[key].map { processes[$0].disk.durableVersion(key) })
+                key, to: floor, held: owners[key].all.map { processes[$0].disk.durableVersion(key) })
         }
     }
 

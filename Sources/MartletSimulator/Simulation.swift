@@ -54,12 +54,16 @@ package struct Simulation: ~Copyable {
     var walkers: Random
     var operators: Random
     var customers: Random
+    var shapers: Random
 
     // What the checkers know.
     let levels: LevelTable
     var operations = OperationLog()
-    /// By key: the processes that own it; empty until a ring has formed.
-    var owners: [[Int]] = []
+    /// By key, by the ring of the process that is furthest on; empty until a ring has formed.
+    var owners: [KeyOwners] = []
+    var furthestRing = Ring()
+    /// When a node was last told to erase what it doesn't own any more.
+    var lastErasureAt = Instant.zero
     let centreOfProcess: [Int]
     var durable: Durable
     var monotone: Monotone
@@ -149,13 +153,16 @@ package struct Simulation: ~Copyable {
         walkers = root.fork()
         operators = root.fork()
         customers = root.fork()
+        shapers = root.fork()
         network = SimulatedNetwork(
             random: networkSource, machines: plan.machines.count,
             latencyMin: Self.latencies(plan.machines, &world))
         let centres = plan.centres
         levels = LevelTable(
             plan.replication, centres: centres,
-            machines: centres.map { name in plan.machines.count { $0.dataCenter == name } })
+            machines: centres.map { name in
+                plan.machines[..<plan.founders].count { $0.dataCenter == name }
+            })
         durable = Durable(levels: levels)
         monotone = Monotone(levels: levels, keys: plan.workload.keys)
         noPhantom = NoPhantom(keys: plan.workload.keys)
@@ -178,6 +185,7 @@ package struct Simulation: ~Copyable {
                     monotonicBase: world.within(.seconds(1)...(.hours(1_000))),
                     wallOffset: world.within(-Self.clockErrorMax...Self.clockErrorMax)),
                 disk: SimulatedDisk(durability: plan.durability))
+            process.isInvited = index < plan.founders
             processes.append(process)
             machineOfAddress[process.address] = index
         }
@@ -289,6 +297,7 @@ package struct Simulation: ~Copyable {
         case .arrival: arrive()
         case .walk: beginWalk()
         case .operate: try operate()
+        case .reshape: try reshape()
         case .shop: try shop()
         case .shopAgain(let retry): try shopAgain(retry)
         case .retry(let number): retry(number)

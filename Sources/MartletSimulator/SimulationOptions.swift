@@ -4,6 +4,8 @@ import MartletNode
 /// What a user fixes of a run; the seed draws the rest.
 package struct SimulationOptions: Sendable {
     package var nodes: Int?
+    /// Whether nodes come and go in every run; else the seed draws it.
+    package var turns = false
     /// How long faults last.
     package var faultPhase: Interval?
     /// A deliberate bug, to be found.
@@ -21,6 +23,7 @@ package struct SimulationOptions: Sendable {
     package func command(seed: UInt64) -> String {
         var command = "martlet-sim --seed \(seed)"
         if let nodes { command += " --nodes \(nodes)" }
+        if turns { command += " --turns" }
         if let faultPhase { command += " --duration \(faultPhase.nanoseconds / 1_000_000_000)" }
         if let plant { command += " --plant \(plant.rawValue)" }
         return command

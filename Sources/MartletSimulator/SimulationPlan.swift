@@ -19,6 +19,9 @@ package struct SimulationPlan: Sendable {
     package var hints: HintPlan
     package var changes: ChangePlan
     package var purges: PurgePlan
+    package var ring: RingPlan
+    /// How many of the machines found the ring: the first ones.
+    package var founders: Int
     /// Sorted as `FaultKind` lists them.
     package var faults: [FaultKind]
     /// Scales how often and how much: 0 is hardly, 1 is badly.
@@ -55,6 +58,8 @@ package struct SimulationPlan: Sendable {
         hints = HintPlan(seed: seed)
         changes = ChangePlan(seed: seed)
         purges = PurgePlan(seed: seed)
+        ring = RingPlan()
+        founders = nodes
         intensity = random.fraction()
         // A run in ten has no faults: then everything must be perfect.
         let share = random.chance(0.1) ? 0 : 0.1 + 0.4 * random.fraction()
@@ -65,6 +70,31 @@ package struct SimulationPlan: Sendable {
         faultPhase = options.faultPhase ?? random.within(.seconds(20)...(.seconds(60)))
         healingPhase = .seconds(30)
         calmPhase = .seconds(8)
+        let joiners = RingPlan(seed: seed)
+        // With fewer nodes than copies a key's owners are others with each node, and levels mean less.
+        let isNeeded = options.turns || options.plant?.needsTurns == true
+        if nodes >= max(2, replication.total) {
+            addJoiners(joiners, centres: centres, zones: zones, isNeeded: isNeeded)
+        }
+    }
+
+    private mutating func addJoiners(_ plan: RingPlan, centres: Int, zones: Int, isNeeded: Bool) {
+        ring = plan
+        if isNeeded {
+            ring.joiners = max(2, ring.joiners)
+            ring.leaves = true
+            ring.gapMax = .seconds(4)
+        }
+        ring.joiners = min(ring.joiners, max(0, 12 - founders))
+        for index in founders..<(founders + ring.joiners) {
+            let centre = index % centres
+            machines.append(Machine(zone: "z\(centre)\(index / centres % zones)", dataCenter: "d\(centre)"))
+        }
+    }
+
+    /// Adds machines that found nothing, for scenarios.
+    package mutating func addJoiners(_ count: Int) {
+        for _ in 0..<count { machines.append(Machine(zone: "z", dataCenter: "d0")) }
     }
 
     /// A quiet cluster of one zone, for scenarios: no clients, no faults but those that the scenario makes,
@@ -74,6 +104,8 @@ package struct SimulationPlan: Sendable {
         options.nodes = nodes
         var plan = SimulationPlan(seed: seed, options)
         plan.machines = Array(repeating: Machine(zone: "z", dataCenter: "d0"), count: nodes)
+        plan.ring = RingPlan()
+        plan.founders = nodes
         plan.replication = .count(min(3, nodes))
         plan.durability = .batch
         plan.hints = HintPlan()
@@ -123,7 +155,9 @@ package struct SimulationPlan: Sendable {
     /// One line for people.
     package var summary: String {
         let names = faults.map(\.rawValue).joined(separator: " ")
-        return "nodes=\(machines.count) replication=\(replicationText) durability=\(durability.rawValue) "
+        return
+            "nodes=\(founders) ring=\(ring.text) replication=\(replicationText) "
+            + "durability=\(durability.rawValue) "
             + "hints=\(hints.text) changes=\(changes.text) purges=\(purges.text) "
             + "levels=\(workload.levelsText) phase_s=\(faultPhase.nanoseconds / 1_000_000_000) "
             + "faults: \(names.isEmpty ? "none" : names)"

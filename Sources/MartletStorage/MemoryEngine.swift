@@ -84,15 +84,7 @@ package final class MemoryEngine: StorageEngine {
                 hints.restore(nil, under: key)
                 undo.append(.hint(key, before))
             case .delete(let key): delete(key)
-            case .deleteKeyspace(let keyspace):
-                var keys: [StorageKey] = []
-                data.visit(from: StorageKey(position: StorageKey.position(keyspace: keyspace, token: 0))) {
-                    key, _ in
-                    guard key.keyspace == keyspace else { return false }
-                    keys.append(key)
-                    return true
-                }
-                for key in keys { delete(key) }
+            case .deleteRange(let keyspace, let tokens): delete(keyspace, tokens)
             }
         }
         counts.batches += 1
@@ -108,6 +100,17 @@ package final class MemoryEngine: StorageEngine {
         }
         let joined = rules.joined(present, record, scratch: &scratch)
         undo.append(.record(key, data.replace(joined, under: key)))
+    }
+
+    private func delete(_ keyspace: UInt32, _ tokens: ClosedRange<UInt64>) {
+        let first = StorageKey.position(keyspace: keyspace, token: tokens.lowerBound)
+        var keys: [StorageKey] = []
+        data.visit(from: StorageKey(position: first)) { key, _ in
+            guard key.keyspace == keyspace, tokens.contains(key.token) else { return false }
+            keys.append(key)
+            return true
+        }
+        for key in keys { delete(key) }
     }
 
     private func delete(_ key: StorageKey) {

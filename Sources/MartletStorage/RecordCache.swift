@@ -73,8 +73,10 @@ package struct RecordCache {
     }
 
     /// Takes time in proportion to what is held.
-    package mutating func remove(keyspace: UInt32) {
-        for key in slots.map(\.key) where key.keyspace == keyspace { remove(key) }
+    package mutating func remove(keyspace: UInt32, _ tokens: ClosedRange<UInt64>) {
+        for key in slots.map(\.key) where key.keyspace == keyspace && tokens.contains(key.token) {
+            remove(key)
+        }
     }
 
     /// Counts a merge into a record that isn't here; true when there were so many that it should be.

@@ -88,8 +88,8 @@ package enum StorageRequest: Sendable {
     case deleteHints(WriteTicket, [Blob])
     /// Forget these records, at least one; those that aren't there make no difference.
     case delete(WriteTicket, [StorageKey])
-    /// Forget every record of a keyspace.
-    case deleteKeyspace(WriteTicket, UInt32)
+    /// Forget every record of a keyspace whose token lies in the range.
+    case deleteRange(WriteTicket, keyspace: UInt32, ClosedRange<UInt64>)
     case read(ReadTicket, StorageKey)
     /// Some records in the order of their stored keys, as one moment has them: from `lower` (included) to
     /// `upper` (excluded; nil: to the end).

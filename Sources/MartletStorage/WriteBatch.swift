@@ -10,8 +10,8 @@ package struct WriteBatch {
         case putHint(key: Blob, value: Blob)
         case deleteHint(key: Blob)
         case delete(StorageKey)
-        /// All records of a keyspace that were written before this.
-        case deleteKeyspace(UInt32)
+        /// All records of a keyspace with such tokens that were written before this.
+        case deleteRange(keyspace: UInt32, ClosedRange<UInt64>)
     }
 
     package private(set) var writes: ContiguousArray<Write> = []
@@ -48,7 +48,9 @@ package struct WriteBatch {
         byteCount += key.bytes.count
     }
 
-    package mutating func deleteKeyspace(_ keyspace: UInt32) { writes.append(.deleteKeyspace(keyspace)) }
+    package mutating func deleteRange(keyspace: UInt32, _ tokens: ClosedRange<UInt64>) {
+        writes.append(.deleteRange(keyspace: keyspace, tokens))
+    }
 
     /// Keeps the memory for the next turn.
     package mutating func removeAll() {

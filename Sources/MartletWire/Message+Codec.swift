@@ -27,6 +27,11 @@ extension Message {
         case .define: .define
         case .put: .put
         case .putAnswer: .putAnswer
+        case .join: .join
+        case .joinAnswer: .joinAnswer
+        case .vote: .vote
+        case .voteAnswer: .voteAnswer
+        case .entry: .entry
         }
     }
 
@@ -56,6 +61,11 @@ extension Message {
         case .define(let request): request.write(to: &writer)
         case .put(let request): request.write(to: &writer)
         case .putAnswer(let answer): answer.write(to: &writer)
+        case .join(let request): request.write(to: &writer)
+        case .joinAnswer(let answer): answer.write(to: &writer)
+        case .vote(let request): request.write(to: &writer)
+        case .voteAnswer(let answer): answer.write(to: &writer)
+        case .entry(let entry): writer.blob(entry)
         }
     }
 
@@ -85,6 +95,11 @@ extension Message {
         case .viewWanted: self = .viewWanted
         case .put: self = .put(try PutRequest(from: &reader))
         case .putAnswer: self = .putAnswer(try PutAnswer(from: &reader))
+        case .join: self = .join(try JoinRequest(from: &reader))
+        case .joinAnswer: self = .joinAnswer(try JoinAnswer(from: &reader))
+        case .vote: self = .vote(try VoteRequest(from: &reader))
+        case .voteAnswer: self = .voteAnswer(try VoteAnswer(from: &reader))
+        case .entry: self = .entry(try reader.blob(max: View.itemBytesMax, "ring entry"))
         case .gossip: self = .gossip(Blob(copying: try reader.take(reader.remaining)))
         }
         try reader.expectEnd()

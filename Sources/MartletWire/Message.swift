@@ -33,6 +33,12 @@ package enum Message: Hashable, Sendable {
     case define(DefineRequest)
     case put(PutRequest)
     case putAnswer(PutAnswer)
+    case join(JoinRequest)
+    case joinAnswer(JoinAnswer)
+    case vote(VoteRequest)
+    case voteAnswer(VoteAnswer)
+    /// A ring entry that has just changed.
+    case entry(Blob)
 
     /// The bytes of what it carries, for bounds on what waits: the rest of a message is small.
     package var payloadBytes: Int {
@@ -55,8 +61,10 @@ package enum Message: Hashable, Sendable {
         case .exchangeDescent(let descent): 8 * MerkleTree.fanOut * descent.nodes.count
         case .purge(let request): 4 * request.spans.count + 28 * request.closed.count
         case .floor(let news): 4 * news.spans.count
+        case .join(let request): request.entry.count
+        case .entry(let entry): entry.count
         case .hello, .farewell, .mergeAnswer, .putAnswer, .scan, .exchangeOpening, .purgeAnswer,
-            .viewWanted:
+            .viewWanted, .joinAnswer, .vote, .voteAnswer:
             0
         }
     }
@@ -90,6 +98,11 @@ package enum Message: Hashable, Sendable {
         case purge = 30
         case purgeAnswer = 31
         case floor = 32
+        case join = 50
+        case joinAnswer = 51
+        case vote = 52
+        case voteAnswer = 53
+        case entry = 54
     }
 }
 

@@ -203,7 +203,7 @@ final class Daemon {
 
     private func end() -> End {
         switch reason {
-        case .drained, nil:
+        case .drained, .left, nil:
             do {
                 let lastWrite = try engine.sync()
                 try engine.close()
@@ -213,7 +213,9 @@ final class Daemon {
                 log.write(.error, .storage, [], "\(error)")
                 return .exit(Exit.storage)
             }
-            log.write(.info, .stopped, [], "drained")
+            log.write(
+                .info, .stopped, [],
+                reason == .left ? "left the ring: the data folder is of no use any more" : "drained")
             return .exit(Exit.drained)
         case .rebuild(let order, let text): return prepare(order, text)
         case .storage(let text), .identity(let text):

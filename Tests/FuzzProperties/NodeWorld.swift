@@ -254,9 +254,11 @@ final class NodeWorld {
         case .delete(let ticket, let keys):
             try issue(ticket)
             for key in keys { disk[key] = nil }
-        case .deleteKeyspace(let ticket, let keyspace):
+        case .deleteRange(let ticket, let keyspace, let tokens):
             try issue(ticket)
-            for key in disk.keys where key.keyspace == keyspace { disk[key] = nil }
+            for key in disk.keys where key.keyspace == keyspace && tokens.contains(key.token) {
+                disk[key] = nil
+            }
         case .scanHints(let ticket, let lower, let upper, let limit):
             reads.append((ticket, .hints(from: lower, until: upper, limit)))
         case .read(let ticket, let key): reads.append((ticket, .record(key)))

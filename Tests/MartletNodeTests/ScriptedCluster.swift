@@ -346,8 +346,10 @@ final class ScriptedCluster {
         case .delete(let ticket, let keys):
             for key in keys { member.disk[key] = nil }
             becomeDurable(i, ticket)
-        case .deleteKeyspace(let ticket, let keyspace):
-            for key in member.disk.keys where key.keyspace == keyspace { member.disk[key] = nil }
+        case .deleteRange(let ticket, let keyspace, let tokens):
+            for key in member.disk.keys where key.keyspace == keyspace && tokens.contains(key.token) {
+                member.disk[key] = nil
+            }
             becomeDurable(i, ticket)
         case .read(let ticket, let key): queue.append((i, .storage(.read(ticket, member.disk[key]))))
         case .scan(let ticket, let lower, let upper, let limit):
@@ -408,7 +410,7 @@ extension StorageRequest {
     var writeTicket: WriteTicket? {
         switch self {
         case .merge(let ticket, _, _), .putMeta(let ticket, _, _), .putHint(let ticket, _, _),
-            .deleteHints(let ticket, _), .delete(let ticket, _), .deleteKeyspace(let ticket, _):
+            .deleteHints(let ticket, _), .delete(let ticket, _), .deleteRange(let ticket, _, _):
             ticket
         case .read, .scan, .scanHints, .digest, .collect, .reserveStamps: nil
         }
@@ -427,7 +429,7 @@ extension ClientReply {
         switch self {
         case .written(let stamp): stamp
         case .read(.some(let record)): Register(decoding: record).stamp
-        case .read(.none), .scanned, .defined, .failed: nil
+        case .read(.none), .scanned, .defined, .acted, .failed: nil
         }
     }
 

@@ -22,7 +22,8 @@ private struct EntryWorld {
     mutating func entry() -> RingEntry {
         var entry = base
         entry.incarnation = UInt64(random.below(3))
-        entry.state = NodeState.allCases[random.below(4)]
+        entry.state = NodeState.allCases[random.below(NodeState.allCases.count)]
+        entry.joined = UInt64(random.below(3))
         entry.name = ["n1", "n10"][random.below(2)]
         if random.chance(0.5) { entry.tokens = [] }
         if random.chance(0.6) { entry.verdict = verdict() }

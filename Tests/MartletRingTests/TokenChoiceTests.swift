@@ -25,7 +25,7 @@ private struct Growth {
     }
 
     mutating func join(zone: String) throws {
-        var entry = world.entry(zone: zone, state: .joining)
+        var entry = world.entry(zone: zone)
         entry.tokens = choice(entry)
         try ring.merge(entry)
     }
@@ -116,13 +116,11 @@ private struct Growth {
     @Test func whoLeavesGivesItsLoadToOthers() throws {
         var growth = try Growth(founders: ["a", "a", "a", "a", "a"])
         var leaver = growth.ring.entries[1]
-        leaver.state = .leaving
-        leaver.incarnation += 1
+        leaver.verdict = Verdict(kind: .removing, stamp: 1, by: leaver.id)
         try growth.ring.merge(leaver)
         try growth.join(zone: "a")
         #expect(growth.distinctTokens == 6 * 16, "a leaving node keeps its slots until it has left")
-        leaver.state = .left
-        leaver.incarnation += 1
+        leaver.verdict = Verdict(kind: .removed, stamp: 2, by: leaver.id)
         try growth.ring.merge(leaver)
         #expect(growth.unevenness <= 1.10)
     }

@@ -55,13 +55,23 @@ extension StorageConformance {
         try merge(engine, (others + gone).map { ($0, record) })
         for key in others + gone { _ = try value(engine, key) }
         var batch = WriteBatch()
-        batch.deleteKeyspace(2)
+        batch.deleteRange(keyspace: 2, 0...UInt64.max)
         try engine.write(batch)
         for key in gone { try requireEqual(value(engine, key), nil, "\(key) is gone") }
         for key in others { try requireEqual(value(engine, key), record, "\(key) is untouched") }
         try engine.compact()
         let keys = try engine.scan(from: .empty, until: nil, limit: ScanLimit()).records.map(\.key)
         try requireEqual(keys, others.map(\.bytes), "only the other keyspaces are listed")
+        batch.removeAll()
+        batch.deleteRange(keyspace: 3, 1...UInt64.max)
+        batch.deleteRange(keyspace: 1, 0...(.max - 1))
+        try engine.write(batch)
+        for key in others { try requireEqual(value(engine, key), record, "\(key) lies beside the ranges") }
+        batch.removeAll()
+        batch.deleteRange(keyspace: 3, 0...0)
+        try engine.write(batch)
+        try requireEqual(value(engine, others[1]), nil, "a range of one token is deleted")
+        try requireEqual(value(engine, others[0]), record, "and no other")
     }
 
     @Sendable static func oneKeyInABatch(_ engine: any StorageEngine) throws {

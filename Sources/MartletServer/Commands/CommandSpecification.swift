@@ -25,7 +25,8 @@ enum CommandCode: UInt8 {
     case clusterCountKeys, clusterGetKeys, clusterReplicas, clusterHelp, clusterRefused
     /// READONLY, READWRITE, ASKING.
     case clusterSwitch
-    case martletStatus, martletRing, martletHints, martletRepair, martletKeyspace, martletMetrics, martletHelp
+    case martletStatus, martletRing, martletHints, martletRepair, martletKeyspace, martletNode,
+        martletMetrics, martletHelp
     /// Known, and refused with a sentence of its own, since a user needs to hear why.
     case refused
 }

@@ -113,6 +113,12 @@ extension CommandSpecification {
                         + "`read`, `write`, `sloppy_quorum`, `ttl`. A change is answered when all nodes that "
                         + "live have it on disk."),
                 CommandSpecification(
+                    .martletNode, "martlet|node", -3, "loading stale", group: "server", since: "0.3.0",
+                    "LEAVE | REMOVE name | ABORT name",
+                    "Have the node that is asked leave the ring, give up a dead one, or call a change off",
+                    note: "Answered when this node has it on disk; `MARTLET STATUS` shows how far the change "
+                        + "is."),
+                CommandSpecification(
                     .martletMetrics, "martlet|metrics", 2, "loading stale", group: "server", since: "0.1.0",
                     "",
                     "Show this node's metrics, as Prometheus text"),

@@ -55,7 +55,24 @@ enum FailureText {
         case .noSuchKeyspace: return "ERR the selected keyspace does not exist any more: SELECT another one"
         case .keyspace(let refusal): return text(refusal)
         case .badLevel(let level): return badLevel(level.description, forReads: true)
+        case .ringAct(let refusal): return text(refusal)
         case .localRead(let why): return "ERR this node's copy can not be read: \(why)"
+        }
+    }
+
+    private static func text(_ refusal: RingActRefusal) -> String {
+        switch refusal {
+        case .unknownNode:
+            "ERR the ring has no such node, or it owns nothing any more: MARTLET STATUS lists all"
+        case .alive: "ERR the node is up: only a node that is down can be removed; let it leave instead"
+        case .tooFew:
+            "ERR fewer nodes would be left than some keyspace has copies: add a node first, or lower the "
+                + "keyspace's replication_factor"
+        case .notChanging:
+            "ERR nothing is under way that could be called off: the node neither joins nor leaves"
+        case .busy: "ERR another change of the ring is about to be completed: ask again in a moment"
+        case .noRoom: "ERR the ring is full"
+        case .notServing: "ERR this node has just started, or is rebuilt, or is no member: ask another one"
         }
     }
 

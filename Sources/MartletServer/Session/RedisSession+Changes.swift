@@ -4,22 +4,27 @@ import MartletNode
 import MartletRESP
 import MartletRing
 
-/// A command that changes keyspaces. Like a walk it waits for all that came before it, and all that comes
-/// after it waits for it: a SET before a FLUSHDB in a pipeline is flushed, and one after it is not.
+/// A command that changes keyspaces, or the ring. Like a walk it waits for all that came before it, and all
+/// that comes after it waits for it: a SET before a FLUSHDB in a pipeline is flushed, and one after it is
+/// not.
 struct PendingChange {
     let sequence: UInt64
     let request: ClientRequest
     var isAsked = false
 }
 
-/// FLUSHDB, FLUSHALL and MARTLET KEYSPACE.
+/// FLUSHDB, FLUSHALL, MARTLET KEYSPACE and MARTLET NODE.
 extension RedisSession {
     // MARK: Carrying out
 
     private func startChange(_ change: KeyspaceChange, level: ConsistencyLevel? = nil) {
-        self.change = PendingChange(
+        start(.change(change), level: level)
+    }
+
+    private func start(_ operation: ClientRequest.Operation, level: ConsistencyLevel? = nil) {
+        change = PendingChange(
             sequence: enqueue(.change),
-            request: ClientRequest(keyspace: keyspace, key: .empty, operation: .change(change), level: level))
+            request: ClientRequest(keyspace: keyspace, key: .empty, operation: operation, level: level))
         changeOn()
     }
 
@@ -49,6 +54,11 @@ extension RedisSession {
             }
             commands[pending.sequence].bytes = Blob(writer.bytes)
             heldBytes += writer.bytes.count
+        case .acted:
+            var writer = ReplyWriter(version: commands[pending.sequence].protocolVersion)
+            writer.ok()
+            commands[pending.sequence].bytes = Blob(writer.bytes)
+            heldBytes += writer.bytes.count
         case .failed(let failure):
             let parts = CommandParts()
             parts.fail(0, .request(failure))
@@ -72,6 +82,29 @@ extension RedisSession {
         server.readKeyspaces()
         startChange(
             .truncate(code == .flushAll ? server.keyspaces.map(\.id) : [keyspace]), level: writeLevel)
+    }
+
+    /// MARTLET NODE LEAVE | REMOVE name | ABORT name
+    func martletNode(_ request: Request) {
+        let verb = text(request[2]).uppercased()
+        let count = request.count
+        switch verb {
+        case "LEAVE" where count == 3: start(.ring(.leave))
+        case "REMOVE" where count == 4, "ABORT" where count == 4:
+            let name = text(request[3])
+            let named = backend.status().members.filter {
+                $0.entry.ownsTokens && ($0.entry.name == name || $0.entry.id.description == name)
+            }
+            guard named.count == 1 else {
+                return refuse(
+                    named.isEmpty
+                        ? FailureText.text(
+                            .ringAct(.unknownNode), CommandParts(), named: server.settings.nodeName)
+                        : "ERR \(named.count) nodes have that name: give the id")
+            }
+            start(.ring(verb == "REMOVE" ? .remove(named[0].entry.id) : .abort(named[0].entry.id)))
+        default: refuse("ERR MARTLET NODE takes LEAVE, REMOVE name or ABORT name")
+        }
     }
 
     /// MARTLET KEYSPACE LIST | SHOW name | CREATE name [option value ...] | ALTER name option value ...

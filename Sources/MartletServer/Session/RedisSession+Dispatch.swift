@@ -114,6 +114,7 @@ extension RedisSession {
         case .martletRing: martletRing(request)
         case .martletHints: martletHints()
         case .martletRepair: martletRepair(request)
+        case .martletNode: martletNode(request)
         case .martletKeyspace: martletKeyspace(request)
         case .martletMetrics: martletMetrics()
         case .martletHelp: martletHelp(request)

@@ -42,7 +42,7 @@ extension RedisSession {
         switch reply {
         case .scanned(let page): take(page)
         case .failed(let failure): endWalk(.request(failure))
-        case .read, .written, .defined: invariantBroken("a scan was answered with something else")
+        case .read, .written, .defined, .acted: invariantBroken("a scan was answered with something else")
         }
     }
 

@@ -23,11 +23,35 @@ enum ClusterJSON {
                 }
             }
             json.member("purges") { json in json.array(status.purges) { purge($1, to: &$0) } }
+            if let handover = status.handover {
+                json.member("change") { change(handover, to: &$0) }
+            }
             if !status.waits.isEmpty {
                 json.member("waits") { json in json.array(status.waits) { $0.string($1) } }
             }
         }
         return json.bytes
+    }
+
+    /// The change of the ring that is in hand.
+    private static func change(_ handover: HandoverStatus, to json: inout JSONWriter) {
+        json.object { json in
+            json.member("kind", handover.kind.text.description)
+            json.member("node", handover.name)
+            json.member("since_s", Int(handover.since.seconds))
+            // This node's own, of those that bring it what it gains.
+            json.member("exchanges", handover.parts)
+            json.member("done", handover.done)
+            json.member("waits") { json in
+                json.array(handover.waits) { json, wait in
+                    json.object { json in
+                        json.member("node", wait.name)
+                        json.member("waits_for", wait.obstacle.text.description)
+                    }
+                }
+            }
+            json.member("waiting", handover.waiting)
+        }
     }
 
     private static func node(_ member: NodeStatus.Member, usage: NodeUsage?, to json: inout JSONWriter) {
@@ -46,7 +70,7 @@ enum ClusterJSON {
             }
             json.member("zone", entry.zone)
             json.member("datacenter", entry.dataCenter)
-            json.member("state", entry.verdict?.kind == .removed ? "removed" : entry.state.description)
+            json.member("state", entry.shownState)
             json.member("liveness", liveness(member.liveness))
             json.member("tokens", entry.tokens.count)
             json.member("owns_percent", rounded(member.ownsPercent, decimals: 2))

@@ -57,7 +57,7 @@ enum CommandOutcome: Int, CaseIterable {
         case .siblings: self = .tooManySiblings
         case .loading: self = .loading
         case .stopping: self = .stopping
-        case .noSuchKeyspace, .keyspace, .badLevel, .localRead: self = .error
+        case .noSuchKeyspace, .keyspace, .badLevel, .ringAct, .localRead: self = .error
         }
     }
 

@@ -12,7 +12,7 @@ struct AskedRequest {
             case .get, .getLocal: self = .read
             case .put: self = .write
             case .scan: self = .scan
-            case .change: self = .define
+            case .change, .ring: self = .define
             }
         }
     }

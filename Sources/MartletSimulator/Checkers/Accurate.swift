@@ -22,7 +22,10 @@ struct Accurate {
             for other in processes where other !== observer && now - other.wellSince > Self.bound {
                 checked += 1
                 let belief = observer.node?.liveness(of: other.id)
-                if other.state == .running, other.id == other.folderID, belief == .down || belief == .left {
+                // One that has left the ring has said so, and stays for its last hints.
+                let isThere =
+                    other.state == .running && other.id == other.folderID && other.node?.hasLeft == false
+                if isThere, belief == .down || belief == .left {
                     throw Violation(
                         "Accurate",
                         "\(observer.name) holds \(other.name) for dead, which has been alive and "

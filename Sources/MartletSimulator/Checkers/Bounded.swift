@@ -27,10 +27,12 @@ struct Bounded {
         }
     }
 
-    /// Hints that count have as much room as the others.
-    static func check(_ hints: HintStatus, bytesMax: Int, name: String) throws(Violation) {
+    /// Hints that count have as much room as the others. But those of a node that is gone are moved to the
+    /// owners, whatever room these have: they are data.
+    static func check(_ hints: HintStatus, bytesMax: Int, gone: Int, name: String) throws(Violation) {
         for target in hints.targets {
-            guard target.countedBytes <= bytesMax, target.bytes - target.countedBytes <= bytesMax else {
+            guard target.countedBytes <= bytesMax * (1 + gone), target.bytes - target.countedBytes <= bytesMax
+            else {
                 throw Violation(
                     "Bounded",
                     "\(name) keeps \(target.bytes) bytes of hints for \(target.name), of \(bytesMax) allowed")

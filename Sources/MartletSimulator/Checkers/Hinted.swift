@@ -51,13 +51,13 @@ struct Hinted {
 
     /// - Parameter holders: by data centre, the owners that durably hold no less than a version of a key.
     mutating func atTheEnd(
-        exceptFor isFlushed: (HeldVersion) -> Bool, _ holders: (Int, HeldVersion) -> [Int]
+        exceptFor isFlushed: (HeldVersion) -> Bool, _ holders: (Int, HeldVersion, Int) -> [Int]
     ) throws(Violation) {
         for place in acknowledged.indices
         where acknowledged[place] > .none && !isFlushed(acknowledged[place]) {
             checked += 1
             let (key, levelClass) = (place / levels.classes, place % levels.classes)
-            guard levels.isMet(levelClass, by: holders(key, acknowledged[place])) else {
+            guard levels.isMet(levelClass, by: holders(key, acknowledged[place], levelClass)) else {
                 throw Violation(
                     "Hinted", key: key,
                     "\(acknowledged[place]) of k\(key) was acknowledged with the help of hints, and in "

@@ -1,0 +1,102 @@
+import MartletBase
+import MartletRing
+import MartletWire
+
+/// What a node does for the change of the ring that is in hand (`RingChange`): the vote that it has given,
+/// the exchanges that bring it what it gains, and, where it is the one to complete the change, the votes of
+/// the others. The argument for its safety stands in docs/ARCHITECTURE.md, handover.
+///
+/// Durable are the ring entries, the vote (of which one is enough, because it is for one shape of the ring)
+/// and what is still to be erased. All else begins anew with the process.
+struct Handover {
+    /// Who is told when something is durable.
+    enum Asker {
+        case own
+        case link(LinkID)
+        case client(ClientTicket)
+    }
+
+    /// An exchange that this node needs before it may vote.
+    struct Part: Hashable, Comparable {
+        var keyspace: UInt32
+        var peer: PeerIndex
+
+        static func < (a: Part, b: Part) -> Bool { (a.keyspace, a.peer) < (b.keyspace, b.peer) }
+    }
+
+    /// Of the ring as it is.
+    var shape: UInt64 = 0
+    var change: RingChange?
+    var changedAt = Instant.zero
+    /// The shape that this node has voted for; the vote is durable, or on its way to the disk. While it is
+    /// the ring's, this node does nothing that would give the ring another one.
+    var vote: UInt64?
+    /// Entries on their way to the disk: acts, which nobody may hear of before.
+    var acts: [RingEntry] = []
+
+    // This node's own exchanges, under this shape.
+    var done: Set<Part> = []
+    var underWay: Set<Part> = []
+
+    // Of the node that completes the change.
+    var votes: Set<NodeID> = []
+    /// Why others haven't voted yet.
+    var obstacles: [NodeID: VoteAnswer.Obstacle] = [:]
+    /// It has all votes: the act is under way.
+    var isCompleting = false
+
+    /// This node's entry, while no node of the ring has taken it.
+    var proposal: RingEntry?
+    /// Whom it was shown to last.
+    var sponsor = 0
+    /// Why the last one didn't take it.
+    var refusal: JoinAnswer.Outcome?
+
+    /// What this node held of slots that it doesn't own any more, and that isn't deleted durably yet.
+    var erasures: [Replica.Erasure] = []
+    /// Nothing is left to be erased, durably.
+    var isErased = true
+    /// It has left the ring, and goes when its hints are delivered.
+    var hasLeft = false
+
+    var tickAt = Instant.distantFuture
+
+    mutating func tick(by instant: Instant) { if instant < tickAt { tickAt = instant } }
+
+    // MARK: On disk
+
+    /// `number | of each: keyspace 4, first slot 2, last slot 2`
+    static func encode(_ erasures: [Replica.Erasure]) -> Blob {
+        var writer = ByteWriter()
+        writer.varint(UInt64(erasures.count))
+        for erasure in erasures {
+            writer.u32(erasure.keyspace)
+            erasure.span.write(to: &writer)
+        }
+        return Blob(writer.bytes)
+    }
+
+    static func erasures(from reader: inout ByteReader) throws(WireError) -> [Replica.Erasure] {
+        var erasures: [Replica.Erasure] = []
+        for _ in 0..<(try reader.count(max: Limits.erasuresMax, "erasures")) {
+            let keyspace = try reader.u32()
+            erasures.append(Replica.Erasure(keyspace: keyspace, span: try SlotSpan(from: &reader)))
+        }
+        return erasures
+    }
+}
+
+/// How far the change in hand is, and what it waits for: `status`.
+package struct HandoverStatus: Sendable {
+    package var kind: RingChange.Kind
+    package var subject: NodeID
+    package var name: String
+    package var since: Interval
+    /// Exchanges that this node needs for it, and of these those that are over.
+    package var parts: Int
+    package var done: Int
+    /// Who has not voted yet, and why, by name; known to the node that completes the change.
+    package var waits: [(name: String, obstacle: VoteAnswer.Obstacle)]
+    /// How many changes wait behind it.
+    package var waiting: Int
+}

@@ -1,0 +1,291 @@
+import MartletBase
+import MartletRing
+import MartletVersions
+import MartletWire
+
+/// The course of a change of the ring: this node's exchanges, its vote, and the completion (`Handover`).
+extension Node {
+    /// How often what isn't answered is asked again.
+    private static let handoverPause = Interval.milliseconds(250)
+
+    mutating func tickHandover() {
+        handover.tickAt = .distantFuture
+        guard life == .running, formation.isFormed else { return }
+        propose()
+        guard handover.change != nil || ring[configuration.id] == nil else { return }
+        exchangeForHandover()
+        askForVotes()
+        handover.tick(by: now.monotonic + Self.handoverPause)
+    }
+
+    // MARK: The ring has turned
+
+    /// After each change of the ring, when the slots are placed anew.
+    mutating func ringTurned() {
+        let shape = ring.shape
+        let wasInHand = handover.change != nil
+        handover.change = ring.change
+        guard shape != handover.shape else { return }
+        handover.shape = shape
+        handover.changedAt = now.monotonic
+        handover.done = []
+        handover.underWay = []
+        handover.votes = []
+        handover.obstacles = [:]
+        handover.isCompleting = false
+        handover.tick(by: now.monotonic)
+        // Floors stand still while slots change hands: a round goes by the owners that it began with.
+        purge.round = nil
+        purge.proofs = []
+        refuseParked()
+        forgetTurnedExchanges()
+        if let change = handover.change {
+            effects.append(.report(.handoverBegan(change.kind, name: name(of: change.subject))))
+        } else if wasInHand {
+            effects.append(.report(.handoversOver))
+        }
+    }
+
+    func name(of id: NodeID) -> String { ring[id]?.name ?? id.description }
+
+    /// Merges that wait for a stamp ceiling were accepted under another placement: who asked for them may
+    /// count on owners that are none any more.
+    private mutating func refuseParked() {
+        for _ in 0..<replica.parked.count {
+            answerMerge(replica.parked.removeFirst().origin, .refused(.stalePlacement))
+        }
+    }
+
+    // MARK: What this node gains and loses
+
+    /// The slots of a keyspace are placed anew after a change of the ring.
+    mutating func slotsTurned(_ index: Int, ownedBefore: [SlotSpan]) {
+        gain(index)
+        let lost = keyspaces.spans(index) { replicas in
+            configuration.planted == .eraseBeforeProof
+                ? replicas.isJoint && replicas.own.map { !replicas.new.contains($0) } ?? true
+                : replicas.own == nil
+        }
+        erase(index, SlotSpan.common(lost, ownedBefore))
+    }
+
+    /// What is older than the floors that may have been proved so far comes to this node by exchanges alone:
+    /// it had no part in those proofs. A node of the ring has promised every one of them. One that joins may
+    /// have missed those of rounds that began before it was let in, by clocks that were right within their
+    /// bound.
+    private mutating func gain(_ index: Int) {
+        let gained = keyspaces.spans(index, where: \.isGained)
+        guard !gained.isEmpty, let own = ring[configuration.id] else { return }
+        var closed = keyspaces[index].marks.highestPromised
+        if own.state == .joining {
+            let begun = HybridTime(bits: own.joined).advanced(by: configuration.clockSkewMax * 3)
+            let present = HybridTime(now.wall).advanced(by: configuration.clockSkewMax)
+            let latest = min(begun, present).milliseconds - configuration.tombstoneGrace.milliseconds
+            closed = max(closed, HybridTime(WallTime(milliseconds: max(0, latest))))
+        }
+        if keyspaces[index].marks.raise(\.closed, to: closed, in: gained) { storeMarks(index) }
+    }
+
+    /// Deletes what this node held of slots that it doesn't own any more: all that counts is held by those
+    /// that do, or the change would not have been completed.
+    private mutating func erase(_ index: Int, _ spans: [SlotSpan]) {
+        guard !spans.isEmpty else { return }
+        let keyspace = keyspaces[index].definition.id
+        let erasures = spans.map { Replica.Erasure(keyspace: keyspace, span: $0) }
+        handover.erasures += erasures.filter { !handover.erasures.contains($0) }
+        handover.isErased = false
+        putMeta(MetaMemory.erasuresKey, Handover.encode(handover.erasures))
+        for erasure in erasures {
+            exchanges.forest.mark(keyspace, erasure.span)
+            erase(erasure)
+        }
+        // What this node wrote as an actor may have been here alone: it goes on as another (`Siblings`).
+        siblings.actor = Writer(
+            node: configuration.id.short, boot: UInt32(truncatingIfNeeded: exchanges.random.next()), shard: 0)
+        metrics.slotsErased += UInt64(spans.reduce(0) { $0 + Int($1.last - $1.first) + 1 })
+    }
+
+    mutating func erasureIsDurable(_ erasure: Replica.Erasure) {
+        guard let place = handover.erasures.firstIndex(of: erasure) else { return }
+        handover.erasures.remove(at: place)
+        guard handover.erasures.isEmpty else { return }
+        putMeta(MetaMemory.erasuresKey, Handover.encode([]))
+    }
+
+    /// At the start: what an earlier run may not have come to.
+    mutating func eraseAgain() {
+        for erasure in handover.erasures { erase(erasure) }
+    }
+
+    /// Whether a slot still holds what is to be erased: nothing may be merged beside it.
+    func isErasing(_ keyspace: UInt32, _ slot: Slot) -> Bool {
+        replica.refusedErasures.contains { $0.keyspace == keyspace && $0.span.contains(slot.index) }
+    }
+
+    // MARK: Exchanges
+
+    /// What this node needs of the old owners of the slots that it gains.
+    ///
+    /// All of them, not only of the one whose place it takes: that one may be lost, and nobody knows which of
+    /// the others hold what it acknowledged (`Rebuilding`).
+    func partsNeeded(for change: RingChange) -> [Handover.Part] {
+        keyspaces.indices.flatMap { index in
+            keyspaces.sources(index).filter { ring[peers[$0].id]?.isGivenUp != true }.map {
+                Handover.Part(keyspace: keyspaces[index].definition.id, peer: $0)
+            }
+        }
+    }
+
+    private mutating func exchangeForHandover() {
+        guard let change = handover.change else { return }
+        for part in partsNeeded(for: change)
+        where !handover.done.contains(part) && !handover.underWay.contains(part) {
+            guard handover.underWay.count < Limits.handoverExchangesMax else { return }
+            if startExchange(keyspace: part.keyspace, peer: part.peer, .handover) {
+                handover.underWay.insert(part)
+            }
+        }
+    }
+
+    /// An exchange for a handover has ended. Those under another shape of the ring are not among those under
+    /// way.
+    mutating func handoverExchangeEnded(_ keyspace: UInt32, _ peer: PeerIndex, isComplete: Bool) {
+        let part = Handover.Part(keyspace: keyspace, peer: peer)
+        guard handover.underWay.remove(part) != nil else { return }
+        if isComplete { handover.done.insert(part) }
+        handover.tick(by: isComplete ? now.monotonic : now.monotonic + Self.handoverPause)
+    }
+
+    // MARK: Voting
+
+    mutating func voteAsked(_ link: LinkID, _ peer: PeerIndex, _ request: VoteRequest) {
+        if request.shape != handover.shape, formation.isFormed, peers[peer].viewShown != ring.digest {
+            peers[peer].viewShown = ring.digest
+            effects.append(.respond(link, .view(view())))
+        }
+        vote(.link(link), request.shape)
+    }
+
+    private mutating func vote(_ asker: Handover.Asker, _ shape: UInt64) {
+        if let obstacle = obstacle(to: shape) {
+            answerVote(asker, VoteAnswer(shape: shape, obstacle: obstacle))
+            return
+        }
+        castVote(shape, for: asker)
+    }
+
+    private func obstacle(to shape: UInt64) -> VoteAnswer.Obstacle? {
+        guard formation.isFormed, life == .running else { return .notServing }
+        guard let change = handover.change, shape == handover.shape else { return .ring }
+        if rebuilding != nil || vouching != nil { return .rebuilding }
+        if !handover.acts.isEmpty, !handover.isCompleting { return .act }
+        if !handover.isErased { return .erasing }
+        let isReady = partsNeeded(for: change).allSatisfy { handover.done.contains($0) }
+        return isReady || configuration.planted == .voteBeforeExchange ? nil : .exchange
+    }
+
+    /// Written again even where it is known already: the write that made it so may not be durable yet.
+    mutating func castVote(_ shape: UInt64, for asker: Handover.Asker) {
+        handover.vote = shape
+        putMeta(MetaMemory.voteKey, MetaMemory.value(shape), .vote(shape, asker))
+    }
+
+    mutating func answerVote(_ asker: Handover.Asker, _ answer: VoteAnswer) {
+        switch asker {
+        case .own: voteCame(configuration.id, answer)
+        case .link(let link): effects.append(.respond(link, .voteAnswer(answer)))
+        case .client: invariantBroken("no client asks for votes")
+        }
+    }
+
+    /// Whether this node may do nothing that gives the ring another shape.
+    var isBoundByVote: Bool { handover.change != nil && handover.vote == handover.shape }
+
+    // MARK: Completing
+
+    /// Whether it is this node's to complete the change: the subject's own, or, of one that is given up, of
+    /// the first voter that is there.
+    private func completes(_ change: RingChange) -> Bool {
+        if change.kind != .remove { return change.subject == configuration.id }
+        let first = ring.voters.first { id in
+            id == configuration.id || peers.index(of: id).map { peers.isReachable($0) } ?? false
+        }
+        return first == configuration.id
+    }
+
+    private mutating func askForVotes() {
+        guard let change = handover.change, completes(change), !handover.isCompleting else { return }
+        if callOffLeave(change) { return }
+        let shape = handover.shape
+        for id in ring.voters where !handover.votes.contains(id) {
+            // This node's own answer may come at once, and complete the change.
+            guard handover.shape == shape, !handover.isCompleting else { return }
+            if id == configuration.id {
+                vote(.own, shape)
+            } else if let peer = peers.index(of: id), peers.isReachable(peer) {
+                effects.append(.send(peer, .vote(VoteRequest(shape: shape))))
+            } else {
+                handover.obstacles[id] = .silent
+            }
+        }
+        completeIfAllVoted(change)
+    }
+
+    private mutating func completeIfAllVoted(_ change: RingChange) {
+        guard change == handover.change, completes(change), !handover.isCompleting,
+            ring.voters.allSatisfy({ handover.votes.contains($0) })
+        else { return }
+        complete(change)
+    }
+
+    mutating func voteCame(_ id: NodeID, _ answer: VoteAnswer) {
+        guard answer.shape == handover.shape, let change = handover.change, completes(change),
+            !handover.isCompleting
+        else { return }
+        handover.obstacles[id] = answer.obstacle
+        guard answer.obstacle == nil else { return }
+        handover.votes.insert(id)
+        completeIfAllVoted(change)
+    }
+
+    /// All have voted: nothing can give the ring another shape any more but this.
+    private mutating func complete(_ change: RingChange) {
+        guard var entry = ring[change.subject] else { return }
+        handover.isCompleting = true
+        switch change.kind {
+        case .join:
+            entry.state = rebuilding == nil ? .normal : .rebuilding
+            entry.incarnation += 1
+        case .leave, .remove:
+            // Later than the verdict that it ends, whatever the clocks.
+            let stamp = max(hybridTime.bits, change.stamp + 1)
+            entry.verdict = Verdict(kind: .removed, stamp: stamp, by: verdictGiver(change))
+        }
+        act(entry, for: .own)
+    }
+
+    /// A node that leaves goes by its own verdict.
+    private func verdictGiver(_ change: RingChange) -> NodeID {
+        change.kind == .leave ? change.subject : configuration.id
+    }
+
+    /// The peer is gone, or runs on another data folder than when it voted: it may not know its vote any
+    /// more, nor hold what it had when it voted. It is asked again.
+    mutating func forgetVote(of id: NodeID) { handover.votes.remove(id) }
+
+    // MARK: Shown
+
+    package func handoverStatus() -> HandoverStatus? {
+        guard let change = handover.change else { return nil }
+        let needed = partsNeeded(for: change)
+        let waits = completes(change) ? ring.voters.filter { !handover.votes.contains($0) } : []
+        return HandoverStatus(
+            kind: change.kind, subject: change.subject, name: name(of: change.subject),
+            since: now.monotonic - handover.changedAt, parts: needed.count,
+            done: needed.count { handover.done.contains($0) },
+            waits: waits.map { (name(of: $0), handover.obstacles[$0] ?? .silent) }.sorted {
+                $0.name < $1.name
+            },
+            waiting: ring.changes.count - 1)
+    }
+}

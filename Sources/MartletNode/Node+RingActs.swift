@@ -1,0 +1,245 @@
+import MartletBase
+import MartletRing
+import MartletVersions
+import MartletWire
+
+/// Acts: what gives the ring another shape. Each is one ring entry, and durable at the node that did it
+/// before anybody hears of it, itself included.
+///
+/// No act is done by a node that has voted for the present shape; and a change is completed only when all
+/// voters have voted. So of an act and a completion that would not know of each other one doesn't happen.
+extension Node {
+    /// Makes an entry durable, and then part of the ring.
+    mutating func act(_ entry: RingEntry, for asker: Handover.Asker) {
+        handover.acts.append(entry)
+        putMeta(MetaMemory.entryKey(entry.id), entry.encoded(), .act(entry, asker))
+    }
+
+    mutating func actIsDurable(_ entry: RingEntry, _ asker: Handover.Asker) {
+        if let place = handover.acts.firstIndex(of: entry) { handover.acts.remove(at: place) }
+        handover.isCompleting = false
+        if (try? ring.merge(entry)) == true { ringChanged(entry.id) }
+        tellAll(entry)
+        switch asker {
+        case .own: break
+        case .link(let link): answerJoin(link, .taken)
+        case .client(let ticket): effects.append(.reply(ticket, .acted))
+        }
+    }
+
+    mutating func actRefused(_ entry: RingEntry, _ asker: Handover.Asker) {
+        if let place = handover.acts.firstIndex(of: entry) { handover.acts.remove(at: place) }
+        handover.isCompleting = false
+        switch asker {
+        case .own: break
+        case .link(let link): answerJoin(link, .notServing)
+        case .client(let ticket): refuseOverload(ticket, "storage")
+        }
+    }
+
+    /// At once, because everything waits for it; gossip brings it to those who miss it.
+    private mutating func tellAll(_ entry: RingEntry) {
+        let bytes = entry.encoded()
+        for place in peers.indices.dropFirst() {
+            let peer = PeerIndex(UInt16(place))
+            if ring[peers[peer].id] != nil, peers.isReachable(peer) {
+                effects.append(.send(peer, .entry(bytes)))
+            }
+        }
+    }
+
+    /// Why this node may not act now; nil when it may.
+    private func obstacle(toAct entry: RingEntry) -> RingActRefusal? {
+        guard formation.isFormed, life == .running, rebuilding == nil, vouching == nil,
+            ring.voters.contains(configuration.id)
+        else { return .notServing }
+        var next = ring
+        guard (try? next.merge(entry)) != nil else { return .noRoom }
+        return next.shape != ring.shape && isBoundByVote ? .busy : nil
+    }
+
+    // MARK: Letting a node in
+
+    mutating func joinAsked(_ link: LinkID, _ id: NodeID, _ request: JoinRequest) {
+        var reader = ByteReader(request.entry.span)
+        guard let entry = try? RingEntry(from: &reader), entry.id == id, entry.state == .joining,
+            entry.verdict == nil, !entry.tokens.isEmpty
+        else { return answerJoin(link, .invalid) }
+        if let known = ring[id] {
+            guard known.verdict == nil else { return answerJoin(link, .removed) }
+            guard entry.incarnation > known.incarnation, known.state == .joining else {
+                return answerJoin(link, .taken)
+            }
+        }
+        // It asks again until it is answered.
+        guard !handover.acts.contains(where: { $0.id == id }) else { return }
+        // When it asked says which purge floors it can't know of (`gain`).
+        let age = now.wall - WallTime(milliseconds: HybridTime(bits: entry.joined).milliseconds)
+        guard skew.isGood(now), age.magnitude <= configuration.clockSkewMax else {
+            return answerJoin(link, .notServing)
+        }
+        let isNameTaken = (ring.entries + handover.acts).contains {
+            $0.name == entry.name && $0.id != id && !$0.isGone
+        }
+        guard !isNameTaken else { return answerJoin(link, .nameTaken) }
+        switch obstacle(toAct: entry) {
+        case .busy: answerJoin(link, .busy)
+        case .noRoom: answerJoin(link, .noRoom)
+        case nil: act(entry, for: .link(link))
+        default: answerJoin(link, .notServing)
+        }
+    }
+
+    mutating func answerJoin(_ link: LinkID, _ outcome: JoinAnswer.Outcome) {
+        effects.append(.respond(link, .joinAnswer(JoinAnswer(outcome: outcome))))
+    }
+
+    // MARK: Being let in
+
+    /// Shows this node's entry to one node of the ring after the other until one has taken it, each time a
+    /// new one: by the ring and the clock as they are.
+    mutating func propose() {
+        guard ring[configuration.id] == nil, formation.isFormed, life == .running else {
+            handover.proposal = nil
+            return
+        }
+        guard skew.isJudged(now), skew.isGood(now) else { return }
+        let entry = proposedEntry()
+        handover.proposal = entry
+        let hosts = ring.voters.compactMap { peers.index(of: $0) }.filter { peers.isReachable($0) }
+        guard !hosts.isEmpty else { return }
+        handover.sponsor += 1
+        let host = hosts[handover.sponsor % hosts.count]
+        effects.append(.send(host, .join(JoinRequest(entry: entry.encoded()))))
+    }
+
+    private func proposedEntry() -> RingEntry {
+        let tokens = TokenChoice.choose(
+            count: configuration.tokensPerNode,
+            for: (configuration.id, configuration.zone, configuration.dataCenter), in: ring,
+            replication: foundingReplication)
+        // Above that of every earlier one, which may yet come up somewhere.
+        let incarnation = (handover.proposal?.incarnation ?? UInt64(configuration.boot) << 20) + 1
+        return RingEntry(
+            id: configuration.id, incarnation: incarnation, name: configuration.name,
+            address: configuration.address, ports: configuration.ports, zone: configuration.zone,
+            dataCenter: configuration.dataCenter, tokens: tokens, state: .joining,
+            joined: HybridTime(now.wall).bits,
+            version: configuration.version)
+    }
+
+    mutating func joinAnswered(_ answer: JoinAnswer) {
+        guard let proposal = handover.proposal else { return }
+        if answer.outcome != handover.refusal, answer.outcome != .taken {
+            effects.append(.report(.joinRefused(answer.outcome)))
+        }
+        handover.refusal = answer.outcome
+        switch answer.outcome {
+        case .taken: ownEntryCame(proposal)
+        case .removed: stop(.identity("the cluster has removed this node: give it an empty data folder"))
+        case .notServing, .busy, .nameTaken, .noRoom, .invalid: break
+        }
+    }
+
+    // MARK: Operators
+
+    /// An operator's wish.
+    mutating func ringActAsked(_ ticket: ClientTicket, _ wish: RingAct) {
+        switch entryWanted(wish) {
+        case .failure(let refusal): effects.append(.reply(ticket, .failed(.ringAct(refusal))))
+        case .success(let entry):
+            if let refusal = obstacle(toAct: entry) {
+                effects.append(.reply(ticket, .failed(.ringAct(refusal))))
+            } else {
+                act(entry, for: .client(ticket))
+            }
+        }
+    }
+
+    private func entryWanted(_ wish: RingAct) -> Result<RingEntry, RingActRefusal> {
+        let id =
+            switch wish {
+            case .leave: configuration.id
+            case .remove(let id), .abort(let id): id
+            }
+        guard var entry = ring[id], entry.ownsTokens else { return .failure(.unknownNode) }
+        let stamp = max(hybridTime.bits, (entry.verdict?.stamp ?? 0) + 1)
+        func verdict(_ kind: Verdict.Kind) -> Verdict {
+            Verdict(kind: kind, stamp: stamp, by: configuration.id)
+        }
+        switch wish {
+        case .leave, .remove:
+            let isDead = peers.index(of: id).map { peers[$0].liveness == .down } ?? true
+            guard wish == .leave || isDead else { return .failure(.alive) }
+            if entry.state == .joining {
+                // Nobody relies on it yet.
+                entry.verdict = verdict(.aborted)
+            } else {
+                guard staysEnough(without: entry) else { return .failure(.tooFew) }
+                entry.verdict = verdict(.removing)
+            }
+        case .abort:
+            // Others may have gone on without a node that was given up.
+            guard let change = entry.change, change.kind != .remove else { return .failure(.notChanging) }
+            entry.verdict = verdict(.aborted)
+        }
+        return .success(entry)
+    }
+
+    /// Others have left since this node was told to: it stays. It may do this though it has voted, because it
+    /// is the one to complete the change, and doesn't.
+    mutating func callOffLeave(_ change: RingChange) -> Bool {
+        guard change.kind == .leave, var own = ring[configuration.id], !staysEnough(without: own),
+            handover.acts.isEmpty
+        else { return false }
+        own.verdict = Verdict(
+            kind: .aborted, stamp: max(hybridTime.bits, change.stamp + 1), by: configuration.id)
+        act(own, for: .own)
+        return true
+    }
+
+    /// Whether each keyspace still finds as many nodes as it wants copies, if it does now.
+    private func staysEnough(without leaver: RingEntry) -> Bool {
+        let staying = ring.entries.filter {
+            $0.isPlaced && $0.id != leaver.id && $0.verdict?.kind != .removing
+        }
+        return keyspaces.all.allSatisfy { keyspace in
+            switch keyspace.definition.replication {
+            case .count(let count): staying.count >= count
+            case .perDataCenter(let list):
+                list.allSatisfy { factor in
+                    staying.count { $0.dataCenter == factor.name } >= factor.count
+                }
+            }
+        }
+    }
+
+    // MARK: Leaving
+
+    /// Whether it is in the ring no more, and stays only for what it owes.
+    package var hasLeft: Bool { handover.hasLeft }
+
+    /// It owes nothing any more, and the others know that it has left: nobody else could tell them.
+    var mayGo: Bool {
+        guard handover.hasLeft, life == .running, hints.ledger.hints == 0, inFlight == 0 else { return false }
+        let others = ring.entries.filter { entry in
+            entry.isPlaced && peers.index(of: entry.id).map { peers.isReachable($0) } ?? false
+        }
+        return !others.isEmpty && others.allSatisfy { ringDigests[$0.id]?.digest == ring.digest }
+    }
+
+    /// This node's own entry says that its time in the ring is over; true when it does.
+    mutating func leaveIfRemoved() {
+        guard let own = ring[configuration.id], let verdict = own.verdict, !own.ownsTokens else { return }
+        if verdict.kind == .removed, verdict.by == configuration.id {
+            handover.hasLeft = true
+        } else {
+            stop(.identity("the cluster has removed this node: give it an empty data folder"))
+        }
+    }
+}
+
+extension RingEntry {
+    /// Whether its name is free again.
+    package var isGone: Bool { !tokens.isEmpty && !ownsTokens }
+}

@@ -1,0 +1,166 @@
+import MartletBase
+import MartletNode
+import MartletRing
+import MartletVersions
+
+/// Who owns a key by a node's ring, as processes: before the change in hand, and after it.
+struct KeyOwners: Equatable {
+    var old: [Int]
+    /// Nil where the change in hand makes no difference.
+    var new: [Int]?
+
+    var all: [Int] { old + (new ?? []).filter { !old.contains($0) } }
+    var lists: [[Int]] { [old] + (new.map { [$0] } ?? []) }
+}
+
+/// Nodes that come and go while clients go on, and what the checkers make of it.
+///
+/// Each process's own ring says who owns what, and at one instant two neighbouring states may be in force: so
+/// what is acknowledged is to be held as one of the states says that its coordinator has had. That nothing is
+/// lost from one state to the next is for the other checkers to find, which know of no states: each read must
+/// show what any earlier one has shown, and any write before that was acknowledged.
+extension Simulation {
+    static let ringTickets: UInt64 = 3 << 61
+
+    /// The processes that are to be nodes of the ring.
+    var present: [SimulatedProcess] { processes.filter(\.isPresent) }
+
+    // MARK: Operators
+
+    /// A node is added, or one is told to leave, now and then.
+    mutating func reshape() throws(Violation) {
+        guard phase == .faults else { return }
+        schedule(.reshape, after: shapers.within(.milliseconds(500)...plan.ring.gapMax))
+        let absent = processes.filter { !$0.isInvited }
+        if let process = absent.first, shapers.chance(plan.ring.leaves ? 0.6 : 1) {
+            invite(process)
+        } else if plan.ring.leaves {
+            try retire()
+        }
+    }
+
+    mutating func invite(_ process: SimulatedProcess) {
+        record("an operator adds \(process.name)")
+        process.isInvited = true
+        process.wellSince = now
+        schedule(.start(process.index), after: shapers.within(.zero...(.seconds(1))))
+    }
+
+    private mutating func retire() throws(Violation) {
+        let candidates = present.filter { $0.state == .running && $0.node?.isMember == true }
+        guard !candidates.isEmpty else { return }
+        let process = candidates[shapers.below(candidates.count)]
+        if shapers.chance(0.15), let subject = process.node?.handoverStatus()?.subject {
+            record("an operator tells \(process.name) to call the change off")
+            return try askRing(process, .abort(subject))
+        }
+        try retire(process)
+    }
+
+    mutating func retire(_ process: SimulatedProcess) throws(Violation) {
+        record("an operator tells \(process.name) to leave")
+        try askRing(process, .leave)
+    }
+
+    mutating func askRing(_ process: SimulatedProcess, _ act: RingAct) throws(Violation) {
+        let request = ClientRequest(keyspace: 0, key: .empty, operation: .ring(act))
+        try turn(process, .client(ClientTicket(Self.ringTickets), request))
+    }
+
+    func ringActAnswered(_ process: SimulatedProcess, _ reply: ClientReply) throws(Violation) {
+        switch reply {
+        case .acted, .failed: break
+        default:
+            throw Violation("Answered", "\(process.name) answers an act on the ring with another's answer")
+        }
+    }
+
+    // MARK: States
+
+    /// A process has another ring than before.
+    mutating func ringTurned(_ process: SimulatedProcess) {
+        guard let owners = ownersOfKeys(process), owners != process.owners else { return }
+        process.ownersBefore = process.owners
+        process.owners = owners
+        // Of two rings that which knows all that the other does is further on.
+        guard let ring = try? Ring(process.node?.ringEntries ?? []) else { return }
+        var joined = ring
+        for entry in furthestRing.entries { _ = try? joined.merge(entry) }
+        guard joined == ring else { return }
+        furthestRing = ring
+        self.owners = owners
+    }
+
+    func ownersOfKeys(_ process: SimulatedProcess) -> [KeyOwners]? {
+        guard let (_, placement) = process.node?.placement(keyspace: 0) else { return nil }
+        func indices(_ owners: Owners) -> [Int] {
+            owners.array.map { member in
+                processes.firstIndex { $0.id == placement.members[member].id } ?? -1
+            }
+        }
+        return (0..<plan.workload.keys).map { index in
+            let slot = Token(key: WorkloadKeys.key(index)).slot
+            return KeyOwners(
+                old: indices(placement.owners(of: slot)), new: placement.next(of: slot).map(indices))
+        }
+    }
+
+    /// By data centre: of the owners of a key those for whom a condition holds. Of all the states that the
+    /// coordinator has had, and of their lists of owners, what suffices, or else what doesn't.
+    func counts(
+        _ key: Int, seenBy process: SimulatedProcess, isEnough: ([Int]) -> Bool, _ holds: (Int) -> Bool
+    ) -> [Int] {
+        var worst = Array(repeating: 0, count: levels.centres)
+        for state in [process.owners, process.ownersBefore, owners] where !state.isEmpty {
+            let lists = state[key].lists.map { list in
+                var counts = Array(repeating: 0, count: levels.centres)
+                for owner in list where holds(owner) { counts[centreOfProcess[owner]] += 1 }
+                return counts
+            }
+            guard let failing = lists.first(where: { !isEnough($0) }) else { return lists[0] }
+            worst = failing
+        }
+        return worst
+    }
+
+    // MARK: Placed
+
+    /// Placed: in the end every key lives on its owners and nowhere else.
+    func checkPlaced() throws(Violation) {
+        for process in present {
+            if let change = process.node?.handoverStatus() {
+                throw Violation(
+                    "Placed",
+                    "\(process.name) still has a change in hand, of \(change.name), which waits for "
+                        + change.waits.map { "\($0.name) (\($0.obstacle.text))" }.joined(separator: ", "))
+            }
+            for key in 0..<plan.workload.keys where !owners[key].old.contains(process.index) {
+                guard process.disk.read(WorkloadKeys.stored(key)) == nil else {
+                    throw Violation(
+                        "Placed", key: key, "\(process.name) holds k\(key), and is no owner of it")
+                }
+            }
+        }
+    }
+}
+
+/// Nodes that come and go.
+package struct RingPlan: Sendable {
+    /// Machines beyond the founders.
+    package var joiners = 0
+    package var leaves = false
+    var gapMax = Interval.seconds(10)
+
+    package init() {}
+
+    init(seed: UInt64) {
+        // From a source of its own, because it came later.
+        var random = Random(seed: seed ^ 0x7269_6E67)
+        guard random.chance(0.4) else { return }
+        joiners = 1 + random.below(4)
+        leaves = random.chance(0.6)
+        gapMax = .seconds(Int64(2 + random.below(15)))
+    }
+
+    var text: String { joiners == 0 && !leaves ? "off" : "+\(joiners)\(leaves ? ",leaves" : "")" }
+}

@@ -1,0 +1,124 @@
+import MartletBase
+
+/// Asks a node of the ring to let the sender in: from a node that isn't in the ring.
+package struct JoinRequest: Hashable, Sendable {
+    /// The sender's ring entry, `joining`.
+    package var entry: Blob
+
+    package init(entry: Blob) { self.entry = entry }
+
+    func write(to writer: inout ByteWriter) { writer.blob(entry) }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        entry = try reader.blob(max: View.itemBytesMax, "ring entry")
+    }
+}
+
+package struct JoinAnswer: Hashable, Sendable {
+    package enum Outcome: UInt8, Hashable, Sendable {
+        /// The entry is in the ring, durably.
+        case taken = 1
+        /// The node can't answer for the ring now; another one may.
+        case notServing = 2
+        /// It has voted for a change that the entry would come before: ask again soon.
+        case busy = 3
+        /// Another node has the name.
+        case nameTaken = 4
+        /// The ring is full, or an id in it begins like the sender's.
+        case noRoom = 5
+        /// An operator has called the join off, or removed the node.
+        case removed = 6
+        /// The entry makes no sense.
+        case invalid = 7
+
+        /// As the log says it.
+        package var text: StaticName {
+            switch self {
+            case .taken: "taken"
+            case .notServing: "not_serving"
+            case .busy: "busy"
+            case .nameTaken: "name_taken"
+            case .noRoom: "no_room"
+            case .removed: "removed"
+            case .invalid: "invalid"
+            }
+        }
+    }
+
+    package var outcome: Outcome
+
+    package init(outcome: Outcome) { self.outcome = outcome }
+
+    func write(to writer: inout ByteWriter) { writer.u8(outcome.rawValue) }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        guard let outcome = Outcome(rawValue: try reader.u8()) else { throw .invalid("answer to a join") }
+        self.outcome = outcome
+    }
+}
+
+/// Asks for a vote: whether the change of the ring that is in hand may be completed.
+package struct VoteRequest: Hashable, Sendable {
+    /// `Ring.shape`: the sender's.
+    package var shape: UInt64
+
+    package init(shape: UInt64) { self.shape = shape }
+
+    func write(to writer: inout ByteWriter) { writer.u64(shape) }
+
+    init(from reader: inout ByteReader) throws(WireError) { shape = try reader.u64() }
+}
+
+package struct VoteAnswer: Hashable, Sendable {
+    /// Why a node doesn't vote yet. Shown by `martlet status`.
+    package enum Obstacle: UInt8, Hashable, Sendable {
+        /// Not answered at all. Never on the wire.
+        case silent = 0
+        /// It holds another view of the ring.
+        case ring = 1
+        /// It hasn't exchanged with all old owners of the slots that it gains.
+        case exchange = 2
+        /// It is being rebuilt from the others, or has just started.
+        case rebuilding = 3
+        /// It hasn't deleted yet what it held of slots that it doesn't own any more.
+        case erasing = 4
+        /// An act of an operator, or of a joining node, is on its way to its disk.
+        case act = 5
+        /// Its ring forms, or it is stopping.
+        case notServing = 6
+
+        /// As `status` and the log say it.
+        package var text: StaticName {
+            switch self {
+            case .silent: "silent"
+            case .ring: "ring"
+            case .exchange: "exchange"
+            case .rebuilding: "rebuilding"
+            case .erasing: "erasing"
+            case .act: "act"
+            case .notServing: "not_serving"
+            }
+        }
+    }
+
+    package var shape: UInt64
+    /// Nil: it has voted, durably.
+    package var obstacle: Obstacle?
+
+    package init(shape: UInt64, obstacle: Obstacle?) {
+        self.shape = shape
+        self.obstacle = obstacle
+    }
+
+    func write(to writer: inout ByteWriter) {
+        writer.u64(shape)
+        writer.u8(obstacle?.rawValue ?? 0)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        shape = try reader.u64()
+        let raw = try reader.u8()
+        guard let obstacle = Obstacle(rawValue: raw) else { throw .invalid("answer to a vote") }
+        self.obstacle = obstacle == .silent ? nil : obstacle
+    }
+}

@@ -1,0 +1,145 @@
+import MartletBase
+import MartletRing
+import Testing
+
+/// A ring in which some nodes want to come and some to go.
+private struct ChangingRing {
+    var world: RingWorld
+    var ring = Ring()
+
+    init(seed: UInt64, placed: Int, joining: Int = 0, leaving: Int = 0, zones: Int = 1) throws {
+        world = RingWorld(seed: seed)
+        for place in 0..<placed {
+            var entry = world.entry(zone: "z\(world.random.below(zones))", tokens: world.slots(8))
+            if place < leaving {
+                entry.verdict = Verdict(
+                    kind: .removing, stamp: UInt64(1 + world.random.below(100)), by: entry.id)
+            }
+            try ring.merge(entry)
+        }
+        for _ in 0..<joining {
+            var entry = world.entry(
+                zone: "z\(world.random.below(zones))", tokens: world.slots(8), state: .joining)
+            entry.joined = UInt64(1 + world.random.below(100))
+            try ring.merge(entry)
+        }
+    }
+
+    /// The ring when the change in hand is complete.
+    func completed() throws -> Ring {
+        guard let change = ring.change, var entry = ring[change.subject] else { return ring }
+        var next = ring
+        if change.kind == .join {
+            entry.state = .normal
+            entry.incarnation += 1
+        } else {
+            entry.verdict = Verdict(kind: .removed, stamp: change.stamp + 1, by: entry.id)
+        }
+        try next.merge(entry)
+        return next
+    }
+}
+
+@Suite struct RingChangeTests {
+    @Test(arguments: UInt64(1)...20)
+    func changesAreOneAfterTheOther(seed: UInt64) throws {
+        var changing = try ChangingRing(seed: seed, placed: 6, joining: 3, leaving: 2)
+        let wanted = changing.ring.changes
+        #expect(wanted.count == 5 && wanted.first == changing.ring.change)
+        #expect(
+            zip(wanted, wanted.dropFirst()).allSatisfy { ($0.stamp, $0.subject) < ($1.stamp, $1.subject) })
+        for change in wanted {
+            #expect(changing.ring.change == change)
+            #expect(changing.ring.voters.contains(change.subject))
+            let before = Placement(ring: changing.ring, keyspace: keyspace())
+            changing.ring = try changing.completed()
+            let after = Placement(ring: changing.ring, keyspace: keyspace())
+            for slot in stride(from: 0, to: Limits.slots, by: 97).map({ Slot($0) }) {
+                let promised = before.next(of: slot) ?? before.owners(of: slot)
+                #expect(promised.array.map { before.members[$0].id } == after.ids(of: slot))
+            }
+        }
+        #expect(changing.ring.change == nil)
+        let settled = Placement(ring: changing.ring, keyspace: keyspace())
+        #expect(settled.ranges.allSatisfy { $0.next == nil })
+    }
+
+    /// One node that comes or goes changes one place of a preference list at most, whatever the zones.
+    @Test(arguments: UInt64(1)...30)
+    func oneNodeTakesOnePlace(seed: UInt64) throws {
+        let isJoin = seed % 2 == 0
+        let changing = try ChangingRing(
+            seed: seed, placed: 7, joining: isJoin ? 1 : 0, leaving: isJoin ? 0 : 1,
+            zones: Int(1 + seed % 4))
+        let placement = Placement(ring: changing.ring, keyspace: keyspace())
+        for range in placement.ranges {
+            guard let next = range.next else { continue }
+            let (old, new) = (Set(range.owners.array), Set(next.array))
+            #expect(old.subtracting(new).count <= 1 && new.subtracting(old).count <= 1)
+            #expect(old != new || range.owners.array != next.array)
+        }
+        #expect(placement.ranges.contains { $0.next != nil })
+    }
+
+    /// What is counted while a slot changes hands meets what is counted before, and what is counted after.
+    @Test(arguments: ConsistencyLevel.allCases)
+    func bothListsAreMet(level: ConsistencyLevel) {
+        let factors = DataCenterFactors(.count(3), number: { _ in 0 })
+        func requirement(_ places: UInt32) -> Requirement {
+            Requirement(level, factors: factors, coordinator: 0, among: places) { _ in 0 }
+        }
+        let (old, new) = (requirement(0b0111), requirement(0b1011))
+        let both = Requirement.both(old, new)
+        #expect(both.required == old.required)
+        for answered in UInt32(0)..<16 {
+            #expect(both.isMet(by: answered) == (old.isMet(by: answered) && new.isMet(by: answered)))
+            #expect((both.count(of: answered) >= both.required) == both.isMet(by: answered))
+            let helped = (0..<4).contains { place in
+                both.progress(of: answered | 1 << UInt32(place)) > both.progress(of: answered)
+            }
+            #expect(both.isMet(by: answered) || helped, "some place brings an unmet level nearer")
+        }
+        let kept = both.complement
+        for answered in UInt32(0)..<16 {
+            let isKept = old.complement.isMet(by: answered) && new.complement.isMet(by: answered)
+            #expect(kept.isMet(by: answered) == isKept)
+        }
+    }
+
+    @Test func theShapeIsOfWhoOwnsWhat() throws {
+        var changing = try ChangingRing(seed: 5, placed: 4)
+        let settled = changing.ring.shape
+        // What else an entry says makes no difference.
+        var entry = changing.ring.entries[1]
+        entry.incarnation += 1
+        entry.version = "9"
+        try changing.ring.merge(entry)
+        #expect(changing.ring.shape == settled)
+        // A change does, and one that waits behind it doesn't.
+        var joiner = changing.world.entry(tokens: changing.world.slots(8), state: .joining)
+        joiner.joined = 10
+        try changing.ring.merge(joiner)
+        let joining = changing.ring.shape
+        #expect(joining != settled)
+        var other = changing.world.entry(tokens: changing.world.slots(8), state: .joining)
+        other.joined = 11
+        try changing.ring.merge(other)
+        #expect(changing.ring.shape == joining)
+        // Called off, it leaves what was before.
+        for var entry in [joiner, other] {
+            entry.verdict = Verdict(kind: .aborted, stamp: 12, by: changing.ring.entries[0].id)
+            try changing.ring.merge(entry)
+        }
+        #expect(changing.ring.shape == settled && changing.ring.change == nil)
+    }
+
+    @Test func whoIsGivenUpHasNoVote() throws {
+        var changing = try ChangingRing(seed: 6, placed: 5, joining: 1)
+        var dead = changing.ring.entries.first { $0.isPlaced }!
+        #expect(changing.ring.voters.count == 6)
+        dead.verdict = Verdict(kind: .removing, stamp: 1_000, by: changing.ring.entries[3].id)
+        try changing.ring.merge(dead)
+        #expect(changing.ring.change?.kind == .join, "its removal waits for its turn")
+        #expect(changing.ring.voters.count == 5 && !changing.ring.voters.contains(dead.id))
+    }
+}
