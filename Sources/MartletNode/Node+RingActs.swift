@@ -190,7 +190,7 @@ extension Node {
     /// is the one to complete the change, and doesn't.
     mutating func callOffLeave(_ change: RingChange) -> Bool {
         guard change.kind == .leave, var own = ring[configuration.id], !staysEnough(without: own),
-            handover.acts.isEmpty
+            handover.acts.isEmpty, rebuilding == nil, vouching == nil
         else { return false }
         own.verdict = Verdict(
             kind: .aborted, stamp: max(hybridTime.bits, change.stamp + 1), by: configuration.id)

@@ -35,6 +35,8 @@ extension Simulation {
     private func mayLose(_ process: SimulatedProcess) -> Bool {
         present.count > 1 && process.state == .running && now - process.wellSince > .seconds(5)
             && process.node?.isMember == true
+            // Of the ring, too, somebody must be left who knows it.
+            && furthestRing.entries.count(where: \.isPlaced) > 1
             // When every folder is empty, that is a new cluster.
             && present.allSatisfy { $0.isFormed && $0.loss == nil && $0.node?.isRebuilding != true }
     }
@@ -99,13 +101,14 @@ extension Simulation {
         for number in cartRequests.keys { cartRequests[number]?.floor = [] }
         stamped.lost(process.index)
         for key in owners.indices where owners[key].all.contains(process.index) {
-            if owners[key].all.count == 1 {
+            if owners[key].lists.contains([process.index]) {
                 noResurrection.lost(key)
                 // What the copy had purged, it doesn't hold.
                 let stored = WorkloadKeys.stored(key)
                 if disk.read(stored) == nil { disk.letGo([stored]) }
             }
-            let rest = owners[key].all.map { processes[$0].disk.durableVersion(key) }.max() ?? .none
+            let rest = leastLeft(owners[key], afterLossOf: process) { processes[$0].disk.durableVersion(key) }
+                ?? .none
             guard monotone.lost(key, heldElsewhere: rest) else { continue }
             for index in walks.indices { walks[index].floors[key] = .none }
             operations.updatePending(from: firstPending) { operation in
@@ -122,7 +125,15 @@ extension Simulation {
     private func truncationHeld(withoutDiskOf process: SimulatedProcess) -> UInt64 {
         let held = processes.map { $0 === process ? 0 : $0.disk.durableTruncation(keyspace: 0) }
         let shared = owners.filter { $0.all.contains(process.index) }
-        return shared.map { $0.all.map { held[$0] }.max() ?? 0 }.min() ?? 0
+        return shared.compactMap { leastLeft($0, afterLossOf: process) { held[$0] } }.min() ?? 0
+    }
+
+    /// The most that is held in each list of owners that has lost a disk, and of these lists the least: the
+    /// change in hand may be completed, or called off.
+    private func leastLeft<Held: Comparable>(
+        _ owners: KeyOwners, afterLossOf process: SimulatedProcess, _ held: (Int) -> Held
+    ) -> Held? {
+        owners.lists.filter { $0.contains(process.index) }.compactMap { $0.map(held).max() }.min()
     }
 
     /// The cluster has told a node what its folder must become.
