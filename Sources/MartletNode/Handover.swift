@@ -28,6 +28,10 @@ struct Handover {
     var shape: UInt64 = 0
     var change: RingChange?
     var changedAt = Instant.zero
+    /// The shape that is durable here: a node that starts again is in no earlier one.
+    var held: UInt64?
+    /// It is on its way to the disk.
+    var isHolding = false
     /// The shape that this node has voted for; the vote is durable, or on its way to the disk. While it is
     /// the ring's, this node does nothing that would give the ring another one.
     var vote: UInt64?

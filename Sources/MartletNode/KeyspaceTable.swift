@@ -40,6 +40,8 @@ struct KeyspaceTable {
     private var places: [UInt32: Int] = [:]
     /// Covers all definitions.
     private(set) var digest: UInt64 = 0
+    /// The ring's shape while a change of it is in hand; else 0.
+    var handover: UInt64 = 0
 
     init(founded: [KeyspaceDefinition]) {
         all = founded.map { Keyspace($0) }
@@ -252,12 +254,14 @@ struct KeyspaceTable {
     /// The leaves that this node and a peer both own; nil while the ring forms.
     ///
     /// The digest covers what both must agree on to compare them: the slots, their placements and their
-    /// horizons.
+    /// horizons; and while a change of the ring is in hand its shape, because what a new owner has compared
+    /// counts only if the old one has not been in another state since.
     func commonLeaves(_ index: Int, with peer: PeerIndex) -> CommonLeaves? {
         guard !all[index].setOfSlot.isEmpty else { return nil }
         // Sets that differ in what doesn't show in their digests are one: other nodes divide them otherwise.
         var leaves = LeafRanges()
         var writer = ByteWriter()
+        writer.u64(handover)
         var first: UInt32 = 0
         for (place, set) in all[index].sets.enumerated() {
             let last = UInt32(all[index].lastSlots[place].index)

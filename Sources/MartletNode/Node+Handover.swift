@@ -13,6 +13,7 @@ extension Node {
         guard life == .running, formation.isFormed else { return }
         propose()
         guard handover.change != nil || ring[configuration.id] == nil else { return }
+        holdShape()
         exchangeForHandover()
         askForVotes()
         handover.tick(by: now.monotonic + Self.handoverPause)
@@ -33,6 +34,8 @@ extension Node {
         handover.votes = []
         handover.obstacles = [:]
         handover.isCompleting = false
+        handover.isHolding = false
+        holdShape()
         handover.tick(by: now.monotonic)
         // Floors stand still while slots change hands: a round goes by the owners that it began with.
         purge.round = nil
@@ -44,6 +47,24 @@ extension Node {
         } else if wasInHand {
             effects.append(.report(.handoversOver))
         }
+    }
+
+    /// Writes once more what the ring's entries were written behind, to know when all of it is durable: until
+    /// then a crash would bring this node back in an earlier shape, whose requests it would serve again.
+    private mutating func holdShape() {
+        guard let change = handover.change, handover.held != handover.shape, !handover.isHolding,
+            var entry = ring[change.subject]
+        else { return }
+        for act in handover.acts where act.id == entry.id { entry.merge(act) }
+        handover.isHolding = true
+        putMeta(MetaMemory.entryKey(entry.id), entry.encoded(), .shape(handover.shape))
+    }
+
+    mutating func shapeIsDurable(_ shape: UInt64) {
+        guard shape == handover.shape else { return }
+        handover.isHolding = false
+        // What the storage has refused is written again, later than this.
+        if replica.refusedMeta.isEmpty { handover.held = shape }
     }
 
     func name(of id: NodeID) -> String { ring[id]?.name ?? id.description }
@@ -178,7 +199,7 @@ extension Node {
         guard formation.isFormed, life == .running else { return .notServing }
         guard let change = handover.change, shape == handover.shape else { return .ring }
         if rebuilding != nil || vouching != nil { return .rebuilding }
-        if !handover.acts.isEmpty, !handover.isCompleting { return .act }
+        if handover.held != shape || !handover.acts.isEmpty && !handover.isCompleting { return .act }
         if !handover.isErased { return .erasing }
         let isReady = partsNeeded(for: change).allSatisfy { handover.done.contains($0) }
         return isReady || configuration.planted == .voteBeforeExchange ? nil : .exchange

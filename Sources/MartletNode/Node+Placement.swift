@@ -7,6 +7,7 @@ extension Node {
     mutating func placeSlots() {
         guard formation.isFormed else { return }
         skew.isAlone = ring.entries.count(where: \.ownsTokens) == 1
+        keyspaces.handover = ring.change == nil ? 0 : ring.shape
         for index in keyspaces.indices {
             let owned = keyspaces.spans(index) { $0.own != nil }
             placeSlots(index)

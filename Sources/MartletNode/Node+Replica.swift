@@ -385,6 +385,7 @@ extension Node {
         case .marks(_, _, let asker, let answer): self.answer(asker, answer)
         case .act(let entry, let asker): actIsDurable(entry, asker)
         case .vote(let shape, let asker): answerVote(asker, VoteAnswer(shape: shape, obstacle: nil))
+        case .shape(let shape): shapeIsDurable(shape)
         case .erasure(let erasure): erasureIsDurable(erasure)
         case .sweep: pageSwept()
         case .answered, .refused: break
@@ -427,6 +428,7 @@ extension Node {
         case .act(let entry, let asker): actRefused(entry, asker)
         // Who asked asks again.
         case .vote: break
+        case .shape: handover.isHolding = false
         case .sweep: sweepRefused()
         case .answered, .refused: break
         }

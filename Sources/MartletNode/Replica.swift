@@ -33,6 +33,8 @@ struct Replica {
             case act(RingEntry, Handover.Asker)
             /// The vote for a shape of the ring, and who is to hear of it.
             case vote(UInt64, Handover.Asker)
+            /// All that makes the ring of this shape is durable.
+            case shape(UInt64)
             /// A page of the sweep.
             case sweep
             /// Nobody waits for it any more.

@@ -62,18 +62,24 @@ extension Ring {
             .map(\.id)
     }
 
-    /// Equal for rings by which the same nodes own the same slots, before the change in hand and after it.
-    /// Unlike `digest` it doesn't cover what else entries say, nor the changes that wait.
+    /// What voters agree on: all that has been said of who comes and who goes, what waits and what is over
+    /// included. Unlike `digest` it doesn't cover what else entries say.
+    ///
+    /// A ring only grows, so a shape that is left never comes again: whoever is found in it twice has been in
+    /// it all the time between. The change in hand, the owners and their tokens would not do: they may be the
+    /// same again when another change came first and was called off, and a node that has been there and back
+    /// has served what those who missed both know nothing of.
     package var shape: UInt64 {
-        let change = change
-        var writer = ByteWriter(reservingCapacity: 64 * entries.count)
-        for entry in entries where entry.isPlaced || entry.id == change?.subject {
+        var writer = ByteWriter(reservingCapacity: 96 * entries.count)
+        for entry in entries {
             entry.id.write(to: &writer)
-            writer.u8(entry.isPlaced ? 1 : 0)
-            writer.u8(entry.id == change?.subject ? 1 : 0)
+            writer.u8(entry.state == .joining ? 1 : 0)
+            writer.u64(entry.joined)
             writer.string(entry.zone)
             writer.string(entry.dataCenter)
+            writer.varint(UInt64(entry.tokens.count))
             for token in entry.tokens { writer.u16(token.index) }
+            if let verdict = entry.verdict { verdict.write(to: &writer) } else { writer.u8(0) }
         }
         return XXH3.hash(writer.bytes.span.bytes)
     }

@@ -82,7 +82,7 @@ package struct VoteAnswer: Hashable, Sendable {
         case rebuilding = 3
         /// It hasn't deleted yet what it held of slots that it doesn't own any more.
         case erasing = 4
-        /// An act of an operator, or of a joining node, is on its way to its disk.
+        /// An act of an operator, or of a joining node, is on its way to its disk, or what others did.
         case act = 5
         /// Its ring forms, or it is stopping.
         case notServing = 6

@@ -106,31 +106,35 @@ private struct ChangingRing {
         }
     }
 
-    @Test func theShapeIsOfWhoOwnsWhat() throws {
+    @Test func aShapeThatIsLeftNeverComesAgain() throws {
         var changing = try ChangingRing(seed: 5, placed: 4)
-        let settled = changing.ring.shape
+        var shapes = [changing.ring.shape]
         // What else an entry says makes no difference.
         var entry = changing.ring.entries[1]
         entry.incarnation += 1
         entry.version = "9"
+        entry.state = .rebuilding
         try changing.ring.merge(entry)
-        #expect(changing.ring.shape == settled)
-        // A change does, and one that waits behind it doesn't.
+        #expect(changing.ring.shape == shapes[0])
+        // A change does, and one that comes before it; and that this is called off doesn't bring back what
+        // was, though the owners are the same as before.
         var joiner = changing.world.entry(tokens: changing.world.slots(8), state: .joining)
         joiner.joined = 10
         try changing.ring.merge(joiner)
-        let joining = changing.ring.shape
-        #expect(joining != settled)
+        shapes.append(changing.ring.shape)
         var other = changing.world.entry(tokens: changing.world.slots(8), state: .joining)
-        other.joined = 11
+        other.joined = 9
         try changing.ring.merge(other)
-        #expect(changing.ring.shape == joining)
-        // Called off, it leaves what was before.
-        for var entry in [joiner, other] {
-            entry.verdict = Verdict(kind: .aborted, stamp: 12, by: changing.ring.entries[0].id)
+        #expect(changing.ring.change?.subject == other.id)
+        shapes.append(changing.ring.shape)
+        for (stamp, var entry) in [other, joiner].enumerated() {
+            entry.verdict = Verdict(
+                kind: .aborted, stamp: 12 + UInt64(stamp), by: changing.ring.entries[0].id)
             try changing.ring.merge(entry)
+            shapes.append(changing.ring.shape)
         }
-        #expect(changing.ring.shape == settled && changing.ring.change == nil)
+        #expect(changing.ring.change == nil)
+        #expect(Set(shapes).count == 5)
     }
 
     @Test func whoIsGivenUpHasNoVote() throws {
