@@ -148,7 +148,10 @@ extension Node {
         switch entryWanted(wish) {
         case .failure(let refusal): effects.append(.reply(ticket, .failed(.ringAct(refusal))))
         case .success(let entry):
-            if let refusal = obstacle(toAct: entry) {
+            if ring[entry.id] == entry {
+                // It is so already: asking twice doesn't put it behind others that wait.
+                effects.append(.reply(ticket, .acted))
+            } else if let refusal = obstacle(toAct: entry) {
                 effects.append(.reply(ticket, .failed(.ringAct(refusal))))
             } else {
                 act(entry, for: .client(ticket))
@@ -171,6 +174,8 @@ extension Node {
         case .leave, .remove:
             let isDead = peers.index(of: id).map { peers[$0].liveness == .down } ?? true
             guard wish == .leave || isDead else { return .failure(.alive) }
+            let isWanted = entry.verdict?.kind == .removing && entry.isGivenUp == (wish != .leave)
+            if isWanted { return .success(entry) }
             if entry.state == .joining {
                 // Nobody relies on it yet.
                 entry.verdict = verdict(.aborted)

@@ -29,11 +29,17 @@ extension Simulation {
             guard let hint = process.disk.hint(key),
                 let target = processes.first(where: { $0.id == hint.target }), !flushed.mayHide(hint.version)
             else { continue }
+            // One that nobody counts on goes where its owners' hints have no room: their leaf is exchanged.
+            if !hint.counts, plan.hints.isCapped, isMoved(target, hint.key, seenBy: process) { continue }
             let age = process.clock.now(at: now).wall.milliseconds - hint.time
             try hinted.deleted(
                 hint, key, by: process.name, targetHolds: heldFor(target, hint.key, seenBy: process),
                 isTooOld: Interval.milliseconds(age) >= plan.hints.window)
         }
+    }
+
+    private func isMoved(_ target: SimulatedProcess, _ key: Int, seenBy process: SimulatedProcess) -> Bool {
+        !process.owners.isEmpty && !process.owners[key].all.contains(target.index)
     }
 
     /// What a target holds; or, of one that owns the key no more, what each of those that do holds, or a hint

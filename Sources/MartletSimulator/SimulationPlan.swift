@@ -190,6 +190,9 @@ package struct HintPlan: Sendable {
         if random.chance(0.3) { window = .seconds(Int64(2 + random.below(40))) }
     }
 
+    /// Whether a run can come to the cap.
+    var isCapped: Bool { bytesMax < 1 << 30 }
+
     var text: String {
         "\(isOn ? "on" : "off")\(isSloppy ? ",sloppy" : "")"
             + (bytesMax < 1 << 30 ? ",\(bytesMax)B" : "")
