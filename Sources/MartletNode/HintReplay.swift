@@ -8,6 +8,10 @@ import MartletVersions
 ///     idle ──▶ reading ──▶ sending ──▶ all answered: their hints are deleted, durably ──▶ the next page, or
 ///     idle
 ///
+/// A hint for one that loses the slot, or gains it, stays until the change of the ring is over: it may be all
+/// that there is of a write (ANY), and only one of the two lists of owners would get it, which the other may
+/// have exchanged with already.
+///
 /// At most a window of hints is under way. What isn't acknowledged stays on disk, and when anything goes
 /// wrong the page is dropped and the target's hints are read from the first one on, later: merges may be
 /// repeated, so nothing need be remembered about how far it came.
@@ -44,6 +48,8 @@ final class HintReplay {
     /// Nothing is sent before.
     var pausedUntil = Instant.zero
     var isHeldBack = false
+    /// Some were passed over because their slots change hands.
+    var waitsForRing = false
 
     /// What was delivered, for the rate that is shown.
     var delivered = 0

@@ -190,7 +190,9 @@ extension Node {
             let rate = replay.isAtRest ? 0 : replay.bytesPerSecond
             let waits: HintStatus.WaitsFor =
                 !canDeliver(to: id)
-                ? .targetDown : replay.isHeldBack && hints.pace.isYielding ? .foreground : .none
+                ? .targetDown
+                : replay.isHeldBack && hints.pace.isYielding
+                    ? .foreground : replay.waitsForRing ? .ring : .none
             let name = peers.index(of: id).map { peers[$0].name } ?? ring[id]?.name ?? id.description
             targets.append(
                 HintStatus.Target(
@@ -219,6 +221,8 @@ package struct HintStatus: Sendable {
         case targetDown = "target_down"
         /// Replay yields to the requests of clients.
         case foreground
+        /// Slots change hands.
+        case ring
         case none
     }
 

@@ -149,6 +149,7 @@ extension Node {
                 hints.busyTargets < Limits.hintTargetsMax
             else { return }
             hints.busyTargets += 1
+            replay.waitsForRing = false
             let end = HintKey.position(.end, of: target)
             if canDeliver(to: target) {
                 replay.step = .reading(isExpiring: false)
@@ -247,7 +248,11 @@ extension Node {
                 nobodyOwns(item, replay)
                 continue
             }
-            if let peer, replicas.place(of: peer) != nil {
+            if let peer, let place = replicas.place(of: peer) {
+                guard replicas.old.contains(place), replicas.new.contains(place) else {
+                    replay.waitsForRing = true
+                    continue
+                }
                 send(item, to: peer, replicas.digest, token, replay)
             } else {
                 move(item, to: replicas, token, replay)
