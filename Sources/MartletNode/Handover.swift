@@ -63,6 +63,10 @@ struct Handover {
     /// It has left the ring, and goes when its hints are delivered.
     var hasLeft = false
 
+    /// Whether what this node says of its records stands: it has nothing left to erase, which it would show
+    /// as its own, and won't come back in an earlier shape, to serve what was asked of that.
+    var mayCompare: Bool { isErased && (change == nil || held == shape) }
+
     var tickAt = Instant.distantFuture
 
     mutating func tick(by instant: Instant) { if instant < tickAt { tickAt = instant } }

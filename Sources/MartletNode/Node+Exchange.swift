@@ -14,6 +14,7 @@ extension Node {
     @discardableResult
     mutating func startExchange(keyspace: UInt32, peer: PeerIndex, _ purpose: ExchangePurpose) -> Bool {
         guard formation.isFormed, life == .running, peer != PeerTable.own, canExchange(with: peer),
+            handover.isErased,
             exchanges.running.count < Limits.exchangesMax, let index = keyspaces.index(of: keyspace),
             let common = keyspaces.commonLeaves(index, with: peer), !common.leaves.isEmpty
         else { return false }

@@ -78,7 +78,7 @@ extension Node {
         let refusal: ReplicaRefusal?
         let index = keyspaces.index(of: subject.keyspace)
         let common = index.flatMap { keyspaces.commonLeaves($0, with: peer) }
-        if !formation.isFormed || life != .running || handover.change != nil && handover.held != handover.shape {
+        if !formation.isFormed || life != .running || !handover.mayCompare {
             refusal = .notServing
         } else if common?.digest != subject.placement {
             refusal = .stalePlacement
