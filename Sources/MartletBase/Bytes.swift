@@ -68,6 +68,15 @@ package struct ByteReader: ~Escapable {
     @inlinable package mutating func u32() throws(WireError) -> UInt32 { try load(UInt32.self) }
     @inlinable package mutating func u64() throws(WireError) -> UInt64 { try load(UInt64.self) }
 
+    /// A byte that is 0 or 1.
+    package mutating func bool(_ what: StaticName) throws(WireError) -> Bool {
+        switch try u8() {
+        case 0: return false
+        case 1: return true
+        default: throw .invalid(what)
+        }
+    }
+
     @inlinable package mutating func varint() throws(WireError) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0

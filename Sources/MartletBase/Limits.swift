@@ -83,6 +83,8 @@ package enum Limits {
     package static let rebuildExchangesMax = 1
     /// Exchanges at a time that bring a node the slots that it gains.
     package static let handoverExchangesMax = 2
+    /// Acts on the ring that wait for one that may do them.
+    package static let ringWishesMax = 16
     /// Spans of slots that wait to be erased.
     package static let erasuresMax = keyspacesMax * slots
     /// How soon an exchange that failed is tried again.

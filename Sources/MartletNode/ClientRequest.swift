@@ -44,8 +44,10 @@ package enum RingAct: Hashable, Sendable {
     case leave
     /// A dead node is given up: others take its slots. Of a joining node: it doesn't join.
     case remove(NodeID)
-    /// A node that joins or leaves does not.
+    /// A node that joins, leaves or moves does not.
     case abort(NodeID)
+    /// The node that is asked takes these tokens in place of its own.
+    case move([Slot])
 }
 
 /// Why nothing was done.
@@ -58,8 +60,14 @@ package enum RingActRefusal: Error, Hashable, Sendable {
     case tooFew
     /// Nothing that could be called off is under way.
     case notChanging
-    /// This node has voted for the change in hand: it is about to be completed.
+    /// The change in hand may be about to be completed, and not all voters answer.
     case busy
+    /// Tokens are missing, too many, or named twice.
+    case badTokens
+    /// Another node has one of the tokens, or wants it.
+    case tokensTaken
+    /// The node joins, or leaves.
+    case changing
     /// The ring is full.
     case noRoom
     /// This node has just started, is rebuilt, or isn't in the ring itself.

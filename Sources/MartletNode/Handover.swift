@@ -42,6 +42,9 @@ struct Handover {
     var done: Set<Part> = []
     var underWay: Set<Part> = []
 
+    /// Acts that this node may not do itself, because it has voted.
+    var wishes: [Wish] = []
+
     // Of the node that completes the change.
     var votes: Set<NodeID> = []
     /// Why others haven't voted yet.
@@ -92,6 +95,14 @@ struct Handover {
         }
         return erasures
     }
+}
+
+/// An act that takes one that has not voted.
+struct Wish {
+    var act: RingAct
+    var ticket: ClientTicket
+    /// Then whoever asked is told that it can't be done now.
+    var until: Instant
 }
 
 /// How far the change in hand is, and what it waits for: `status`.

@@ -16,6 +16,7 @@ extension Node {
         holdShape()
         exchangeForHandover()
         askForVotes()
+        pursueWishes()
         handover.tick(by: now.monotonic + Self.handoverPause)
     }
 
@@ -98,7 +99,7 @@ extension Node {
         let gained = keyspaces.spans(index, where: \.isGained)
         guard !gained.isEmpty, let own = ring[configuration.id] else { return }
         var closed = keyspaces[index].marks.highestPromised
-        if own.state == .joining {
+        if own.isJoining {
             let begun = HybridTime(bits: own.joined).advanced(by: configuration.clockSkewMax * 3)
             let present = HybridTime(now.wall).advanced(by: configuration.clockSkewMax)
             let latest = min(begun, present).milliseconds - configuration.tombstoneGrace.milliseconds
@@ -150,8 +151,9 @@ extension Node {
     /// All of them, not only of the one whose place it takes: that one may be lost, and nobody knows which of
     /// the others hold what it acknowledged (`Rebuilding`).
     func partsNeeded(for change: RingChange) -> [Handover.Part] {
-        keyspaces.indices.flatMap { index in
-            keyspaces.sources(index).filter { ring[peers[$0].id]?.isGivenUp != true }.map {
+        let givenUp = ring.givenUp
+        return keyspaces.indices.flatMap { index in
+            keyspaces.sources(index).filter { !givenUp.contains(peers[$0].id) }.map {
                 Handover.Part(keyspace: keyspaces[index].definition.id, peer: $0)
             }
         }
@@ -184,29 +186,33 @@ extension Node {
             peers[peer].viewShown = ring.digest
             effects.append(.respond(link, .view(view())))
         }
-        vote(.link(link), request.shape)
+        vote(.link(link), request.shape, askedBy: peers[peer].id)
     }
 
-    private mutating func vote(_ asker: Handover.Asker, _ shape: UInt64) {
-        if let obstacle = obstacle(to: shape) {
+    /// Votes, if nothing is in the way.
+    private mutating func vote(_ asker: Handover.Asker, _ shape: UInt64, askedBy id: NodeID) {
+        if let obstacle = obstacle(to: shape, askedBy: id) {
             answerVote(asker, VoteAnswer(shape: shape, obstacle: obstacle))
             return
         }
         castVote(shape, for: asker)
     }
 
-    private func obstacle(to shape: UInt64) -> VoteAnswer.Obstacle? {
+    private func obstacle(to shape: UInt64, askedBy id: NodeID) -> VoteAnswer.Obstacle? {
         guard formation.isFormed, life == .running else { return .notServing }
         guard let change = handover.change, shape == handover.shape else { return .ring }
         if rebuilding != nil || vouching != nil { return .rebuilding }
         if handover.held != shape || !handover.acts.isEmpty && !handover.isCompleting { return .act }
         if !handover.isErased { return .erasing }
+        // The subject has voted before it asks others. So when all others have voted, all have.
+        let isFirst = change.kind == .remove || id == change.subject || handover.vote == shape
+        if !isFirst { return .subject }
         let isReady = partsNeeded(for: change).allSatisfy { handover.done.contains($0) }
         return isReady || configuration.planted == .voteBeforeExchange ? nil : .exchange
     }
 
     /// Written again even where it is known already: the write that made it so may not be durable yet.
-    mutating func castVote(_ shape: UInt64, for asker: Handover.Asker) {
+    private mutating func castVote(_ shape: UInt64, for asker: Handover.Asker) {
         handover.vote = shape
         putMeta(MetaMemory.voteKey, MetaMemory.value(shape), .vote(shape, asker))
     }
@@ -219,30 +225,35 @@ extension Node {
         }
     }
 
-    /// Whether this node may do nothing that gives the ring another shape.
+    /// Whether this node may do nothing that puts another change in hand.
     var isBoundByVote: Bool { handover.change != nil && handover.vote == handover.shape }
 
     // MARK: Completing
 
-    /// Whether it is this node's to complete the change: the subject's own, or, of one that is given up, of
-    /// the first voter that is there.
+    /// Whether it is this node's to complete the change: the subject's own; of one that isn't there the first
+    /// voter's that is. Several may believe so, and all do the same.
     private func completes(_ change: RingChange) -> Bool {
-        if change.kind != .remove { return change.subject == configuration.id }
-        let first = ring.voters.first { id in
-            id == configuration.id || peers.index(of: id).map { peers.isReachable($0) } ?? false
+        if change.kind != .remove {
+            if change.subject == configuration.id { return true }
+            if isHere(change.subject) { return false }
         }
-        return first == configuration.id
+        return ring.voters.first { $0 == configuration.id || isHere($0) } == configuration.id
     }
+
+    private func isHere(_ id: NodeID) -> Bool { peers.index(of: id).map { peers.isReachable($0) } ?? false }
 
     private mutating func askForVotes() {
         guard let change = handover.change, completes(change), !handover.isCompleting else { return }
         if callOffLeave(change) { return }
         let shape = handover.shape
+        if change.subject == configuration.id, !handover.votes.contains(configuration.id) {
+            return vote(.own, shape, askedBy: configuration.id)
+        }
         for id in ring.voters where !handover.votes.contains(id) {
             // This node's own answer may come at once, and complete the change.
             guard handover.shape == shape, !handover.isCompleting else { return }
             if id == configuration.id {
-                vote(.own, shape)
+                vote(.own, shape, askedBy: configuration.id)
             } else if let peer = peers.index(of: id), peers.isReachable(peer) {
                 effects.append(.send(peer, .vote(VoteRequest(shape: shape))))
             } else {
@@ -252,42 +263,43 @@ extension Node {
         completeIfAllVoted(change)
     }
 
+    /// Whether all voters have voted: but for the subject itself, which has when others have.
+    private func isDecided(_ change: RingChange) -> Bool {
+        ring.voters.allSatisfy {
+            handover.votes.contains($0)
+                || $0 == change.subject && change.kind != .remove && change.subject != configuration.id
+        }
+    }
+
     private mutating func completeIfAllVoted(_ change: RingChange) {
-        guard change == handover.change, completes(change), !handover.isCompleting,
-            ring.voters.allSatisfy({ handover.votes.contains($0) })
+        guard change == handover.change, completes(change), !handover.isCompleting, isDecided(change)
         else { return }
         complete(change)
     }
 
     mutating func voteCame(_ id: NodeID, _ answer: VoteAnswer) {
-        guard answer.shape == handover.shape, let change = handover.change, completes(change),
-            !handover.isCompleting
+        guard answer.shape == handover.shape, let change = handover.change, !handover.isCompleting
         else { return }
         handover.obstacles[id] = answer.obstacle
-        guard answer.obstacle == nil else { return }
+        if answer.obstacle != nil { return passWishes(to: id, over: change) }
+        let isFirst = id == configuration.id && !handover.votes.contains(id)
         handover.votes.insert(id)
+        if isFirst, change.subject == id { handover.tick(by: now.monotonic) }
         completeIfAllVoted(change)
     }
 
-    /// All have voted: nothing can give the ring another shape any more but this.
+    /// All have voted: nothing can put another change in hand any more but this.
     private mutating func complete(_ change: RingChange) {
         guard var entry = ring[change.subject] else { return }
         handover.isCompleting = true
         switch change.kind {
-        case .join:
-            entry.state = rebuilding == nil ? .normal : .rebuilding
-            entry.incarnation += 1
+        case .join, .replace, .move: entry.done = max(entry.done, change.stamp)
         case .leave, .remove:
             // Later than the verdict that it ends, whatever the clocks.
-            let stamp = max(hybridTime.bits, change.stamp + 1)
-            entry.verdict = Verdict(kind: .removed, stamp: stamp, by: verdictGiver(change))
+            entry.verdict = Verdict(
+                kind: .removed, stamp: change.stamp + 1, by: entry.verdict?.by ?? change.subject)
         }
         act(entry, for: .own)
-    }
-
-    /// A node that leaves goes by its own verdict.
-    private func verdictGiver(_ change: RingChange) -> NodeID {
-        change.kind == .leave ? change.subject : configuration.id
     }
 
     /// The peer is gone, or runs on another data folder than when it voted: it may not know its vote any

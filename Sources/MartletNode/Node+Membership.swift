@@ -235,6 +235,7 @@ extension Node {
         guard merged.merge(entry) else { return }
         var isOnlyVerdict = merged
         isOnlyVerdict.verdict = own.verdict
+        isOnlyVerdict.done = own.done
         if isOnlyVerdict != own {
             let incarnation = merged.incarnation + 1
             guard incarnation < Limits.entryIncarnationMax else { return }
@@ -276,6 +277,15 @@ extension Node {
             livenessChanged(member)
         }
         publishRingDigest()
+        // Whom it replaces is gone with the same step.
+        if entry.isPlaced, let replaced = entry.replaces, let gone = ring[replaced] {
+            putMeta(MetaMemory.entryKey(replaced), gone.encoded())
+            publishEntry(gone)
+        }
+        // What it wanted it has.
+        if id == configuration.id, ownEntry(like: entry, incarnation: entry.incarnation) != entry {
+            publishOwnState()
+        }
     }
 
     /// What a member's ring is. The newer one is kept, or two nodes that hold different ones would swap them
@@ -377,7 +387,11 @@ extension Node {
         entry.address = configuration.address
         entry.ports = configuration.ports
         entry.version = configuration.version
-        if known.state != .joining { entry.state = rebuilding == nil ? .normal : .rebuilding }
+        if !known.isJoining { entry.state = rebuilding == nil ? .normal : .rebuilding }
+        if known.tokens != known.ownTokens {
+            entry.ownTokens = known.nextTokens
+            entry.nextTokens = []
+        }
         return entry
     }
 

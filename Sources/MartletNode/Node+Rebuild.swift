@@ -32,8 +32,7 @@ extension Node {
     mutating func lookForVouching() {
         guard let vouching, life == .running, formation.isFormed else { return }
         if now.monotonic < vouching.until {
-            for entry in ring.entries where entry.isPlaced && !entry.isGivenUp && entry.id != configuration.id
-            {
+            for entry in ring.standing where entry.id != configuration.id {
                 guard let peer = peers.index(of: entry.id) else { return }
                 // Held dead by somebody who was here: at first it is only not met yet.
                 let isDead = !peers.isReachable(peer) && peers[peer].downSince != nil
@@ -196,11 +195,10 @@ extension Node {
 
     /// One for each other owner that this node shares something with, in each keyspace.
     private func partsNeeded() -> [Rebuilding.Part] {
-        keyspaces.indices.flatMap { index in
-            let owners = keyspaces.partners(index).filter { peer in
-                // What a joining node was counted with, the old owners were counted with as well.
-                ring[peers[peer].id].map { $0.isPlaced && !$0.isGivenUp } ?? false
-            }
+        let standing = Set(ring.standing.map(\.id))
+        return keyspaces.indices.flatMap { index in
+            // What a joining node was counted with, the old owners were counted with as well.
+            let owners = keyspaces.partners(index).filter { standing.contains(peers[$0].id) }
             return owners.map {
                 Rebuilding.Part(keyspace: keyspaces[index].definition.id, peer: peers[$0].id)
             }
@@ -211,9 +209,7 @@ extension Node {
     mutating func continueRebuilding() {
         rebuilding?.tickAt = now.monotonic + Limits.rebuildRetryAfter
         guard let work = rebuilding, life == .running, formation.isFormed else { return }
-        let others = ring.entries.filter {
-            $0.isPlaced && !$0.isGivenUp && $0.id != configuration.id
-        }
+        let others = ring.standing.filter { $0.id != configuration.id }
         let views = others.compactMap { peers.index(of: $0.id) }
         for peer in views where peers.isReachable(peer) && !peers[peer].hasShownView {
             effects.append(.send(peer, .viewWanted))

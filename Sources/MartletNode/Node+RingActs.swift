@@ -48,26 +48,32 @@ extension Node {
         }
     }
 
-    /// Why this node may not act now; nil when it may.
+    /// Why this node may not act now; nil when it may. What leaves the change in hand as it is may be done by
+    /// one that has voted, too: that change is completed before it, or after it, all the same.
     private func obstacle(toAct entry: RingEntry) -> RingActRefusal? {
         guard formation.isFormed, life == .running, rebuilding == nil, vouching == nil,
             ring.voters.contains(configuration.id)
         else { return .notServing }
         var next = ring
         guard (try? next.merge(entry)) != nil else { return .noRoom }
-        return next.shape != ring.shape && isBoundByVote ? .busy : nil
+        return isBoundByVote && next.change != ring.change ? .busy : nil
     }
+
+    /// A stamp that puts an act behind the change in hand.
+    private var actStamp: UInt64 { max(hybridTime.bits, (handover.change?.stamp ?? 0) + 1) }
 
     // MARK: Letting a node in
 
     mutating func joinAsked(_ link: LinkID, _ id: NodeID, _ request: JoinRequest) {
         var reader = ByteReader(request.entry.span)
-        guard let entry = try? RingEntry(from: &reader), entry.id == id, entry.state == .joining,
-            entry.verdict == nil, !entry.tokens.isEmpty
+        guard let entry = try? RingEntry(from: &reader) else { return answerJoin(link, .invalid) }
+        if entry.id != id { return actPassedOn(link, entry) }
+        guard entry.state == .joining, entry.verdict == nil, !entry.tokens.isEmpty, entry.done == 0,
+            entry.moved == 0
         else { return answerJoin(link, .invalid) }
         if let known = ring[id] {
             guard known.verdict == nil else { return answerJoin(link, .removed) }
-            guard entry.incarnation > known.incarnation, known.state == .joining else {
+            guard entry.incarnation > known.incarnation, known.isJoining else {
                 return answerJoin(link, .taken)
             }
         }
@@ -82,6 +88,15 @@ extension Node {
             $0.name == entry.name && $0.id != id && !$0.isGone
         }
         guard !isNameTaken else { return answerJoin(link, .nameTaken) }
+        if let replaced = entry.replaces {
+            let isTaken = (ring.entries + handover.acts).contains {
+                $0.replaces == replaced && $0.id != id && $0.ownsTokens
+            }
+            guard let dead = ring[replaced], dead.isPlaced, dead.tokens == entry.tokens, !isTaken else {
+                return answerJoin(link, .notReplaceable)
+            }
+            guard isDown(replaced) else { return answerJoin(link, .replacedIsAlive) }
+        }
         switch obstacle(toAct: entry) {
         case .busy: answerJoin(link, .busy)
         case .noRoom: answerJoin(link, .noRoom)
@@ -114,17 +129,19 @@ extension Node {
     }
 
     private func proposedEntry() -> RingEntry {
-        let tokens = TokenChoice.choose(
-            count: configuration.tokensPerNode,
-            for: (configuration.id, configuration.zone, configuration.dataCenter), in: ring,
-            replication: foundingReplication)
+        let tokens =
+            configuration.replaces.map { ring[$0]?.tokens ?? [] }
+            ?? TokenChoice.choose(
+                count: configuration.tokensPerNode,
+                for: (configuration.id, configuration.zone, configuration.dataCenter), in: ring,
+                replication: foundingReplication)
         // Above that of every earlier one, which may yet come up somewhere.
         let incarnation = (handover.proposal?.incarnation ?? UInt64(configuration.boot) << 20) + 1
         return RingEntry(
             id: configuration.id, incarnation: incarnation, name: configuration.name,
             address: configuration.address, ports: configuration.ports, zone: configuration.zone,
             dataCenter: configuration.dataCenter, tokens: tokens, state: .joining,
-            joined: HybridTime(now.wall).bits,
+            joined: max(actStamp, HybridTime(now.wall).bits), replaces: configuration.replaces,
             version: configuration.version)
     }
 
@@ -137,7 +154,7 @@ extension Node {
         switch answer.outcome {
         case .taken: ownEntryCame(proposal)
         case .removed: stop(.identity("the cluster has removed this node: give it an empty data folder"))
-        case .notServing, .busy, .nameTaken, .noRoom, .invalid: break
+        case .notServing, .busy, .nameTaken, .noRoom, .invalid, .notReplaceable, .replacedIsAlive: break
         }
     }
 
@@ -152,33 +169,95 @@ extension Node {
                 // It is so already: asking twice doesn't put it behind others that wait.
                 effects.append(.reply(ticket, .acted))
             } else if let refusal = obstacle(toAct: entry) {
-                effects.append(.reply(ticket, .failed(.ringAct(refusal))))
+                guard refusal == .busy, handover.wishes.count < Limits.ringWishesMax else {
+                    return effects.append(.reply(ticket, .failed(.ringAct(refusal))))
+                }
+                handover.wishes.append(
+                    Wish(act: wish, ticket: ticket, until: now.monotonic + configuration.requestTimeout))
+                handover.tick(by: now.monotonic)
             } else {
                 act(entry, for: .client(ticket))
             }
         }
     }
 
+    /// A node that has voted for the change in hand asks the others how they stand. When all have voted the
+    /// change is decided, and completed. One that has not may do what this one may not.
+    mutating func pursueWishes() {
+        guard !handover.wishes.isEmpty else { return }
+        let wishes = handover.wishes
+        handover.wishes = []
+        for wish in wishes where now.monotonic < wish.until && isBoundByVote { handover.wishes.append(wish) }
+        for wish in wishes where !(now.monotonic < wish.until && isBoundByVote) {
+            if isFulfilled(wish.act) {
+                effects.append(.reply(wish.ticket, .acted))
+            } else if isBoundByVote {
+                effects.append(.reply(wish.ticket, .failed(.ringAct(.busy))))
+            } else {
+                ringActAsked(wish.ticket, wish.act)
+            }
+        }
+        guard !handover.wishes.isEmpty else { return }
+        for id in ring.voters where id != configuration.id {
+            if let peer = peers.index(of: id), peers.isReachable(peer) {
+                effects.append(.send(peer, .vote(VoteRequest(shape: handover.shape))))
+            }
+        }
+    }
+
+    private func isFulfilled(_ act: RingAct) -> Bool {
+        switch act {
+        case .remove(let id): ring[id]?.isGivenUp == true
+        case .abort(let id):
+            ring[id]?.verdict.map { $0.kind != .removing } == true && ring[id]?.change == nil
+        case .leave, .move: false
+        }
+    }
+
+    /// A voter has not voted: it is asked to act.
+    mutating func passWishes(to id: NodeID, over change: RingChange) {
+        guard let peer = peers.index(of: id), peer != PeerTable.own, isBoundByVote else { return }
+        for wish in handover.wishes {
+            guard case .success(let entry) = entryWanted(wish.act) else { continue }
+            effects.append(.send(peer, .join(JoinRequest(entry: entry.encoded()))))
+        }
+    }
+
+    /// One that has voted passes an operator's act on: its verdict on a node of the ring.
+    private mutating func actPassedOn(_ link: LinkID, _ entry: RingEntry) {
+        guard var known = ring[entry.id], let verdict = entry.verdict else {
+            return answerJoin(link, .invalid)
+        }
+        known.merge(known.with(verdict))
+        guard known != ring[entry.id], !handover.acts.contains(known) else {
+            return answerJoin(link, .taken)
+        }
+        switch obstacle(toAct: known) {
+        case nil: act(known, for: .link(link))
+        case .busy: answerJoin(link, .busy)
+        default: answerJoin(link, .notServing)
+        }
+    }
+
     private func entryWanted(_ wish: RingAct) -> Result<RingEntry, RingActRefusal> {
         let id =
             switch wish {
-            case .leave: configuration.id
+            case .leave, .move: configuration.id
             case .remove(let id), .abort(let id): id
             }
         guard var entry = ring[id], entry.ownsTokens else { return .failure(.unknownNode) }
-        let stamp = max(hybridTime.bits, (entry.verdict?.stamp ?? 0) + 1)
+        let stamp = max(actStamp, (entry.verdict?.stamp ?? 0) + 1)
         func verdict(_ kind: Verdict.Kind) -> Verdict {
             Verdict(kind: kind, stamp: stamp, by: configuration.id)
         }
         switch wish {
         case .leave, .remove:
-            let isDead = peers.index(of: id).map { peers[$0].liveness == .down } ?? true
-            guard wish == .leave || isDead else { return .failure(.alive) }
+            guard wish == .leave || isDown(id) else { return .failure(.alive) }
             let isWanted = entry.verdict?.kind == .removing && entry.isGivenUp == (wish != .leave)
             if isWanted { return .success(entry) }
-            if entry.state == .joining {
+            if entry.isJoining {
                 // Nobody relies on it yet.
-                entry.verdict = verdict(.aborted)
+                entry.verdict = verdict(.removed)
             } else {
                 guard staysEnough(without: entry) else { return .failure(.tooFew) }
                 entry.verdict = verdict(.removing)
@@ -186,16 +265,33 @@ extension Node {
         case .abort:
             // Others may have gone on without a node that was given up.
             guard let change = entry.change, change.kind != .remove else { return .failure(.notChanging) }
-            entry.verdict = verdict(.aborted)
+            entry.verdict = verdict(entry.isJoining ? .removed : .aborted)
+        case .move(let tokens):
+            guard !tokens.isEmpty, tokens.count <= Limits.tokensPerNodeMax, Set(tokens).count == tokens.count
+            else { return .failure(.badTokens) }
+            let others = ring.entries.filter { $0.ownsTokens && $0.id != id }
+            guard others.allSatisfy({ Set($0.tokens + $0.nextTokens).isDisjoint(with: tokens) }) else {
+                return .failure(.tokensTaken)
+            }
+            guard !entry.isJoining, entry.verdict?.kind != .removing else { return .failure(.changing) }
+            if entry.change?.kind == .move, entry.nextTokens == tokens.sorted() { return .success(entry) }
+            guard entry.change == nil else { return .failure(.changing) }
+            entry.nextTokens = tokens.sorted()
+            entry.moved = max(stamp, entry.moved + 1)
+            entry.incarnation += 1
         }
         return .success(entry)
     }
 
-    /// Others have left since this node was told to: it stays. It may do this though it has voted, because it
-    /// is the one to complete the change, and doesn't.
+    private func isDown(_ id: NodeID) -> Bool {
+        peers.index(of: id).map { peers[$0].liveness == .down } ?? true
+    }
+
+    /// Others have left since this node was told to: it stays. It looks before it votes, and votes first.
     mutating func callOffLeave(_ change: RingChange) -> Bool {
-        guard change.kind == .leave, var own = ring[configuration.id], !staysEnough(without: own),
-            handover.acts.isEmpty, rebuilding == nil, vouching == nil
+        guard change.kind == .leave, change.subject == configuration.id, var own = ring[configuration.id],
+            !staysEnough(without: own), !isBoundByVote, handover.acts.isEmpty, rebuilding == nil,
+            vouching == nil
         else { return false }
         own.verdict = Verdict(
             kind: .aborted, stamp: max(hybridTime.bits, change.stamp + 1), by: configuration.id)

@@ -35,6 +35,8 @@ package struct NodeConfiguration: Sendable {
     package var ports: NodePorts
     package var zone: String
     package var dataCenter: String
+    /// Whose place it takes, if it isn't in the ring yet: that of a dead node.
+    package var replaces: NodeID?
     /// The software's version, for `status`.
     package var version: String
     /// The data folder's storage epoch.

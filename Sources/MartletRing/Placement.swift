@@ -60,7 +60,7 @@ package final class Placement: Sendable {
 
         let walk = RingWalk(members, keyspace.replication, isIn: \.isPlaced)
         let next = change.map { change in
-            RingWalk(members, keyspace.replication) { ($0.id == change.subject) != $0.isPlaced }
+            RingWalk(members.map(change.completed), keyspace.replication, isIn: \.isPlaced)
         }
         let lasts = next.map { Set($0.lasts).union(walk.lasts).sorted() } ?? walk.lasts
         let owners = lasts.map { walk.owners(of: $0) }

@@ -45,9 +45,24 @@ package struct Ring: Hashable, Sendable {
 
     /// Joins the entry into the ring. True when that changed the ring.
     ///
-    /// O(log n) and a move of the entries behind a new one.
+    /// A node that has taken the place of another removes it: the two are one step, whatever the order in
+    /// which their entries come, because it is a rule of the join (`replaced`).
+    ///
+    /// O(n).
     @discardableResult
     package mutating func merge(_ entry: RingEntry) throws(RingError) -> Bool {
+        guard try join(entry) else { return false }
+        for entry in entries where entry.isPlaced {
+            guard let replaced = entry.replaces, var gone = self[replaced], gone.verdict?.kind != .removed
+            else { continue }
+            gone.verdict = Verdict(kind: .removed, stamp: entry.joined, by: entry.id)
+            try join(gone)
+        }
+        return true
+    }
+
+    @discardableResult
+    private mutating func join(_ entry: RingEntry) throws(RingError) -> Bool {
         let i = index(notBelow: entry.id)
         if i < entries.count, entries[i].id == entry.id {
             let before = entries[i].digest

@@ -39,20 +39,22 @@ package struct NodePorts: Hashable, Sendable {
 /// A node as the ring knows it, and an element of a join-semilattice: entries are gossiped in any order,
 /// repeated and merged, and all nodes end at the same one.
 ///
-///     entry = own part (written by the node alone) × verdict (stamped, given by an operator at any node)
+///     entry = own part (written by the node alone) × done (by whoever completes what the node wants)
+///             × verdict (stamped, given by an operator at any node)
 ///     join  = (own part: the greater incarnation, at equal ones the greater canonical bytes;
-///              verdict: the greater, where none is the least)
+///              done: the greater; verdict: the greater, where none is the least)
 ///
-/// Both parts are chains, so their product is a semilattice and the three laws follow (`RingEntryTests`). A
+/// All parts are chains, so their product is a semilattice and the three laws follow (`RingEntryTests`). A
 /// node raises its incarnation whenever it changes its part, and to refute a rumour of its death (Das, Gupta,
 /// Motivala: "SWIM", 2002, section 4.2); one incarnation with two contents is a node whose data folder was
 /// copied or set back, and then the rule of greater bytes at least makes everyone agree.
 ///
 /// Encoding (canonical: equal entries are equal bytes):
 ///
-///     id 20 | incarnation varint | state 1 | joined 8 | address 16 | ports 4 × 2 | name | zone
-///     | data centre | version
-///     | number of tokens varint, each token's slot 2, ascending | verdict: 0, or kind 1, stamp 8, by 20
+///     id 20 | incarnation varint | state 1 | joined 8 | replaces: 0, or 1 and an id 20
+///     | address 16 | ports 4 × 2 | name | zone | data centre | version
+///     | number of tokens varint, each token's slot 2, ascending | moved 8, tokens that it moves to, as these
+///     | done 8 | verdict: 0, or kind 1, stamp 8, by 20
 package struct RingEntry: Hashable, Sendable {
     package var id: NodeID
     package var incarnation: UInt64
@@ -61,11 +63,20 @@ package struct RingEntry: Hashable, Sendable {
     package var ports: NodePorts
     package var zone: String
     package var dataCenter: String
-    /// The last slots of the ranges it takes, ascending and distinct. None until it has a place in the ring.
-    package var tokens: [Slot]
+    /// The tokens that it has, or, joining, wants: ascending and distinct. None until it has a place in the
+    /// ring.
+    package var ownTokens: [Slot]
     package var state: NodeState
     /// When it asked to join, as the bits of a hybrid time; 0 of a founder.
     package var joined: UInt64
+    /// Whose tokens a joining node takes over: of a dead one, which is gone when this one is an owner.
+    package var replaces: NodeID?
+    /// The tokens that it wants in place of its own; none when it knows that it has them.
+    package var nextTokens: [Slot] = []
+    /// When it last wanted others, as the bits of a hybrid time.
+    package var moved: UInt64 = 0
+    /// What it wanted up to then (`joined`, `moved`) it has.
+    package var done: UInt64 = 0
     /// Of its software.
     package var version: String
     package var verdict: Verdict?
@@ -74,7 +85,8 @@ package struct RingEntry: Hashable, Sendable {
     package init(
         id: NodeID, incarnation: UInt64, name: String, address: IPAddress, ports: NodePorts,
         zone: String = "default", dataCenter: String = "default", tokens: [Slot] = [],
-        state: NodeState, joined: UInt64 = 0, version: String, verdict: Verdict? = nil
+        state: NodeState, joined: UInt64 = 0, replaces: NodeID? = nil, version: String,
+        verdict: Verdict? = nil
     ) {
         for text in [name, zone, dataCenter, version] {
             invariant(Names.isValid(text), "\"\(text)\" can't be the name of a node, zone or data centre")
@@ -86,22 +98,26 @@ package struct RingEntry: Hashable, Sendable {
         self.ports = ports
         self.zone = zone
         self.dataCenter = dataCenter
-        self.tokens = tokens.sorted()
+        self.ownTokens = tokens.sorted()
         self.state = state
         self.joined = joined
+        self.replaces = replaces
         self.version = version
         self.verdict = verdict
         checkInvariants()
     }
 
+    /// The last slots of the ranges that it takes.
+    package var tokens: [Slot] { moved > 0 && done >= moved && !nextTokens.isEmpty ? nextTokens : ownTokens }
+
+    /// Whether it isn't an owner yet.
+    package var isJoining: Bool { state == .joining && done < max(1, joined) }
+
     /// Whether the ring gives it places, or will: it shows tokens, and nobody has withdrawn them.
-    package var ownsTokens: Bool {
-        if tokens.isEmpty || verdict?.kind == .removed { return false }
-        return state != .joining || verdict == nil
-    }
+    package var ownsTokens: Bool { !tokens.isEmpty && verdict?.kind != .removed }
 
     /// Whether it is an owner of slots by the ring as it is, before the change in hand.
-    package var isPlaced: Bool { ownsTokens && state != .joining }
+    package var isPlaced: Bool { ownsTokens && !isJoining }
 
     /// Whether others do without it while it goes: an operator has said that it is dead.
     package var isGivenUp: Bool {
@@ -109,13 +125,18 @@ package struct RingEntry: Hashable, Sendable {
         return verdict.kind == .removing || verdict.kind == .removed
     }
 
+    package func with(_ verdict: Verdict) -> RingEntry {
+        var entry = self
+        entry.verdict = verdict
+        return entry
+    }
+
     /// As `status` says it.
     package var shownState: String {
         switch verdict?.kind {
         case .removed: verdict?.by == id ? "left" : "removed"
         case .removing: "leaving"
-        case .aborted where state == .joining: "removed"
-        case .aborted, nil: state.description
+        case .aborted, nil: state == .joining && !isJoining ? "normal" : state.description
         }
     }
 
@@ -125,8 +146,10 @@ package struct RingEntry: Hashable, Sendable {
         invariant(id == other.id, "entries of two nodes can't be merged: \(id) and \(other.id)")
         if self == other { return false }
         let verdict = Self.greater(self.verdict, other.verdict)
+        let done = max(self.done, other.done)
         var merged = isOwnPartBelow(other) ? other : self
         merged.verdict = verdict
+        merged.done = done
         if merged == self { return false }
         self = merged
         return true
@@ -147,9 +170,11 @@ package struct RingEntry: Hashable, Sendable {
     }
 
     package func checkInvariants() {
-        invariant(tokens.count <= Limits.tokensPerNodeMax, "\(name) has \(tokens.count) tokens")
-        invariant(
-            zip(tokens, tokens.dropFirst()).allSatisfy { $0 < $1 }, "tokens of \(name) aren't ascending")
+        for list in [ownTokens, nextTokens] {
+            invariant(list.count <= Limits.tokensPerNodeMax, "\(name) has \(list.count) tokens")
+            invariant(
+                zip(list, list.dropFirst()).allSatisfy { $0 < $1 }, "tokens of \(name) aren't ascending")
+        }
     }
 }
 
@@ -157,9 +182,9 @@ package struct RingEntry: Hashable, Sendable {
 extension RingEntry {
     /// The longest encoding: how many entries fit a packet is reckoned from what they are, not from this.
     package static let encodedBytesMax =
-        NodeID.byteCount + 10 + 1 + 8 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 2 + 2
-        * Limits.tokensPerNodeMax
-        + 1 + 8 + NodeID.byteCount
+        2 * NodeID.byteCount + 10 + 1 + 8 + 1 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 8 + 2
+        * (2 + 2 * Limits.tokensPerNodeMax)
+        + 8 + 1 + 8 + NodeID.byteCount
 
     package init(from reader: inout ByteReader) throws(WireError) {
         id = try NodeID(from: &reader)
@@ -168,6 +193,7 @@ extension RingEntry {
         guard let state = NodeState(rawValue: try reader.u8()) else { throw .invalid("node state") }
         self.state = state
         joined = try reader.u64()
+        replaces = try reader.bool("replaced node") ? try NodeID(from: &reader) : nil
         let high = try reader.u64()
         address = IPAddress(high: high, low: try reader.u64())
         let (peers, redis) = (try reader.u16(), try reader.u16())
@@ -177,20 +203,34 @@ extension RingEntry {
         zone = try Names.read("zone", from: &reader)
         dataCenter = try Names.read("data centre", from: &reader)
         version = try Names.read("software version", from: &reader)
+        ownTokens = try Self.tokens(from: &reader)
+        moved = try reader.u64()
+        nextTokens = try Self.tokens(from: &reader)
+        done = try reader.u64()
+        let kind = try reader.u8()
+        verdict = kind == 0 ? nil : try Verdict(kind: kind, from: &reader)
+    }
+
+    private static func tokens(from reader: inout ByteReader) throws(WireError) -> [Slot] {
         let count = try reader.count(max: Limits.tokensPerNodeMax, "tokens")
-        tokens = []
+        var tokens: [Slot] = []
         tokens.reserveCapacity(count)
         for _ in 0..<count {
             let slot = try Slot(from: &reader)
             if let previous = tokens.last, previous >= slot { throw .invalid("order of tokens") }
             tokens.append(slot)
         }
-        let kind = try reader.u8()
-        verdict = kind == 0 ? nil : try Verdict(kind: kind, from: &reader)
+        return tokens
+    }
+
+    private static func write(_ tokens: [Slot], to writer: inout ByteWriter) {
+        writer.varint(UInt64(tokens.count))
+        for token in tokens { writer.u16(token.index) }
     }
 
     package func write(to writer: inout ByteWriter) {
         writeOwnPart(to: &writer)
+        writer.u64(done)
         if let verdict { verdict.write(to: &writer) } else { writer.u8(0) }
     }
 
@@ -199,6 +239,8 @@ extension RingEntry {
         writer.varint(incarnation)
         writer.u8(state.rawValue)
         writer.u64(joined)
+        writer.u8(replaces == nil ? 0 : 1)
+        replaces?.write(to: &writer)
         writer.u64(address.high)
         writer.u64(address.low)
         for port in [ports.peers, ports.redis, ports.redisCluster, ports.http] { writer.u16(port) }
@@ -206,8 +248,9 @@ extension RingEntry {
         writer.string(zone)
         writer.string(dataCenter)
         writer.string(version)
-        writer.varint(UInt64(tokens.count))
-        for token in tokens { writer.u16(token.index) }
+        Self.write(ownTokens, to: &writer)
+        writer.u64(moved)
+        Self.write(nextTokens, to: &writer)
     }
 
     package func encoded() -> Blob {

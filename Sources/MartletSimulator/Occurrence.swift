@@ -38,6 +38,8 @@ enum Occurrence {
     case walk
     case operate
     case reshape
+    /// An operator gives a dead node up.
+    case giveUp(Int)
     case shop
     case shopAgain(CartRetry)
     case retry(operation: UInt64)

@@ -60,7 +60,15 @@ final class SimulatedProcess {
     var erasedAt = Instant.zero
     /// It has left, for good.
     var isGone = false
-    var isPresent: Bool { isInvited && !isGone }
+    /// Its machine is dead, and an operator has given it up.
+    var isForsaken = false
+    /// Another was once to take its place.
+    var wasReplaced = false
+    /// Whose place it is to take.
+    var replaces: NodeID?
+    /// The folder of the dead machine, with which it may come back when others have gone on without it.
+    var attic: SimulatedDisk?
+    var isPresent: Bool { isInvited && !isGone && !isForsaken }
 
     // What the checkers follow.
     /// By key, by its own ring; and by the ring that it had before. Empty until it has one.

@@ -199,7 +199,10 @@ extension Simulation {
         switch clients.below(20) {
         case 0:
             let view = try? RegisterView(bytes.span)
-            if view?.state == .present { ask(process, key: operation.key, .expire, record: bytes) }
+            let isExpired = view?.expiry.map { $0 <= process.clock.now(at: now).wall.milliseconds } ?? false
+            if view?.state == .present, !isExpired {
+                ask(process, key: operation.key, .expire, record: bytes)
+            }
         case 1: ask(process, key: operation.key, .put, above: version.stamp)
         default: break
         }

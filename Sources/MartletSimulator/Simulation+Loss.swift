@@ -32,13 +32,15 @@ extension Simulation {
     /// network is good: what nobody is there to notice can't be noticed (`Vouching`).
     var isUnnoticed: Bool { processes.contains { $0.loss?.kind == .image && $0.loss?.isNoticed == false } }
 
-    private func mayLose(_ process: SimulatedProcess) -> Bool {
+    func mayLose(_ process: SimulatedProcess) -> Bool {
         present.count > 1 && process.state == .running && now - process.wellSince > .seconds(5)
             && process.node?.isMember == true
             // Of the ring, too, somebody must be left who knows it.
             && furthestRing.entries.count(where: \.isPlaced) > 1
             // When every folder is empty, that is a new cluster.
             && present.allSatisfy { $0.isFormed && $0.loss == nil && $0.node?.isRebuilding != true }
+            // Nor is it the last that has what a dead one had.
+            && processes.allSatisfy { !$0.isForsaken || $0.isGone }
     }
 
     mutating func loseDisk(_ kind: FaultKind) throws(Violation) {
@@ -86,6 +88,14 @@ extension Simulation {
         _ process: SimulatedProcess, by disk: SimulatedDisk, _ kind: DiskLoss.Kind
     ) throws(Violation) {
         record("\(process.name) is stopped, and its folder is replaced: \(kind.rawValue)")
+        try lose(process, by: disk, kind)
+        scheduleStart(process, .milliseconds(10)...(.seconds(5)))
+    }
+
+    /// The process ends, and what its disk held counts no more.
+    mutating func lose(
+        _ process: SimulatedProcess, by disk: SimulatedDisk, _ kind: DiskLoss.Kind
+    ) throws(Violation) {
         try ended(process, .killed)
         process.keepFormerVersions(isLoss: true)
         disk.conditions = process.disk.conditions
@@ -118,7 +128,6 @@ extension Simulation {
                 }
             }
         }
-        scheduleStart(process, .milliseconds(10)...(.seconds(5)))
     }
 
     /// The truncation that the rest of every key's owners hold, whatever crashes.

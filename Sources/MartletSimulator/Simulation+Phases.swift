@@ -69,7 +69,7 @@ extension Simulation {
     // MARK: Lives
 
     mutating func start(_ process: SimulatedProcess) throws(Violation) {
-        guard process.state == .down, process.isPresent else { return }
+        guard process.state == .down, process.isPresent || process.isGone else { return }
         let disk = process.disk
         process.life += 1
         disk.begin(at: process.clock.now(at: now).wall)
@@ -111,6 +111,7 @@ extension Simulation {
             founders: Array(founders), seeds: present.map(\.address),
             keyspaces: keyspaces(levels),
             gossip: GossipSettings(clusterName: Self.clusterName))
+        configuration.replaces = process.replaces
         configuration.lostEpoch = process.disk.lostEpoch
         configuration.requestTimeout = Self.requestTimeout
         configuration.inFlightMax = plan.inFlightMax
@@ -184,8 +185,8 @@ extension Simulation {
             try ended(process, .killed)
             scheduleStart(process, .milliseconds(500)...(.seconds(5)))
         case .rebuild(let order, _): try told(process, order)
-        case .identity(let text) where isOut(process):
-            // Its join was called off.
+        case .identity(let text) where isOut(process) || furthestRing[process.id]?.isGone == true:
+            // Its join was called off, or it comes back after others have gone on without it.
             record("\(process.name) is out: \(text)")
             try ended(process, .killed)
             process.isGone = true
@@ -255,6 +256,9 @@ extension Simulation {
 
     /// The cluster has had its time: every process runs on its own folder, and belongs to the ring.
     private func checkHealed() throws(Violation) {
+        for process in processes where process.isGone && process.state != .down {
+            throw Violation("Placed", "\(process.name) runs though it has left the ring, or was removed")
+        }
         for process in present {
             guard process.state == .running else {
                 throw Violation("Accurate", "\(process.name) isn't running though all faults are over")

@@ -31,6 +31,8 @@ extension Simulation {
     mutating func reshape() throws(Violation) {
         guard phase == .faults else { return }
         schedule(.reshape, after: shapers.within(.milliseconds(500)...plan.ring.gapMax))
+        if plan.ring.removes, shapers.chance(0.2) { return try forsake() }
+        if plan.ring.moves, shapers.chance(0.2) { return try move() }
         let absent = processes.filter { !$0.isInvited }
         if let process = absent.first, shapers.chance(plan.ring.leaves ? 0.6 : 1) {
             invite(process)
@@ -62,13 +64,84 @@ extension Simulation {
         try askRing(process, .leave)
     }
 
+    /// A machine dies for good; some time later an operator gives it up. To the others it is a lost disk, of
+    /// which there is one at a time.
+    private mutating func forsake() throws(Violation) {
+        guard case .count(let copies) = plan.replication else { return }
+        let staying = furthestRing.entries.count { $0.isPlaced && $0.verdict?.kind != .removing }
+        let candidates = processes.filter { mayLose($0) && furthestRing[$0.id]?.isPlaced == true }
+        guard staying > copies, !candidates.isEmpty else { return }
+        let process = candidates[shapers.below(candidates.count)]
+        record("the machine of \(process.name) dies")
+        process.attic = process.disk
+        try lose(process, by: SimulatedDisk(durability: plan.durability), .emptied)
+        process.isForsaken = true
+        schedule(.giveUp(process.index), after: shapers.within(.milliseconds(100)...(.seconds(8))))
+    }
+
+    /// A node takes other tokens than it has, some of them.
+    private mutating func move() throws(Violation) {
+        let candidates = present.filter { $0.state == .running && $0.node?.isMember == true }
+        guard !candidates.isEmpty else { return }
+        let process = candidates[shapers.below(candidates.count)]
+        guard let own = process.node?.ringEntries.first(where: { $0.id == process.id }) else { return }
+        var tokens = own.tokens
+        for index in tokens.indices where shapers.chance(0.3) {
+            tokens[index] = Slot(index: UInt16(shapers.below(Limits.slots)))
+        }
+        record("an operator tells \(process.name) to move")
+        try askRing(process, .move(tokens))
+    }
+
+    mutating func giveUp(_ process: SimulatedProcess) throws(Violation) {
+        guard process.isForsaken else { return }
+        if furthestRing[process.id]?.isGone == true {
+            process.isGone = true
+            return try comeBack(process)
+        }
+        schedule(.giveUp(process.index), after: .seconds(1))
+        if furthestRing.givenUp.contains(process.id) { return }
+        // Another machine may take its place.
+        let spare = processes.first { !$0.isInvited }
+        if let spare, !process.wasReplaced, shapers.chance(0.5), phase == .faults {
+            process.wasReplaced = true
+            spare.replaces = process.id
+            record("\(spare.name) is to take the place of \(process.name)")
+            return invite(spare)
+        }
+        // So it is until the replacement has been let in.
+        if processes.contains(where: { $0.replaces == process.id && $0.isPresent }) { return }
+        let askable = present.filter { $0.state == .running && $0.node?.isMember == true }
+        guard let asked = askable.isEmpty ? nil : askable[shapers.below(askable.count)] else { return }
+        record("an operator tells \(asked.name) that \(process.name) is dead")
+        try askRing(asked, .remove(process.id))
+    }
+
+    /// The dead machine lives after all, and knows nothing of what was done: nobody may take it for an owner.
+    private mutating func comeBack(_ process: SimulatedProcess) throws(Violation) {
+        guard let attic = process.attic else { return }
+        process.attic = nil
+        process.disk = attic
+        process.loss = nil
+        record("the machine of \(process.name) comes back")
+        scheduleStart(process, .milliseconds(10)...(.seconds(5)))
+    }
+
     mutating func askRing(_ process: SimulatedProcess, _ act: RingAct) throws(Violation) {
         let request = ClientRequest(keyspace: 0, key: .empty, operation: .ring(act))
         try turn(process, .client(ClientTicket(Self.ringTickets), request))
     }
 
-    func ringActAnswered(_ process: SimulatedProcess, _ reply: ClientReply) throws(Violation) {
+    mutating func ringActAnswered(_ process: SimulatedProcess, _ reply: ClientReply) throws(Violation) {
         switch reply {
+        case .failed(.ringAct(.tooFew)):
+            // The machine is bought anew, in place of doing without it.
+            for dead in processes where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true {
+                record("\(dead.name) is needed, and gets a new machine")
+                dead.isForsaken = false
+                dead.attic = nil
+                scheduleStart(dead, .milliseconds(10)...(.seconds(5)))
+            }
         case .acted, .failed: break
         default:
             throw Violation("Answered", "\(process.name) answers an act on the ring with another's answer")
@@ -149,6 +222,10 @@ package struct RingPlan: Sendable {
     /// Machines beyond the founders.
     package var joiners = 0
     package var leaves = false
+    /// Machines die for good, and are given up.
+    package var removes = false
+    /// Nodes take other tokens.
+    package var moves = false
     var gapMax = Interval.seconds(10)
 
     package init() {}
@@ -160,7 +237,12 @@ package struct RingPlan: Sendable {
         joiners = 1 + random.below(4)
         leaves = random.chance(0.6)
         gapMax = .seconds(Int64(2 + random.below(15)))
+        removes = random.chance(0.4)
+        moves = random.chance(0.4)
     }
 
-    var text: String { joiners == 0 && !leaves ? "off" : "+\(joiners)\(leaves ? ",leaves" : "")" }
+    var text: String {
+        let kinds = [(leaves, "leaves"), (removes, "removes"), (moves, "moves")].filter(\.0).map(\.1)
+        return joiners == 0 && kinds.isEmpty ? "off" : (["+\(joiners)"] + kinds).joined(separator: ",")
+    }
 }

@@ -128,7 +128,10 @@ extension Simulation {
     static func text(_ record: Blob?) -> String {
         guard let record else { return "nothing" }
         guard let view = try? RegisterView(record.span), let version = HeldVersion(of: record) else {
-            return "bytes that are no record"
+            var versions: [String] = []
+            Record.forEachVersion(record.span) { versions.append("\($0.stamp)") }
+            return versions.isEmpty
+                ? "no versions" : "versions [" + versions.joined(separator: ", ") + "]"
         }
         let expiry = view.expiry.map { ", expires at \($0)" } ?? ""
         switch view.state {

@@ -298,6 +298,7 @@ package struct Simulation: ~Copyable {
         case .walk: beginWalk()
         case .operate: try operate()
         case .reshape: try reshape()
+        case .giveUp(let index): try giveUp(processes[index])
         case .shop: try shop()
         case .shopAgain(let retry): try shopAgain(retry)
         case .retry(let number): retry(number)

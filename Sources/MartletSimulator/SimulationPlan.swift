@@ -83,6 +83,8 @@ package struct SimulationPlan: Sendable {
         if isNeeded {
             ring.joiners = max(2, ring.joiners)
             ring.leaves = true
+            ring.removes = true
+            ring.moves = true
             ring.gapMax = .seconds(4)
         }
         ring.joiners = min(ring.joiners, max(0, 12 - founders))

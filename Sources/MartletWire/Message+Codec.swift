@@ -242,14 +242,3 @@ extension ReplicaRefusal {
         self = refusal
     }
 }
-
-extension ByteReader {
-    /// One byte, zero or one.
-    mutating func bool(_ what: StaticName) throws(WireError) -> Bool {
-        switch try u8() {
-        case 0: return false
-        case 1: return true
-        default: throw .invalid(what)
-        }
-    }
-}

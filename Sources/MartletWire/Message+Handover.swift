@@ -1,8 +1,8 @@
 import MartletBase
 
-/// Asks a node of the ring to let the sender in: from a node that isn't in the ring.
+/// Asks a node of the ring to make an entry part of it: from a node that isn't in the ring, its own; from one
+/// that may not act itself, because it has voted, another's with a verdict.
 package struct JoinRequest: Hashable, Sendable {
-    /// The sender's ring entry, `joining`.
     package var entry: Blob
 
     package init(entry: Blob) { self.entry = entry }
@@ -30,6 +30,10 @@ package struct JoinAnswer: Hashable, Sendable {
         case removed = 6
         /// The entry makes no sense.
         case invalid = 7
+        /// The node whose place it wants has none, or another has it; or it doesn't want all of its tokens.
+        case notReplaceable = 8
+        /// The node whose place it wants is up.
+        case replacedIsAlive = 9
 
         /// As the log says it.
         package var text: StaticName {
@@ -41,6 +45,8 @@ package struct JoinAnswer: Hashable, Sendable {
             case .noRoom: "no_room"
             case .removed: "removed"
             case .invalid: "invalid"
+            case .notReplaceable: "not_replaceable"
+            case .replacedIsAlive: "replaced_is_alive"
             }
         }
     }
@@ -86,6 +92,8 @@ package struct VoteAnswer: Hashable, Sendable {
         case act = 5
         /// Its ring forms, or it is stopping.
         case notServing = 6
+        /// Another than the subject of the change asks, which must have voted first.
+        case subject = 7
 
         /// As `status` and the log say it.
         package var text: StaticName {
@@ -97,6 +105,7 @@ package struct VoteAnswer: Hashable, Sendable {
             case .erasing: "erasing"
             case .act: "act"
             case .notServing: "not_serving"
+            case .subject: "subject"
             }
         }
     }

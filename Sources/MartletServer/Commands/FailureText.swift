@@ -69,8 +69,13 @@ enum FailureText {
             "ERR fewer nodes would be left than some keyspace has copies: add a node first, or lower the "
                 + "keyspace's replication_factor"
         case .notChanging:
-            "ERR nothing is under way that could be called off: the node neither joins nor leaves"
-        case .busy: "ERR another change of the ring is about to be completed: ask again in a moment"
+            "ERR nothing is under way that could be called off: the node neither joins, leaves nor moves"
+        case .busy:
+            "ERR the change of the ring in hand may be about to be completed, and not every node answers: "
+                + "MARTLET STATUS says which; remove those that are dead, or ask again in a moment"
+        case .badTokens: "ERR tokens must be different slots, 1 to \(Limits.tokensPerNodeMax) of them"
+        case .tokensTaken: "ERR another node has one of these tokens, or wants it: MARTLET RING lists all"
+        case .changing: "ERR the node joins, leaves or moves already: MARTLET STATUS shows it"
         case .noRoom: "ERR the ring is full"
         case .notServing: "ERR this node has just started, or is rebuilt, or is no member: ask another one"
         }

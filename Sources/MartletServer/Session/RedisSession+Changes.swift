@@ -84,7 +84,7 @@ extension RedisSession {
             .truncate(code == .flushAll ? server.keyspaces.map(\.id) : [keyspace]), level: writeLevel)
     }
 
-    /// MARTLET NODE LEAVE | REMOVE name | ABORT name
+    /// MARTLET NODE LEAVE | REMOVE name | ABORT name | MOVE slot [slot ...]
     func martletNode(_ request: Request) {
         let verb = text(request[2]).uppercased()
         let count = request.count
@@ -103,7 +103,16 @@ extension RedisSession {
                         : "ERR \(named.count) nodes have that name: give the id")
             }
             start(.ring(verb == "REMOVE" ? .remove(named[0].entry.id) : .abort(named[0].entry.id)))
-        default: refuse("ERR MARTLET NODE takes LEAVE, REMOVE name or ABORT name")
+        case "MOVE" where count > 3:
+            var slots: [Slot] = []
+            for index in 3..<count {
+                guard let slot = UInt16(text(request[index])), slot < Limits.slots else {
+                    return refuse("ERR '\(text(request[index]))' is no slot: 0 to \(Limits.slots - 1)")
+                }
+                slots.append(Slot(index: slot))
+            }
+            start(.ring(.move(slots)))
+        default: refuse("ERR MARTLET NODE takes LEAVE, REMOVE name, ABORT name or MOVE slot [slot ...]")
         }
     }
 
