@@ -32,9 +32,12 @@ struct Handover {
     var held: UInt64?
     /// It is on its way to the disk.
     var isHolding = false
-    /// The shape that this node has voted for; the vote is durable, or on its way to the disk. While it is
-    /// the ring's, this node does nothing that would give the ring another one.
-    var vote: UInt64?
+    /// What this node has promised last; durable, or on its way to the disk.
+    var ballot: Ballot?
+    /// Who has this node's vote, durably.
+    var given: Set<NodeID> = []
+    /// Since when it is void.
+    var voidSince: Instant?
     /// Entries on their way to the disk: acts, which nobody may hear of before.
     var acts: [RingEntry] = []
 
@@ -42,8 +45,12 @@ struct Handover {
     var done: Set<Part> = []
     var underWay: Set<Part> = []
 
-    /// Acts that this node may not do itself, because it has voted.
+    /// Acts that this node may not do before it has taken its vote back.
     var wishes: [Wish] = []
+    /// Whether a joining node waits for that as well: it asks again.
+    var isWishedFor = false
+    /// Who has promised not to complete the change.
+    var voids: Set<NodeID> = []
 
     // Of the node that completes the change.
     var votes: Set<NodeID> = []
@@ -97,7 +104,40 @@ struct Handover {
     }
 }
 
-/// An act that takes one that has not voted.
+/// What a node has promised for a shape of the ring. One is enough, because a shape that is left never comes
+/// again.
+struct Ballot: Hashable {
+    var shape: UInt64
+    /// Who has its vote: the subject, and those who asked because the subject was not there. The subject's have
+    /// all whom it has asked.
+    /// While the shape is the ring's, a node that has given its vote does nothing that would put another change
+    /// in hand, or it has taken it back from all of them.
+    var givenTo: Set<NodeID> = []
+    /// It completes nothing, and gives no vote any more.
+    var isVoid = false
+
+    init(shape: UInt64) { self.shape = shape }
+
+    /// `shape 8 | void 1 | number | ids`
+    func encoded() -> Blob {
+        var writer = ByteWriter()
+        writer.u64(shape)
+        writer.u8(isVoid ? 1 : 0)
+        writer.varint(UInt64(givenTo.count))
+        for id in givenTo.sorted() { id.write(to: &writer) }
+        return Blob(writer.bytes)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        shape = try reader.u64()
+        isVoid = try reader.bool("ballot")
+        for _ in 0..<(try reader.count(max: Limits.nodesMax, "votes")) {
+            givenTo.insert(try NodeID(from: &reader))
+        }
+    }
+}
+
+/// An act of an operator that waits until this node has taken its vote back.
 struct Wish {
     var act: RingAct
     var ticket: ClientTicket

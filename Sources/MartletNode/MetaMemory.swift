@@ -9,7 +9,7 @@ import MartletWire
 ///     p <id>   the age of a peer's folder    f   the founders' ids, once the ring has formed
 ///     u <id>   how far a keyspace's slots are purged
 ///     r   how far the node is with rebuilding
-///     v   the shape of the ring that the node has voted for    o   what it is still to erase
+///     v   what the node has promised for a shape of the ring    o   what it is still to erase
 struct MetaMemory {
     private(set) var entries: [RingEntry] = []
     private(set) var keyspaces: [KeyspaceDefinition] = []
@@ -18,7 +18,7 @@ struct MetaMemory {
     private(set) var formed: FoundingRumour?
     private(set) var marks: [UInt32: PurgeMarks] = [:]
     private(set) var rebuilding: Rebuilding?
-    private(set) var vote: UInt64?
+    private(set) var ballot: Ballot?
     private(set) var erasures: [Replica.Erasure] = []
 
     /// - Parameter stored: as written by this type. What doesn't decode was written by a later version, or
@@ -44,7 +44,7 @@ struct MetaMemory {
                 if let id = try? name.u32(), let found = try? PurgeMarks(from: &reader) { marks[id] = found }
             case UInt8(ascii: "f"): formed = try? FoundingRumour(from: value)
             case UInt8(ascii: "r"): rebuilding = try? Rebuilding(from: &reader)
-            case UInt8(ascii: "v"): vote = try? reader.u64()
+            case UInt8(ascii: "v"): ballot = try? Ballot(from: &reader)
             case UInt8(ascii: "o"): erasures = (try? Handover.erasures(from: &reader)) ?? []
             default: continue
             }
@@ -56,7 +56,7 @@ struct MetaMemory {
     static let formedKey = Blob("f")
     static func entryKey(_ id: NodeID) -> Blob { key("e", id) }
     static let rebuildingKey = Blob("r")
-    static let voteKey = Blob("v")
+    static let ballotKey = Blob("v")
     static let erasuresKey = Blob("o")
     static func folderKey(_ id: NodeID) -> Blob { key("p", id) }
 

@@ -33,6 +33,9 @@ extension Node {
         handover.done = []
         handover.underWay = []
         handover.votes = []
+        handover.voids = []
+        handover.voidSince = nil
+        handover.given = []
         handover.obstacles = [:]
         handover.isCompleting = false
         handover.isHolding = false
@@ -186,7 +189,11 @@ extension Node {
             peers[peer].viewShown = ring.digest
             effects.append(.respond(link, .view(view())))
         }
-        vote(.link(link), request.shape, askedBy: peers[peer].id)
+        if request.isVoid {
+            void(.link(link), request.shape)
+        } else {
+            vote(.link(link), request.shape, askedBy: peers[peer].id)
+        }
     }
 
     /// Votes, if nothing is in the way.
@@ -195,26 +202,61 @@ extension Node {
             answerVote(asker, VoteAnswer(shape: shape, obstacle: obstacle))
             return
         }
-        castVote(shape, for: asker)
+        var ballot = ballot
+        ballot.givenTo.insert(id)
+        cast(ballot, for: asker)
+    }
+
+    /// What this node has promised for the ring's present shape.
+    var ballot: Ballot {
+        if let ballot = handover.ballot, ballot.shape == handover.shape { return ballot }
+        return Ballot(shape: handover.shape)
     }
 
     private func obstacle(to shape: UInt64, askedBy id: NodeID) -> VoteAnswer.Obstacle? {
         guard formation.isFormed, life == .running else { return .notServing }
         guard let change = handover.change, shape == handover.shape else { return .ring }
+        if ballot.isVoid { return .void }
         if rebuilding != nil || vouching != nil { return .rebuilding }
         if handover.held != shape || !handover.acts.isEmpty && !handover.isCompleting { return .act }
         if !handover.isErased { return .erasing }
         // The subject has voted before it asks others. So when all others have voted, all have.
-        let isFirst = change.kind == .remove || id == change.subject || handover.vote == shape
+        let isFirst = change.kind == .remove || id == change.subject || ballot.givenTo.contains(change.subject)
         if !isFirst { return .subject }
         let isReady = partsNeeded(for: change).allSatisfy { handover.done.contains($0) }
         return isReady || configuration.planted == .voteBeforeExchange ? nil : .exchange
     }
 
+    /// Promises to complete nothing in this shape, so that another may take its vote back.
+    mutating func void(_ asker: Handover.Asker, _ shape: UInt64) {
+        let obstacle: VoteAnswer.Obstacle? =
+            if !formation.isFormed || life != .running { .notServing }
+            else if handover.change == nil || shape != handover.shape { .ring }
+            else if handover.held != shape || handover.isCompleting { .act }
+            else { nil }
+        if let obstacle {
+            answerVote(asker, VoteAnswer(shape: shape, isVoid: true, obstacle: obstacle))
+            return
+        }
+        var ballot = ballot
+        ballot.isVoid = true
+        if handover.voidSince == nil { handover.voidSince = now.monotonic }
+        cast(ballot, for: asker)
+    }
+
     /// Written again even where it is known already: the write that made it so may not be durable yet.
-    private mutating func castVote(_ shape: UInt64, for asker: Handover.Asker) {
-        handover.vote = shape
-        putMeta(MetaMemory.voteKey, MetaMemory.value(shape), .vote(shape, asker))
+    mutating func cast(_ ballot: Ballot, for asker: Handover.Asker?) {
+        handover.ballot = ballot
+        putMeta(MetaMemory.ballotKey, ballot.encoded(), .ballot(ballot, asker))
+    }
+
+    mutating func ballotIsDurable(_ ballot: Ballot, _ asker: Handover.Asker?) {
+        if ballot == self.ballot {
+            handover.given = ballot.givenTo
+            handover.tick(by: now.monotonic)
+        }
+        guard let asker else { return }
+        answerVote(asker, VoteAnswer(shape: ballot.shape, isVoid: ballot.isVoid, obstacle: nil))
     }
 
     mutating func answerVote(_ asker: Handover.Asker, _ answer: VoteAnswer) {
@@ -225,8 +267,8 @@ extension Node {
         }
     }
 
-    /// Whether this node may do nothing that puts another change in hand.
-    var isBoundByVote: Bool { handover.change != nil && handover.vote == handover.shape }
+    /// Whether this node may do nothing that puts another change in hand: somebody has its vote.
+    var isBoundByVote: Bool { handover.change != nil && !ballot.givenTo.isSubset(of: handover.voids) }
 
     // MARK: Completing
 
@@ -249,11 +291,14 @@ extension Node {
         if change.subject == configuration.id, !handover.votes.contains(configuration.id) {
             return vote(.own, shape, askedBy: configuration.id)
         }
+        if change.subject == configuration.id, !giveVoteToVoters() { return }
         for id in ring.voters where !handover.votes.contains(id) {
             // This node's own answer may come at once, and complete the change.
             guard handover.shape == shape, !handover.isCompleting else { return }
             if id == configuration.id {
                 vote(.own, shape, askedBy: configuration.id)
+            } else if change.subject == configuration.id && !handover.given.contains(id) {
+                handover.obstacles[id] = .silent
             } else if let peer = peers.index(of: id), peers.isReachable(peer) {
                 effects.append(.send(peer, .vote(VoteRequest(shape: shape))))
             } else {
@@ -261,6 +306,16 @@ extension Node {
             }
         }
         completeIfAllVoted(change)
+    }
+
+    /// With its question each voter gets the subject's vote: it may have to complete the change without it.
+    /// True when those that are here have it, durably.
+    private mutating func giveVoteToVoters() -> Bool {
+        var ballot = ballot
+        ballot.givenTo.formUnion(ring.voters.filter { isHere($0) })
+        if ballot.givenTo == handover.given { return true }
+        if ballot != self.ballot { cast(ballot, for: nil) }
+        return false
     }
 
     /// Whether all voters have voted: but for the subject itself, which has when others have.
@@ -272,7 +327,8 @@ extension Node {
     }
 
     private mutating func completeIfAllVoted(_ change: RingChange) {
-        guard change == handover.change, completes(change), !handover.isCompleting, isDecided(change)
+        guard change == handover.change, completes(change), !handover.isCompleting, !ballot.isVoid,
+            isDecided(change)
         else { return }
         complete(change)
     }
@@ -280,8 +336,12 @@ extension Node {
     mutating func voteCame(_ id: NodeID, _ answer: VoteAnswer) {
         guard answer.shape == handover.shape, let change = handover.change, !handover.isCompleting
         else { return }
+        guard !answer.isVoid else {
+            if answer.obstacle == nil { handover.voids.insert(id) }
+            return handover.tick(by: now.monotonic)
+        }
         handover.obstacles[id] = answer.obstacle
-        if answer.obstacle != nil { return passWishes(to: id, over: change) }
+        guard answer.obstacle == nil else { return }
         let isFirst = id == configuration.id && !handover.votes.contains(id)
         handover.votes.insert(id)
         if isFirst, change.subject == id { handover.tick(by: now.monotonic) }
@@ -304,7 +364,10 @@ extension Node {
 
     /// The peer is gone, or runs on another data folder than when it voted: it may not know its vote any
     /// more, nor hold what it had when it voted. It is asked again.
-    mutating func forgetVote(of id: NodeID) { handover.votes.remove(id) }
+    mutating func forgetVote(of id: NodeID) {
+        handover.votes.remove(id)
+        handover.voids.remove(id)
+    }
 
     // MARK: Shown
 

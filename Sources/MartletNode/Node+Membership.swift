@@ -399,7 +399,7 @@ extension Node {
     mutating func recover(_ memory: MetaMemory) {
         recoverKeyspaces(memory)
         recoverMarks(memory)
-        handover.vote = memory.vote
+        handover.ballot = memory.ballot
         handover.erasures = memory.erasures
         handover.isErased = memory.erasures.isEmpty
         guard formation.isFormed else { return }

@@ -299,10 +299,11 @@ extension Node {
         effects.append(.report(.rebuilt(after: now.monotonic - work.beganAt, exchanges: work.done.count)))
         updateAnswersReads()
         publishOwnState()
-        // What it had voted for is lost with the disk; it may have been this.
-        if handover.change != nil {
-            handover.vote = handover.shape
-            putMeta(MetaMemory.voteKey, MetaMemory.value(handover.shape))
+        // What it had promised is lost with the disk: it may have been anything.
+        if let change = handover.change {
+            var ballot = Ballot(shape: handover.shape)
+            ballot.givenTo = Set(ring.voters + [change.subject])
+            cast(ballot, for: nil)
         }
     }
 

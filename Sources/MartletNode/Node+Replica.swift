@@ -384,7 +384,7 @@ extension Node {
         case .meta(let key, let value): metaIsDurable(key, value)
         case .marks(_, _, let asker, let answer): self.answer(asker, answer)
         case .act(let entry, let asker): actIsDurable(entry, asker)
-        case .vote(let shape, let asker): answerVote(asker, VoteAnswer(shape: shape, obstacle: nil))
+        case .ballot(let ballot, let asker): ballotIsDurable(ballot, asker)
         case .shape(let shape): shapeIsDurable(shape)
         case .erasure(let erasure): erasureIsDurable(erasure)
         case .sweep: pageSwept()
@@ -427,7 +427,7 @@ extension Node {
         case .erasure(let erasure): replica.refusedErasures.append(erasure)
         case .act(let entry, let asker): actRefused(entry, asker)
         // Who asked asks again.
-        case .vote: break
+        case .ballot: break
         case .shape: handover.isHolding = false
         case .sweep: sweepRefused()
         case .answered, .refused: break

@@ -67,8 +67,7 @@ extension Node {
     mutating func joinAsked(_ link: LinkID, _ id: NodeID, _ request: JoinRequest) {
         var reader = ByteReader(request.entry.span)
         guard let entry = try? RingEntry(from: &reader) else { return answerJoin(link, .invalid) }
-        if entry.id != id { return actPassedOn(link, entry) }
-        guard entry.state == .joining, entry.verdict == nil, !entry.tokens.isEmpty, entry.done == 0,
+        guard entry.id == id, entry.state == .joining, entry.verdict == nil, !entry.tokens.isEmpty, entry.done == 0,
             entry.moved == 0
         else { return answerJoin(link, .invalid) }
         if let known = ring[id] {
@@ -98,7 +97,9 @@ extension Node {
             guard isDown(replaced) else { return answerJoin(link, .replacedIsAlive) }
         }
         switch obstacle(toAct: entry) {
-        case .busy: answerJoin(link, .busy)
+        case .busy:
+            handover.isWishedFor = true
+            answerJoin(link, .busy)
         case .noRoom: answerJoin(link, .noRoom)
         case nil: act(entry, for: .link(link))
         default: answerJoin(link, .notServing)
@@ -181,28 +182,43 @@ extension Node {
         }
     }
 
-    /// A node that has voted for the change in hand asks the others how they stand. When all have voted the
-    /// change is decided, and completed. One that has not may do what this one may not.
+    /// A node that has given its vote takes it back from those who have it, usually the subject of the change
+    /// alone: when they have promised not to complete it, nobody can, because its vote is missing to all others.
     mutating func pursueWishes() {
-        guard !handover.wishes.isEmpty else { return }
+        turnAnew()
         let wishes = handover.wishes
         handover.wishes = []
-        for wish in wishes where now.monotonic < wish.until && isBoundByVote { handover.wishes.append(wish) }
-        for wish in wishes where !(now.monotonic < wish.until && isBoundByVote) {
+        for wish in wishes {
             if isFulfilled(wish.act) {
                 effects.append(.reply(wish.ticket, .acted))
-            } else if isBoundByVote {
-                effects.append(.reply(wish.ticket, .failed(.ringAct(.busy))))
-            } else {
+            } else if !isBoundByVote {
                 ringActAsked(wish.ticket, wish.act)
+            } else if now.monotonic < wish.until {
+                handover.wishes.append(wish)
+            } else {
+                effects.append(.reply(wish.ticket, .failed(.ringAct(.busy))))
             }
         }
-        guard !handover.wishes.isEmpty else { return }
-        for id in ring.voters where id != configuration.id {
-            if let peer = peers.index(of: id), peers.isReachable(peer) {
-                effects.append(.send(peer, .vote(VoteRequest(shape: handover.shape))))
+        guard !handover.wishes.isEmpty || handover.isWishedFor, isBoundByVote else { return }
+        handover.isWishedFor = false
+        void(.own, handover.shape)
+        for id in ballot.givenTo.subtracting(handover.voids).sorted() {
+            if let peer = peers.index(of: id), peer != PeerTable.own, peers.isReachable(peer) {
+                effects.append(.send(peer, .vote(VoteRequest(shape: handover.shape, isVoid: true))))
             }
         }
+    }
+
+    /// Whoever took its vote back may have died before its act: then the change begins anew.
+    private mutating func turnAnew() {
+        guard handover.change != nil, ballot.isVoid, handover.wishes.isEmpty, handover.acts.isEmpty,
+            var own = ring[configuration.id]
+        else { return }
+        let since = handover.voidSince ?? handover.changedAt
+        guard now.monotonic - since > configuration.requestTimeout else { return }
+        own.turn += 1
+        own.incarnation += 1
+        act(own, for: .own)
     }
 
     private func isFulfilled(_ act: RingAct) -> Bool {
@@ -211,31 +227,6 @@ extension Node {
         case .abort(let id):
             ring[id]?.verdict.map { $0.kind != .removing } == true && ring[id]?.change == nil
         case .leave, .move: false
-        }
-    }
-
-    /// A voter has not voted: it is asked to act.
-    mutating func passWishes(to id: NodeID, over change: RingChange) {
-        guard let peer = peers.index(of: id), peer != PeerTable.own, isBoundByVote else { return }
-        for wish in handover.wishes {
-            guard case .success(let entry) = entryWanted(wish.act) else { continue }
-            effects.append(.send(peer, .join(JoinRequest(entry: entry.encoded()))))
-        }
-    }
-
-    /// One that has voted passes an operator's act on: its verdict on a node of the ring.
-    private mutating func actPassedOn(_ link: LinkID, _ entry: RingEntry) {
-        guard var known = ring[entry.id], let verdict = entry.verdict else {
-            return answerJoin(link, .invalid)
-        }
-        known.merge(known.with(verdict))
-        guard known != ring[entry.id], !handover.acts.contains(known) else {
-            return answerJoin(link, .taken)
-        }
-        switch obstacle(toAct: known) {
-        case nil: act(known, for: .link(link))
-        case .busy: answerJoin(link, .busy)
-        default: answerJoin(link, .notServing)
         }
     }
 

@@ -31,8 +31,8 @@ struct Replica {
             case marks(key: Blob, value: Blob, Node.PurgeAsker, PurgeAnswer)
             /// An entry that isn't in the ring before it is durable.
             case act(RingEntry, Handover.Asker)
-            /// The vote for a shape of the ring, and who is to hear of it.
-            case vote(UInt64, Handover.Asker)
+            /// A promise, and who is to hear of it.
+            case ballot(Ballot, Handover.Asker?)
             /// All that makes the ring of this shape is durable.
             case shape(UInt64)
             /// A page of the sweep.

@@ -133,6 +133,7 @@ extension Ring {
             entry.id.write(to: &writer)
             writer.u8(entry.isJoining ? 1 : 0)
             writer.u64(entry.joined)
+            writer.varint(entry.turn)
             writer.u8(entry.replaces == nil ? 0 : 1)
             entry.replaces?.write(to: &writer)
             writer.string(entry.zone)

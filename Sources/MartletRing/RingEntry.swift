@@ -51,7 +51,7 @@ package struct NodePorts: Hashable, Sendable {
 ///
 /// Encoding (canonical: equal entries are equal bytes):
 ///
-///     id 20 | incarnation varint | state 1 | joined 8 | replaces: 0, or 1 and an id 20
+///     id 20 | incarnation varint | state 1 | joined 8 | turn varint | replaces: 0, or 1 and an id 20
 ///     | address 16 | ports 4 × 2 | name | zone | data centre | version
 ///     | number of tokens varint, each token's slot 2, ascending | moved 8, tokens that it moves to, as these
 ///     | done 8 | verdict: 0, or kind 1, stamp 8, by 20
@@ -75,6 +75,8 @@ package struct RingEntry: Hashable, Sendable {
     package var nextTokens: [Slot] = []
     /// When it last wanted others, as the bits of a hybrid time.
     package var moved: UInt64 = 0
+    /// Raised so that a change begins anew (`Ring.shape`).
+    package var turn: UInt64 = 0
     /// What it wanted up to then (`joined`, `moved`) it has.
     package var done: UInt64 = 0
     /// Of its software.
@@ -182,7 +184,7 @@ package struct RingEntry: Hashable, Sendable {
 extension RingEntry {
     /// The longest encoding: how many entries fit a packet is reckoned from what they are, not from this.
     package static let encodedBytesMax =
-        2 * NodeID.byteCount + 10 + 1 + 8 + 1 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 8 + 2
+        2 * NodeID.byteCount + 10 + 1 + 8 + 10 + 1 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 8 + 2
         * (2 + 2 * Limits.tokensPerNodeMax)
         + 8 + 1 + 8 + NodeID.byteCount
 
@@ -193,6 +195,7 @@ extension RingEntry {
         guard let state = NodeState(rawValue: try reader.u8()) else { throw .invalid("node state") }
         self.state = state
         joined = try reader.u64()
+        turn = try reader.varint()
         replaces = try reader.bool("replaced node") ? try NodeID(from: &reader) : nil
         let high = try reader.u64()
         address = IPAddress(high: high, low: try reader.u64())
@@ -239,6 +242,7 @@ extension RingEntry {
         writer.varint(incarnation)
         writer.u8(state.rawValue)
         writer.u64(joined)
+        writer.varint(turn)
         writer.u8(replaces == nil ? 0 : 1)
         replaces?.write(to: &writer)
         writer.u64(address.high)

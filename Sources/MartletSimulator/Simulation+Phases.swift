@@ -285,7 +285,7 @@ extension Simulation {
 
     /// What is on a disk after a crash, or at the end, is no less than what it was sure to hold.
     mutating func checkDisk(_ process: SimulatedProcess) throws(Violation) {
-        guard plan.durability == .batch else { return }
+        guard plan.durability == .batch, !process.isGone else { return }
         for key in 0..<plan.workload.keys {
             let expected = process.disk.durableVersion(key)
             guard expected > .none, !flushed.mayHide(expected) else { continue }

@@ -117,9 +117,10 @@ extension Simulation {
         case .viewWanted: return (nil, "a wish for the view of the ring")
         case .join: return (nil, "its wish to join")
         case .joinAnswer(let answer): return (nil, "join: \(answer.outcome)")
-        case .vote(let request): return (nil, "vote on \(hex(request.shape))?")
+        case .vote(let request):
+            return (nil, "vote on \(hex(request.shape))\(request.isVoid ? ", void?" : "?")")
         case .voteAnswer(let answer):
-            return (nil, "vote on \(hex(answer.shape)): \(answer.obstacle?.text.description ?? "yes")")
+            return (nil, "vote on \(hex(answer.shape))\(answer.isVoid ? ", void" : ""): \(answer.obstacle?.text.description ?? "yes")")
         case .entry: return (nil, "a ring entry")
         case .hello, .farewell, .gossip: return nil
         }

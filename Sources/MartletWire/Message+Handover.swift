@@ -1,8 +1,8 @@
 import MartletBase
 
-/// Asks a node of the ring to make an entry part of it: from a node that isn't in the ring, its own; from one
-/// that may not act itself, because it has voted, another's with a verdict.
+/// Asks a node of the ring to let the sender in: from a node that isn't in the ring.
 package struct JoinRequest: Hashable, Sendable {
+    /// The sender's ring entry, `joining`.
     package var entry: Blob
 
     package init(entry: Blob) { self.entry = entry }
@@ -63,16 +63,27 @@ package struct JoinAnswer: Hashable, Sendable {
     }
 }
 
-/// Asks for a vote: whether the change of the ring that is in hand may be completed.
+/// Asks for a vote: whether the change of the ring that is in hand may be completed. Or takes the sender's back:
+/// asks to promise that the receiver completes nothing in this shape.
 package struct VoteRequest: Hashable, Sendable {
     /// `Ring.shape`: the sender's.
     package var shape: UInt64
+    package var isVoid: Bool
 
-    package init(shape: UInt64) { self.shape = shape }
+    package init(shape: UInt64, isVoid: Bool = false) {
+        self.shape = shape
+        self.isVoid = isVoid
+    }
 
-    func write(to writer: inout ByteWriter) { writer.u64(shape) }
+    func write(to writer: inout ByteWriter) {
+        writer.u64(shape)
+        writer.u8(isVoid ? 1 : 0)
+    }
 
-    init(from reader: inout ByteReader) throws(WireError) { shape = try reader.u64() }
+    init(from reader: inout ByteReader) throws(WireError) {
+        shape = try reader.u64()
+        isVoid = try reader.bool("vote")
+    }
 }
 
 package struct VoteAnswer: Hashable, Sendable {
@@ -94,6 +105,8 @@ package struct VoteAnswer: Hashable, Sendable {
         case notServing = 6
         /// Another than the subject of the change asks, which must have voted first.
         case subject = 7
+        /// A vote for this shape was taken back: an act is to come that gives the ring another one.
+        case void = 8
 
         /// As `status` and the log say it.
         package var text: StaticName {
@@ -106,26 +119,32 @@ package struct VoteAnswer: Hashable, Sendable {
             case .act: "act"
             case .notServing: "not_serving"
             case .subject: "subject"
+            case .void: "void"
             }
         }
     }
 
     package var shape: UInt64
-    /// Nil: it has voted, durably.
+    /// As it was asked for.
+    package var isVoid: Bool
+    /// Nil: it has voted, or promised, durably.
     package var obstacle: Obstacle?
 
-    package init(shape: UInt64, obstacle: Obstacle?) {
+    package init(shape: UInt64, isVoid: Bool = false, obstacle: Obstacle?) {
         self.shape = shape
+        self.isVoid = isVoid
         self.obstacle = obstacle
     }
 
     func write(to writer: inout ByteWriter) {
         writer.u64(shape)
+        writer.u8(isVoid ? 1 : 0)
         writer.u8(obstacle?.rawValue ?? 0)
     }
 
     init(from reader: inout ByteReader) throws(WireError) {
         shape = try reader.u64()
+        isVoid = try reader.bool("vote")
         let raw = try reader.u8()
         guard let obstacle = Obstacle(rawValue: raw) else { throw .invalid("answer to a vote") }
         self.obstacle = obstacle == .silent ? nil : obstacle
