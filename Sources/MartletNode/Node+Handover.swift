@@ -251,7 +251,7 @@ extension Node {
     }
 
     mutating func ballotIsDurable(_ ballot: Ballot, _ asker: Handover.Asker?) {
-        if ballot == self.ballot {
+        if ballot == self.ballot, handover.given != ballot.givenTo {
             handover.given = ballot.givenTo
             handover.tick(by: now.monotonic)
         }
@@ -338,7 +338,8 @@ extension Node {
         else { return }
         guard !answer.isVoid else {
             if answer.obstacle == nil { handover.voids.insert(id) }
-            return handover.tick(by: now.monotonic)
+            if !isBoundByVote { handover.tick(by: now.monotonic) }
+            return
         }
         handover.obstacles[id] = answer.obstacle
         guard answer.obstacle == nil else { return }

@@ -201,7 +201,7 @@ extension Node {
         }
         guard !handover.wishes.isEmpty || handover.isWishedFor, isBoundByVote else { return }
         handover.isWishedFor = false
-        void(.own, handover.shape)
+        if !handover.voids.contains(configuration.id) { void(.own, handover.shape) }
         for id in ballot.givenTo.subtracting(handover.voids).sorted() {
             if let peer = peers.index(of: id), peer != PeerTable.own, peers.isReachable(peer) {
                 effects.append(.send(peer, .vote(VoteRequest(shape: handover.shape, isVoid: true))))
