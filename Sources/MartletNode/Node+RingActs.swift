@@ -80,7 +80,7 @@ extension Node {
         guard !handover.acts.contains(where: { $0.id == id }) else { return }
         // When it asked says which purge floors it can't know of (`gain`).
         let age = now.wall - WallTime(milliseconds: HybridTime(bits: entry.joined).milliseconds)
-        guard skew.isGood(now), age.magnitude <= configuration.clockSkewMax else {
+        guard skew.isGood(now), age <= configuration.clockSkewMax else {
             return answerJoin(link, .notServing)
         }
         let isNameTaken = (ring.entries + handover.acts).contains {
@@ -142,7 +142,7 @@ extension Node {
             id: configuration.id, incarnation: incarnation, name: configuration.name,
             address: configuration.address, ports: configuration.ports, zone: configuration.zone,
             dataCenter: configuration.dataCenter, tokens: tokens, state: .joining,
-            joined: max(actStamp, HybridTime(now.wall).bits), replaces: configuration.replaces,
+            joined: max((handover.change?.stamp ?? 0) + 1, HybridTime(now.wall).bits), replaces: configuration.replaces,
             version: configuration.version)
     }
 

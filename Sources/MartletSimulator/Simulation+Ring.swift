@@ -117,7 +117,8 @@ extension Simulation {
         try askRing(asked, .remove(process.id))
     }
 
-    /// The dead machine lives after all, and knows nothing of what was done: nobody may take it for an owner.
+    /// The dead machine lives after all. When others have gone on without it, it knows nothing of that, and
+    /// nobody may take it for an owner.
     private mutating func comeBack(_ process: SimulatedProcess) throws(Violation) {
         guard let attic = process.attic else { return }
         process.attic = nil
@@ -135,12 +136,10 @@ extension Simulation {
     mutating func ringActAnswered(_ process: SimulatedProcess, _ reply: ClientReply) throws(Violation) {
         switch reply {
         case .failed(.ringAct(.tooFew)):
-            // The machine is bought anew, in place of doing without it.
+            // Nobody can do without it: it is repaired.
             for dead in processes where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true {
-                record("\(dead.name) is needed, and gets a new machine")
                 dead.isForsaken = false
-                dead.attic = nil
-                scheduleStart(dead, .milliseconds(10)...(.seconds(5)))
+                try comeBack(dead)
             }
         case .acted, .failed: break
         default:
