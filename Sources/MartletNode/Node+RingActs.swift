@@ -119,6 +119,10 @@ extension Node {
             handover.proposal = nil
             return
         }
+        if let replaced = configuration.replaces, ring[replaced]?.isGone == true {
+            let text = "node \(name(of: replaced)) has been removed or replaced already: join as a new node"
+            return stop(.identity(text))
+        }
         guard skew.isJudged(now), skew.isGood(now) else { return }
         let entry = proposedEntry()
         handover.proposal = entry

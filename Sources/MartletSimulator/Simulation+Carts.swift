@@ -66,7 +66,7 @@ extension Simulation {
         guard phase == .faults || phase == .healing || phase == .calm else { return }
         schedule(.shop, after: customers.within(.milliseconds(20)...(.milliseconds(300))))
         let customer = customers.below(Carts.customers)
-        let process = processes[customers.below(processes.count)]
+        let process = asked[customers.below(asked.count)]
         guard process.state == .running else { return }
         if customers.chance(0.45) {
             // Another cart's context is good for nothing here.
@@ -221,7 +221,7 @@ extension Simulation {
     }
 
     mutating func shopAgain(_ retry: CartRetry) throws(Violation) {
-        let process = processes[customers.below(processes.count)]
+        let process = asked[customers.below(asked.count)]
         guard phase != .sweeping, phase != .ended, process.state == .running else { return }
         let request = retry.request
         causal.repeated(request.source)

@@ -24,7 +24,7 @@ extension Simulation {
     mutating func operate() throws(Violation) {
         guard phase == .faults || phase == .healing else { return }
         schedule(.operate, after: operators.within(.milliseconds(200)...(plan.changes.gapMax)))
-        let process = processes[operators.below(processes.count)]
+        let process = asked[operators.below(asked.count)]
         let name = Self.names[operators.below(Self.names.count)]
         var options = KeyspaceOptions()
         let change: KeyspaceChange
@@ -107,7 +107,7 @@ extension Simulation {
     private mutating func readBehind(_ order: ChangeOrder) {
         guard phase != .sweeping, phase != .ended else { return }
         for _ in 0..<8 {
-            let process = processes[operators.below(processes.count)]
+            let process = asked[operators.below(asked.count)]
             guard process.isAlive, process.index != order.process else { continue }
             ask(process, key: drawKey(), .get, level: operators.chance(0.5) ? .one : nil)
         }

@@ -18,7 +18,7 @@ extension Simulation {
         let gap = Interval.seconds(1).scaled(
             by: (0.1 + 1.8 * clients.fraction()) / plan.workload.operationsPerSecond)
         schedule(.arrival, after: gap)
-        let process = processes[clients.below(processes.count)]
+        let process = asked[clients.below(asked.count)]
         guard process.isAlive else { return }
         ask(process, key: drawKey(), drawKind())
     }
@@ -128,7 +128,7 @@ extension Simulation {
         guard phase != .sweeping, phase != .ended, let operation = operations[number],
             let version = operation.retried
         else { return }
-        let process = processes[clients.below(processes.count)]
+        let process = asked[clients.below(asked.count)]
         guard process.isAlive else { return }
         ask(process, key: operation.key, operation.kind, source: operation, version: version)
     }

@@ -185,8 +185,9 @@ extension Simulation {
             try ended(process, .killed)
             scheduleStart(process, .milliseconds(500)...(.seconds(5)))
         case .rebuild(let order, _): try told(process, order)
-        case .identity(let text) where isOut(process) || furthestRing[process.id]?.isGone == true:
-            // Its join was called off, or it comes back after others have gone on without it.
+        case .identity(let text) where isOut(process):
+            // Its join was called off, or it comes back after others have gone on without it; or whom it was to
+            // replace is gone.
             record("\(process.name) is out: \(text)")
             try ended(process, .killed)
             process.isGone = true
@@ -195,9 +196,11 @@ extension Simulation {
         }
     }
 
-    /// Whether its own ring says that it is out.
+    /// Whether it is to stop: by its own ring, or by that of those who refuse it.
     private func isOut(_ process: SimulatedProcess) -> Bool {
-        process.node?.ringEntries.first { $0.id == process.id }?.isGone == true
+        let entries = process.node?.ringEntries ?? []
+        let isKnown = entries.contains { $0.isGone && ($0.id == process.id || $0.id == process.replaces) }
+        return isKnown || furthestRing[process.id]?.isGone == true
     }
 
     /// A ring has formed, or was remembered: from now on every key has its owners.

@@ -40,7 +40,7 @@ extension Simulation {
     }
 
     mutating func walk(_ wanted: Scan.Wanted, _ level: ConsistencyLevel) {
-        let process = processes[walkers.below(processes.count)]
+        let process = asked[walkers.below(asked.count)]
         guard process.isAlive, !owners.isEmpty else { return }
         walksBegun += 1
         let levelClass = levels.index(level, centre: centreOfProcess[process.index])
