@@ -25,7 +25,12 @@ private struct EntryWorld {
         entry.state = NodeState.allCases[random.below(NodeState.allCases.count)]
         entry.joined = UInt64(random.below(3))
         entry.name = ["n1", "n10"][random.below(2)]
-        if random.chance(0.5) { entry.tokens = [] }
+        if random.chance(0.5) { entry.ownTokens = [] }
+        if random.chance(0.3) { entry.nextTokens = [Slot(index: UInt16(random.below(9)))] }
+        entry.moved = UInt64(random.below(3))
+        entry.done = UInt64(random.below(3))
+        entry.turn = UInt64(random.below(3))
+        if random.chance(0.3) { entry.replaces = NodeID(random: &random) }
         if random.chance(0.6) { entry.verdict = verdict() }
         return entry
     }
