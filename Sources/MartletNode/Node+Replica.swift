@@ -124,7 +124,7 @@ extension Node {
                 answerMerge(origin, .refused(.notServing))
                 return
             }
-        case .onlyKnown where bringsOld(origin, keyspace, token.slot, summary, isFresh): break
+        case .onlyKnown where bringsOld(origin, keyspace, token.slot, record, summary, isFresh): break
         case .onlyKnown:
             admitIfKnown(origin, keyspace, token, key, record, isFresh)
             return
@@ -166,15 +166,19 @@ extension Node {
     /// Whether the record, with a version at or below the floor, comes from owners at the same floor to a
     /// node that gains the slot: they hold of that age only what counts (`PurgeMarks`, b). So it is with an
     /// exchange, and with a read's repair: neither is served on another placement, or another floor. What is
-    /// new and old at once comes from a client, which may have read the old part long ago.
+    /// new and old at once comes from a client, which may have read the old part long ago; but for siblings,
+    /// where it is what the owner holds that made the put: to leave out the old ones would be to say that they
+    /// were replaced.
     private func bringsOld(
-        _ origin: Origin, _ keyspace: UInt32, _ slot: Slot, _ record: RecordSummary, _ isFresh: Bool
+        _ origin: Origin, _ keyspace: UInt32, _ slot: Slot, _ record: Blob, _ summary: RecordSummary,
+        _ isFresh: Bool
     ) -> Bool {
         guard let index = keyspaces.index(of: keyspace), let replicas = keyspaces.replicas(index, of: slot),
             replicas.isGained
         else { return false }
         if case .group = origin { return true }
-        return !isFresh && record.latest <= replicas.floor
+        if RecordKind(of: record.span) == .siblings { return true }
+        return !isFresh && summary.latest <= replicas.floor
     }
 
     /// Hands a merge to the storage.
