@@ -61,7 +61,10 @@ package enum ConfigurationLoader {
         guard reader.issues.isEmpty else { throw ConfigurationError(path: path, reader.issues) }
         return LoadedConfiguration(
             configuration: reader.configuration, path: path, warnings: reader.warnings(), name: name?.text,
-            address: ip, sources: reader.sources)
+            address: ip,
+            description: [
+                ("--zone", inputs.zone), ("--datacenter", inputs.datacenter), ("--ports", inputs.ports),
+            ].compactMap { flag, text in text.map { (flag, $0) } }, sources: reader.sources)
     }
 
     private static func value(

@@ -12,6 +12,10 @@ package struct ConfigurationInputs: Sendable {
     package var data: String?
     /// The texts of `--set`, in order.
     package var assignments: [String] = []
+    /// What else is said of a node that the file doesn't list: `--zone`, `--datacenter` and `--ports`.
+    package var zone: String?
+    package var datacenter: String?
+    package var ports: String?
 
     package init() {}
 }
@@ -26,6 +30,8 @@ package struct LoadedConfiguration: Sendable {
     /// Which node of the cluster this process was told to be, if it was.
     package let name: String?
     package let address: IPAddress?
+    /// What else was said of it, as flags.
+    let description: [(flag: String, text: String)]
     let sources: [String: ConfigurationSource]
 
     /// Where the value of `requests.timeout`, say, came from.
@@ -44,22 +50,27 @@ package struct LoadedConfiguration: Sendable {
     }
 
     /// Which node this process is: by name, else by address; the only one of the file when neither was given.
-    package func ownNode() throws(ConfigurationError) -> OwnNode {
+    package func ownNode() throws(ConfigurationError) -> NodeSettings {
+        let node = try namedNode()
+        guard configuration.nodes.contains(where: { $0.name == node.name }), let given = description.first
+        else { return node }
+        throw refusal(
+            given.flag, found: "\(given.text) for \(node.name), which the file lists",
+            allowed: "what the file says of its nodes", hint: "leave \(given.flag) out, or change the file")
+    }
+
+    private func namedNode() throws(ConfigurationError) -> NodeSettings {
         let nodes = configuration.nodes
         let known = nodes.map { "\($0.name) (\($0.address))" }.joined(separator: ", ")
         if let name {
             if let node = nodes.first(where: { $0.name == name }) {
-                guard let address, address != node.address else {
-                    return OwnNode(settings: node, isFounding: true)
-                }
+                guard let address, address != node.address else { return node }
                 throw refusal(
                     "--address", found: "\(address) for \(name)",
                     allowed: "\(node.address), as the file has it",
                     hint: "leave --address out, or change the file on every node")
             }
-            if let address {
-                return OwnNode(settings: NodeSettings(name: name, address: address), isFounding: false)
-            }
+            if let address { return try joiner(name, address) }
             throw refusal(
                 "--name", found: quotedForMessage(name), allowed: "one of nodes: \(known)",
                 hint: nearestHint(name, in: nodes.map(\.name))
@@ -67,31 +78,74 @@ package struct LoadedConfiguration: Sendable {
         }
         if let address {
             let mine = nodes.filter { $0.address == address }
-            if let node = mine.first, mine.count == 1 { return OwnNode(settings: node, isFounding: true) }
+            if let node = mine.first, mine.count == 1 { return node }
             throw refusal(
                 "--address", found: "\(address)", allowed: "the address of one of nodes: \(known)",
                 hint: mine.isEmpty
                     ? "a node that joins later says its --name too" : "several have it: say --name")
         }
-        if let node = nodes.first, nodes.count == 1 { return OwnNode(settings: node, isFounding: true) }
+        if let node = nodes.first, nodes.count == 1 { return node }
         throw refusal(
             "--name", found: "nothing", allowed: "which node this is: \(known)",
             hint: "--name \(nodes[0].name), MARTLET_NAME or --address")
     }
 
+    /// A node that the file doesn't list: it joins the ring of those that the file does, or of its seeds.
+    private func joiner(_ name: String, _ address: IPAddress) throws(ConfigurationError) -> NodeSettings {
+        var node = NodeSettings(name: name, address: address)
+        for (flag, text) in description {
+            if flag == "--ports" {
+                try readPorts(text, into: &node.ports)
+                continue
+            }
+            let setting = Setting<NodeSettings>.ofNodes.first { "--\($0.key)" == flag }
+            guard let wrong = setting?.kind.read(.scalar(text, isPlain: true, line: 0), &node) else {
+                continue
+            }
+            throw refusal(flag, found: wrong.found, allowed: wrong.allowed, hint: wrong.hint)
+        }
+        let ports = configuration.ports(of: node)
+        guard ports.peers != 0 else {
+            throw refusal(
+                "--ports", found: "no port for peers", allowed: "one: the node joins others", hint: nil)
+        }
+        let taken = configuration.nodes.first { other in
+            let others = configuration.ports(of: other).named.map(\.port)
+            return other.address == address && ports.named.contains { $0.port != 0 && others.contains($0.port) }
+        }
+        if let taken {
+            throw refusal(
+                "--address", found: "\(address), with ports that \(taken.name) has there",
+                allowed: "an address of its own, or ports of its own", hint: nil)
+        }
+        return node
+    }
+
+    /// `peers=7601,redis=7378`.
+    private func readPorts(_ text: String, into ports: inout PortOverrides) throws(ConfigurationError) {
+        let settings = Setting<PortOverrides>.ofNodePorts
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let words = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard words.count == 2, let setting = settings.first(where: { $0.key == words[0] }) else {
+                throw refusal(
+                    "--ports", found: quotedForMessage(String(part)),
+                    allowed: "NAME=PORT, comma-separated, of \(settings.map(\.key).joined(separator: ", "))",
+                    hint: "such as peers=7601,redis=7378")
+            }
+            let value = YAMLNode.scalar(String(words[1]), isPlain: true, line: 0)
+            if let wrong = setting.kind.read(value, &ports) {
+                throw refusal(
+                    "--ports \(setting.key)", found: wrong.found, allowed: wrong.allowed, hint: wrong.hint)
+            }
+        }
+    }
+
     private func refusal(
-        _ flag: String, found: String, allowed: String, hint: String
+        _ flag: String, found: String, allowed: String, hint: String?
     ) -> ConfigurationError {
         ConfigurationError(
             path: path, [ConfigurationIssue(.flag(flag), "", found: found, allowed: allowed, hint: hint)])
     }
-}
-
-/// The node that a process is.
-package struct OwnNode: Hashable, Sendable {
-    package let settings: NodeSettings
-    /// Listed in the file: it takes part in forming the first ring. Others join a ring that there is.
-    package let isFounding: Bool
 }
 
 /// The path's folder: `.` when it has none.

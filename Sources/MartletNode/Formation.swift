@@ -46,12 +46,13 @@ struct FoundingRumour: Hashable {
     }
 }
 
-/// How the first ring comes to be, so that no two can.
+/// How the first ring comes to be, so that no two can, and how a node finds out that it is to join one.
 ///
 /// The founding nodes are those of cluster.yaml. None serves until it has heard from each of them, under one
 /// id each and with the same list. Whoever has heard all of them has formed, for ever: it remembers their ids
 /// durably, and says so. A node that hears that others have formed takes over their ids; if its own name was
 /// given to another id there, its data folder was lost or replaced, and it must not serve with an empty one.
+/// If its name isn't among theirs, it is no founder, whatever its own list says, and asks to be let in.
 struct Formation {
     enum Verdict: Equatable {
         case waiting
@@ -69,7 +70,7 @@ struct Formation {
     /// In the order of the list, once formed.
     private(set) var ids: [NodeID]
 
-    /// Whether this node is none of the founders: it takes over the ring that it hears of.
+    /// Whether its list doesn't name this node: it founds nothing, and takes over the ring that it hears of.
     let isJoiner: Bool
 
     init(founders: [NodeConfiguration.Founder], own name: String, formed: FoundingRumour?) {
@@ -83,9 +84,8 @@ struct Formation {
             writer.string(founder.zone)
             writer.string(founder.dataCenter)
         }
-        list = XXH3.hash(writer.bytes.span.bytes)
-        // A joiner tells others of the ring as it was founded, whatever its own list says.
-        if isJoiner, let formed { list = formed.list }
+        // Others are told of the ring as it was founded, whatever this node's list says.
+        list = formed?.list ?? XXH3.hash(writer.bytes.span.bytes)
     }
 
     var isFormed: Bool { !ids.isEmpty }
@@ -99,9 +99,8 @@ struct Formation {
 
     /// Takes an entry in; returns what is known of its node now, nil when that isn't kept.
     mutating func hear(_ entry: RingEntry) -> RingEntry? {
-        // Nodes that were let in later are no founders, but are in the ring that these may have formed.
-        let isOfRing = isFounder(name: entry.name) || entry.joined > 0 || isJoiner
-        guard isOfRing, heard[entry.name] != nil || heard.count < 2 * Limits.nodesMax else { return nil }
+        // This node's list needn't name them all: of a ring that others have formed.
+        guard heard[entry.name] != nil || heard.count < 2 * Limits.nodesMax else { return nil }
         var entries = heard[entry.name] ?? []
         var joined: RingEntry?
         if let known = entries.firstIndex(where: { $0.id == entry.id }) {
@@ -131,9 +130,7 @@ struct Formation {
 
     mutating func form(_ ids: [NodeID]) {
         self.ids = ids
-        if isJoiner, let formed = rumours.first(where: { !$0.rumour.ids.isEmpty }) {
-            list = formed.rumour.list
-        }
+        if let formed = rumours.first(where: { !$0.rumour.ids.isEmpty }) { list = formed.rumour.list }
     }
 
     func entry(_ id: NodeID, named name: String) -> RingEntry? { heard[name]?.first { $0.id == id } }
@@ -175,17 +172,12 @@ struct Formation {
         if let other = rumours.first(where: { !$0.rumour.ids.isEmpty && $0.rumour.ids != formed.ids }) {
             return .conflict("two rings have formed: one says \(formed.ids[0]), \(other.id) says another")
         }
-        if isJoiner {
-            let isHeard = formed.ids.allSatisfy { id in heard.values.contains { $0.contains { $0.id == id } }
-            }
-            return isHeard ? .formed(formed.ids) : .waiting
+        let entries = formed.ids.compactMap { id in
+            heard.values.lazy.compactMap { $0.first { $0.id == id } }.first
         }
-        guard formed.list == list, formed.ids.count == founders.count else {
-            return .conflict("the ring was formed from another list of nodes than this node's cluster.yaml")
-        }
-        for (founder, id) in zip(founders, formed.ids) {
-            if founder.name == name, id != own { return .replaced(id) }
-            guard entry(id, named: founder.name) != nil else { return .waiting }
+        guard entries.count == formed.ids.count else { return .waiting }
+        if let holder = entries.first(where: { $0.name == name && $0.id != own && !$0.isGone }) {
+            return .replaced(holder.id)
         }
         return .formed(formed.ids)
     }

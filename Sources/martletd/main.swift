@@ -44,30 +44,28 @@ func runDaemon() -> Int32 {
     inputs.name = options.value("--name")
     inputs.address = options.value("--address")
     inputs.data = options.value("--data")
+    inputs.zone = options.value("--zone")
+    inputs.datacenter = options.value("--datacenter")
+    inputs.ports = options.value("--ports")
     inputs.assignments = options.values("--set")
     let loaded: LoadedConfiguration
-    let own: OwnNode
+    let own: NodeSettings
     do throws(ConfigurationError) {
         loaded = try ConfigurationLoader.load(inputs)
         own = try loaded.ownNode()
     } catch {
         fail("\(error)", Daemon.Exit.configuration)
     }
-    guard own.isFounding else {
+    guard own.address.isLoopback || options.has("--insecure") else {
         fail(
-            "\(own.settings.name) is not among the nodes of \(loaded.path): joining a ring that has formed "
-                + "comes with a later version", Daemon.Exit.configuration)
-    }
-    guard own.settings.address.isLoopback || options.has("--insecure") else {
-        fail(
-            "\(own.settings.address) is not a loopback address, and there is no authentication yet: anyone "
+            "\(own.address) is not a loopback address, and there is no authentication yet: anyone "
                 + "who reaches it could read and write everything. Say --insecure if the network is closed",
             Daemon.Exit.configuration)
     }
-    let log = loaded.configuration.log.log(node: own.settings.name)
+    let log = loaded.configuration.log.log(node: own.name)
     for warning in loaded.warnings { log.write(.warn, .configuration, [], warning) }
     do throws(Daemon.Failure) {
-        switch try Daemon(loaded, own: own.settings, log: log).run() {
+        switch try Daemon(loaded, own: own, log: log).run() {
         case .exit(let status): return status
         case .again: beginAnew()
         }

@@ -5,7 +5,7 @@ import Testing
 /// The text as cluster.yaml, or what was wrong with it.
 func load(
     _ text: String, environment: [String: String] = [:], set assignments: [String] = [], data: String? = nil,
-    name: String? = nil, address: String? = nil
+    name: String? = nil, address: String? = nil, joiner: [String?] = [nil, nil, nil]
 ) throws(ConfigurationError) -> LoadedConfiguration {
     var inputs = ConfigurationInputs()
     inputs.environment = environment
@@ -13,6 +13,7 @@ func load(
     inputs.data = data
     inputs.name = name
     inputs.address = address
+    (inputs.zone, inputs.datacenter, inputs.ports) = (joiner[0], joiner[1], joiner[2])
     return try ConfigurationLoader.load(text: Array(text.utf8), path: "etc/cluster.yaml", inputs)
 }
 
@@ -210,14 +211,40 @@ let threeNodes = """
     // MARK: Which node, which folder
 
     @Test func aNodeFindsItselfByNameElseByAddress() throws {
-        #expect(try load(threeNodes, name: "n2").ownNode().settings.address.description == "127.0.0.2")
-        #expect(try load(threeNodes, address: "127.0.0.3").ownNode().settings.name == "n3")
-        #expect(try load(oneNode).ownNode().settings.name == "n1")
+        #expect(try load(threeNodes, name: "n2").ownNode().address.description == "127.0.0.2")
+        #expect(try load(threeNodes, address: "127.0.0.3").ownNode().name == "n3")
+        #expect(try load(oneNode).ownNode().name == "n1")
         let joiner = try load(threeNodes, name: "n9", address: "127.0.0.9").ownNode()
-        #expect(!joiner.isFounding)
-        #expect(joiner.settings.address.description == "127.0.0.9")
+        #expect(joiner.address.description == "127.0.0.9")
         let named = try load(threeNodes, environment: ["MARTLET_NAME": "n1"], name: "n2")
-        #expect(try named.ownNode().settings.name == "n2")
+        #expect(try named.ownNode().name == "n2")
+    }
+
+    @Test func aNodeThatTheFileDoesNotListSaysWhereItIs() throws {
+        let node = try load(
+            threeNodes, name: "n9", address: "127.0.0.1",
+            joiner: ["west", "there", "peers=7601,redis=7378,redis_cluster=0,http=0"]
+        ).ownNode()
+        #expect(node.zone == "west")
+        #expect(node.datacenter == "there")
+        #expect(node.ports == PortOverrides(peers: 7601, redis: 7378, redisCluster: 0, http: 0))
+    }
+
+    @Test(arguments: [
+        ("n2", "127.0.0.2", ["west", nil, nil], "which the file lists"),
+        ("n9", "127.0.0.9", ["a/b", nil, nil], "--zone: found \"a/b\""),
+        ("n9", "127.0.0.9", [nil, nil, "peers"], "--ports: found \"peers\""),
+        ("n9", "127.0.0.9", [nil, nil, "peers=0"], "no port for peers"),
+        ("n9", "127.0.0.9", [nil, nil, "redis=x"], "--ports redis: found \"x\""),
+        ("n9", "127.0.0.2", [nil, nil, nil], "ports that n2 has there"),
+    ])
+    func aJoinerThatIsWronglyDescribedIsTold(
+        _ name: String, _ address: String, _ joiner: [String?], _ expected: String
+    ) throws {
+        let loaded = try load(threeNodes, name: name, address: address, joiner: joiner)
+        var said = ""
+        do { _ = try loaded.ownNode() } catch { said = error.description }
+        #expect(said.contains(expected), "\(said)")
     }
 
     @Test(arguments: [
