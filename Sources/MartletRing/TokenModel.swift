@@ -107,7 +107,7 @@ struct TokenModel {
 
     /// How many copies of everything each zone should hold: as many for each of its nodes as in other zones,
     /// within what the rounds allow, which is one for each full round and up to one more in the last.
-    private static func copiesOfZones(copies: Int, sizes: [Int]) -> [Double] {
+    static func copiesOfZones(copies: Int, sizes: [Int]) -> [Double] {
         let quotas = quotas(copies: copies, sizes: sizes)
         let fullRounds = quotas.indices.count { round in quotas[round] == sizes.count { $0 > round } }
         func share(_ perNode: Double, _ size: Int) -> Double {
