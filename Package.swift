@@ -59,8 +59,10 @@ let package = Package(
                 "MartletBase", "MartletConfig", "MartletGossip", "MartletLoop", "MartletNode", "MartletRing",
                 "MartletRocksDB", "MartletRuntime", "MartletServer", "MartletStorage", "MartletVersions",
             ]),
-        program("martlet", ["MartletBase", "MartletConfig", "MartletRESP", "MartletVersions"]),
-        tests("MartletCLITests", ["MartletBase", "MartletConfig", "MartletRESP", "martlet"]),
+        program(
+            "martlet",
+            ["MartletBase", "MartletConfig", "MartletRESP", "MartletRing", "MartletVersions"]),
+        tests("MartletCLITests", ["MartletBase", "MartletConfig", "MartletRESP", "MartletRing", "martlet"]),
         program("martlet-sim", ["MartletBase", "MartletNode", "MartletSimulator"]),
         program(
             "martlet-bench", at: "Benchmarks/martlet-bench",

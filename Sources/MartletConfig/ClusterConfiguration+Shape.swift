@@ -41,6 +41,54 @@ extension ClusterConfiguration {
         return lowerCopies()
     }
 
+    /// The nodes that come next, n4, n5… at the addresses that follow the greatest; they aren't put among
+    /// `nodes`. Other names and addresses that are taken are those of nodes that no file lists. Of a single
+    /// one more may be said.
+    package func additions(
+        _ count: Int, name: String? = nil, address: String? = nil, zone: String? = nil,
+        datacenter: String? = nil, besides names: [String], at addresses: [IPAddress]
+    ) throws(ConfigurationIssue) -> [NodeSettings] {
+        var node = NodeSettings(name: "", address: IPAddress(high: 0, low: 0))
+        let texts = [("name", name), ("address", address), ("zone", zone), ("datacenter", datacenter)]
+        for (key, text) in texts {
+            guard let text, let setting = Setting<NodeSettings>.ofNodes.first(where: { $0.key == key }),
+                let wrong = setting.kind.read(.scalar(text, isPlain: true, line: 0), &node)
+            else { continue }
+            throw ConfigurationIssue(
+                .flag(key == "name" ? "NAME" : "--\(key)"), "", found: wrong.found, allowed: wrong.allowed,
+                hint: wrong.hint)
+        }
+        let present = nodes.count + count
+        guard present <= min(Limits.nodesMax, Limits.slots / ring.tokensPerNode) else {
+            throw ConfigurationIssue(
+                .flag("--add"), "", found: "\(count), which makes \(present) nodes",
+                allowed: "\(min(Limits.nodesMax, Limits.slots / ring.tokensPerNode)) nodes in all",
+                hint: "each node needs ring.tokens_per_node of the slots")
+        }
+        var taken = Set(nodes.map(\.name) + names)
+        let used = Set(nodes.map(\.address) + addresses)
+        if address != nil, used.contains(node.address) {
+            throw ConfigurationIssue(
+                .flag("--address"), "", found: "\(node.address), where another node is",
+                allowed: "an address of its own")
+        }
+        var last = used.max() ?? node.address
+        guard address != nil || used.allSatisfy(\.isLoopback) && last.advanced(by: count).isLoopback else {
+            throw ConfigurationIssue(
+                .flag("--address"), "", found: "nothing",
+                allowed: "the node's address: only loopback addresses (127.x.y.z) are counted up")
+        }
+        var number = nodes.count
+        return (0..<count).map { _ in
+            var next = node
+            repeat { number += 1 } while name == nil && !taken.insert("n\(number)").inserted
+            if name == nil { next.name = "n\(number)" }
+            last = last.advanced(by: 1)
+            if address == nil { next.address = last }
+            return next
+        }
+    }
+
     /// Addresses of a /24 that `--network` gives out.
     private static var hostsMax: Int { 254 }
 

@@ -111,7 +111,8 @@ package struct LoadedConfiguration: Sendable {
         }
         let taken = configuration.nodes.first { other in
             let others = configuration.ports(of: other).named.map(\.port)
-            return other.address == address && ports.named.contains { $0.port != 0 && others.contains($0.port) }
+            return other.address == address
+                && ports.named.contains { $0.port != 0 && others.contains($0.port) }
         }
         if let taken {
             throw refusal(

@@ -43,6 +43,9 @@ package struct ExchangeProgress: Sendable {
     package var bytesSent = 0
     /// Questions asked and answered: round trips.
     package var roundTrips = 0
+
+    /// How much of it is over, from 0 to 1: of its leaves, those that need no look any more.
+    var share: Double { leavesDiffering > 0 ? Double(leavesDone) / Double(leavesDiffering) : 0 }
 }
 
 /// The leaves that two nodes both own, and what they must agree on before they compare them.

@@ -44,6 +44,8 @@ struct Handover {
     // This node's own exchanges, under this shape.
     var done: Set<Part> = []
     var underWay: Set<Part> = []
+    /// That those which are over have brought.
+    var bytes = 0
 
     /// Acts that this node may not do before it has taken its vote back.
     var wishes: [Wish] = []
@@ -154,8 +156,16 @@ package struct HandoverStatus: Sendable {
     /// Exchanges that this node needs for it, and of these those that are over.
     package var parts: Int
     package var done: Int
+    /// How much of them is over, from 0 to 1, and what they have brought: records as they are encoded.
+    package var share: Double
+    package var bytes: Int
     /// Who has not voted yet, and why, by name; known to the node that completes the change.
     package var waits: [(name: String, obstacle: VoteAnswer.Obstacle)]
     /// How many changes wait behind it.
     package var waiting: Int
+
+    package var bytesPerSecond: Double { since > .zero ? Double(bytes) / since.seconds : 0 }
+
+    /// Until this node's exchanges are over, as far as what is over foretells it.
+    package var eta: Interval? { share > 0.01 && share < 1 ? since.scaled(by: (1 - share) / share) : nil }
 }

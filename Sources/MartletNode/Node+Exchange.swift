@@ -79,6 +79,7 @@ extension Node {
                 .exchangeEnded(
                     peer: peers[exchange.peer].name, exchange.progress, outcome,
                     after: now.monotonic - exchange.beganAt)))
+        if exchange.purpose == .handover { handover.bytes += exchange.progress.bytesReceived }
         exchangeFinished(
             keyspace: exchange.keyspace, peer: exchange.peer, exchange.purpose, outcome,
             beganAt: exchange.beganAt)

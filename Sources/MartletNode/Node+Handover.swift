@@ -32,6 +32,7 @@ extension Node {
         handover.changedAt = now.monotonic
         handover.done = []
         handover.underWay = []
+        handover.bytes = 0
         handover.votes = []
         handover.voids = []
         handover.voidSince = nil
@@ -221,7 +222,8 @@ extension Node {
         if handover.held != shape || !handover.acts.isEmpty && !handover.isCompleting { return .act }
         if !handover.isErased { return .erasing }
         // The subject has voted before it asks others. So when all others have voted, all have.
-        let isFirst = change.kind == .remove || id == change.subject || ballot.givenTo.contains(change.subject)
+        let isFirst =
+            change.kind == .remove || id == change.subject || ballot.givenTo.contains(change.subject)
         if !isFirst { return .subject }
         let isReady = partsNeeded(for: change).allSatisfy { handover.done.contains($0) }
         return isReady || configuration.planted == .voteBeforeExchange ? nil : .exchange
@@ -230,10 +232,11 @@ extension Node {
     /// Promises to complete nothing in this shape, so that another may take its vote back.
     mutating func void(_ asker: Handover.Asker, _ shape: UInt64) {
         let obstacle: VoteAnswer.Obstacle? =
-            if !formation.isFormed || life != .running { .notServing }
-            else if handover.change == nil || shape != handover.shape { .ring }
-            else if handover.held != shape || handover.isCompleting { .act }
-            else { nil }
+            if !formation.isFormed || life != .running {
+                .notServing
+            } else if handover.change == nil || shape != handover.shape {
+                .ring
+            } else if handover.held != shape || handover.isCompleting { .act } else { nil }
         if let obstacle {
             answerVote(asker, VoteAnswer(shape: shape, isVoid: true, obstacle: obstacle))
             return
@@ -376,10 +379,14 @@ extension Node {
         guard let change = handover.change else { return nil }
         let needed = partsNeeded(for: change)
         let waits = completes(change) ? ring.voters.filter { !handover.votes.contains($0) } : []
+        let running = exchangeProgress().filter { $0.purpose == .handover }
+        let done = needed.count { handover.done.contains($0) }
+        let begun = running.reduce(Double(done)) { $0 + $1.share }
         return HandoverStatus(
             kind: change.kind, subject: change.subject, name: name(of: change.subject),
-            since: now.monotonic - handover.changedAt, parts: needed.count,
-            done: needed.count { handover.done.contains($0) },
+            since: now.monotonic - handover.changedAt, parts: needed.count, done: done,
+            share: needed.isEmpty ? 1 : min(1, begun / Double(needed.count)),
+            bytes: running.reduce(handover.bytes) { $0 + $1.bytesReceived },
             waits: waits.map { (name(of: $0), handover.obstacles[$0] ?? .silent) }.sorted {
                 $0.name < $1.name
             },

@@ -87,7 +87,13 @@ extension Node {
             )
             return
         case .stalled(let time): text = "was not run for \(time.milliseconds) ms"
-        case .joinWaiting(let attempts): text = "reached no other node in \(attempts) attempts"
+        case .joinWaiting(let attempts):
+            // Founders say whom they wait for.
+            if formation.isJoiner, !formation.isFormed {
+                effects.append(.report(.seedsSilent(attempts: attempts)))
+                return
+            }
+            text = "reached no other node in \(attempts) attempts"
         case .synchronised(let id): text = "exchanged what differed with \(name(id))"
         case .evicted(let id): text = "forgot \(name(id)), because the table of members is full"
         case .rumoursFull(let key): text = "no room for the fact \(key.kind) of \(name(key.id))"

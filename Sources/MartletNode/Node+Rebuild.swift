@@ -317,12 +317,7 @@ extension Node {
             if !waits.contains(peers[peer].name) { waits.append(peers[peer].name) }
         }
         let running = exchangeProgress().filter { $0.purpose == .rebuild }
-        // An exchange's share that is over: of its leaves, those that need no look any more.
-        let begun = running.reduce(0.0) { sum, progress in
-            let leaves = progress.leavesDiffering > 0 ? progress.leavesDiffering : progress.leaves
-            let done = progress.leavesDiffering > 0 ? progress.leavesDone : 0
-            return sum + (leaves > 0 ? Double(done) / Double(leaves) : 0)
-        }
+        let begun = running.reduce(0.0) { $0 + $1.share }
         let done = needed.count { work.done.contains($0) }
         return RebuildProgress(
             parts: needed.count, done: done,

@@ -79,6 +79,12 @@ extension Node {
             metrics.rebuildParts = progress.parts
             metrics.rebuildPartsDone = progress.done
         }
+        if let change = handoverStatus() {
+            metrics.ringChanges = change.waiting + 1
+            metrics.handoverParts = change.parts
+            metrics.handoverPartsDone = change.done
+            metrics.handoverBytes = change.bytes
+        }
         return metrics
     }
 }

@@ -186,6 +186,11 @@ package struct NodeMetrics: Sendable {
     /// Gauges: exchanges that are needed for that, and of these those that are over.
     package var rebuildParts: Int = 0
     package var rebuildPartsDone: Int = 0
+    /// Changes of the ring that are wanted; what the one in hand needs of this node, and has got (gauges).
+    package var ringChanges: Int = 0
+    package var handoverParts: Int = 0
+    package var handoverPartsDone: Int = 0
+    package var handoverBytes: Int = 0
     /// Gauge: stamps remembered for `dominated` answers.
     package var rememberedStamps: Int = 0
 

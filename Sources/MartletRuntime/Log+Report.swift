@@ -1,5 +1,6 @@
 import MartletBase
 import MartletNode
+import MartletWire
 
 extension Log {
     /// Puts a fact that the node reported into words.
@@ -36,7 +37,7 @@ extension Log {
             write(
                 .info, .rebuilt, [("after_ms", "\(after.milliseconds)"), ("exchanges", "\(exchanges)")],
                 "this node answers reads again")
-        case .handoverBegan, .handoversOver, .joinRefused: writeHandover(report)
+        case .handoverBegan, .handoversOver, .joinRefused, .seedsSilent: writeHandover(report)
         case .treesRecovered, .treesForgotten: writeTrees(report)
         case .skewHealed: write(.info, .clockHealed, [], "this node stamps writes again")
         case .placementDiffers(let peer):
@@ -84,8 +85,24 @@ extension Log {
         case .joinRefused(let why):
             write(
                 .warn, .joinRefused, [("reason", why.text.description)],
-                "this node isn't let into the ring yet; it asks again")
+                "this node isn't let into the ring yet; it asks again\(Self.remedy(why))")
+        case .seedsSilent(let attempts):
+            write(
+                .warn, .seedsSilent, [("attempts", "\(attempts)")],
+                "no node of the ring that this one is to join answers: seeds (or nodes) of cluster.yaml must "
+                    + "have the peers' addresses of some that run, of the same cluster's name")
         default: break
+        }
+    }
+
+    /// What an operator can do about it.
+    private static func remedy(_ refusal: JoinAnswer.Outcome) -> String {
+        switch refusal {
+        case .nameTaken: ". Another node has its name: give this one another"
+        case .noRoom: ". The ring is full, or knows an id like this one's: empty its data folder"
+        case .notReplaceable: ". Whom it is to replace has no place in the ring, or another has taken it"
+        case .replacedIsAlive: ". Whom it is to replace is up: only a dead node is replaced"
+        case .taken, .notServing, .busy, .removed, .invalid: ""
         }
     }
 

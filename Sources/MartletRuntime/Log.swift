@@ -27,6 +27,7 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case ringChanging = "ring_changing"
     case ringSettled = "ring_settled"
     case joinRefused = "join_refused"
+    case seedsSilent = "seeds_silent"
     case gossip
     case storage
     case badHint = "bad_hint"

@@ -35,6 +35,8 @@ package final class RedisServer {
     let began: Instant
     /// Hears what an operator should, of each kind at most once in `Limits.badInputLogInterval`.
     package var onReport: (ClientReport) -> Void = { _ in }
+    /// A client has asked for what SIGTERM does (MARTLET NODE DRAIN).
+    package var onDrain: () -> Void = {}
     private var reported: [Instant?] = [nil, nil, nil]
     /// Where RANDOMKEY begins to look.
     var random: Random

@@ -10,8 +10,8 @@ import MartletConfig
 @main
 package enum Program {
     static let commands: [Command] = [
-        .up, .down, .status, .ring, .keyspace, .hints, .repair, .top, .info, .metrics, .get, .put, .delete,
-        .siblings,
+        .up, .down, .status, .ring, .join, .decommission, .remove, .replace, .move, .rebalance, .drain,
+        .keyspace, .hints, .repair, .top, .info, .metrics, .get, .put, .delete, .siblings,
         .scan,
         .bench,
         .config,

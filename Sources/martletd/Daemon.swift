@@ -30,6 +30,7 @@ final class Daemon {
     private let log: Log
     private let configuration: ClusterConfiguration
     private let own: NodeSettings
+    private let replaces: NodeID?
     private let folder: DataFolder
     private let engine: RocksDBEngine
     private let loop: EventLoop
@@ -38,8 +39,11 @@ final class Daemon {
     private var faces: [RedisListener] = []
     private var reason: StopReason?
 
-    init(_ loaded: LoadedConfiguration, own: NodeSettings, log: Log) throws(Failure) {
+    init(
+        _ loaded: LoadedConfiguration, own: NodeSettings, replaces: NodeID?, log: Log
+    ) throws(Failure) {
         self.log = log
+        self.replaces = replaces
         configuration = loaded.configuration
         self.own = own
         var random = SystemRandomNumberGenerator()
@@ -127,8 +131,10 @@ final class Daemon {
 
     private func start(_ recovered: RecoveredState, boot: UInt32, seed: UInt64) throws(LoopError) {
         let folder = folder
+        var node = configuration.nodeConfiguration(own: own, folder: folder, boot: boot, seed: seed)
+        node.replaces = replaces
         runtime = try NodeRuntime(
-            loop, configuration.nodeConfiguration(own: own, folder: folder, boot: boot, seed: seed),
+            loop, node,
             recovered: recovered, engine: engine, durability: configuration.engineDurability,
             reserve: { ceiling throws(StorageError) in try folder.reserveStamps(ceiling: ceiling) },
             listeners: NodeRuntime.Listeners(
@@ -146,12 +152,16 @@ final class Daemon {
             faces.append(
                 try RedisListener(loop, Address(ip: own.address, port: port), server: server, face: face))
         }
+        server.onDrain = { [unowned self] in drain() }
         for signal in [SignalWatcher.Signal.terminate, .interrupt] {
-            _ = try SignalWatcher(loop, signal) { [unowned self] in
-                for face in faces { face.drain() }
-                runtime.shutDown()
-            }
+            _ = try SignalWatcher(loop, signal) { [unowned self] in drain() }
         }
+    }
+
+    /// What is in flight is finished, then the node says goodbye and stops.
+    private func drain() {
+        for face in faces { face.drain() }
+        runtime.shutDown()
     }
 
     private func redisSettings(seed: UInt64) -> RedisSettings {

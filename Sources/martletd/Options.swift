@@ -20,12 +20,17 @@ enum Options {
             OptionSpecification(
                 "--insecure",
                 "Serve on an address that isn't loopback, though there is no authentication yet."),
+            OptionSpecification(
+                "--replace", value: "ID", "Join in the place of this dead node: with its tokens."),
             OptionSpecification("--version", "Show the version."),
         ],
         examples: [
             ("martletd --config cluster.yaml --name n1", "Runs n1 with its data in data/n1 beside the file."),
             ("martletd --name n2 --set log.level=debug", "The same for n2, with more to read."),
-            ("martletd --name n4 --address 127.0.0.4", "n4, which no file lists, joins the ring of the others."),
+            (
+                "martletd --name n4 --address 127.0.0.4",
+                "n4, which no file lists, joins the ring of the others."
+            ),
         ],
         notes: """
             The ring forms once, of all nodes that the file lists. A node that isn't of it, listed or not,

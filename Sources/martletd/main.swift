@@ -62,10 +62,15 @@ func runDaemon() -> Int32 {
                 + "who reaches it could read and write everything. Say --insecure if the network is closed",
             Daemon.Exit.configuration)
     }
+    let replaced = options.value("--replace")
+    let replaces = replaced.flatMap { NodeID(hex: $0) }
+    if let replaced, replaces == nil {
+        fail("--replace: found \"\(replaced)\", allowed: a node's id, 40 hex characters", Daemon.Exit.usage)
+    }
     let log = loaded.configuration.log.log(node: own.name)
     for warning in loaded.warnings { log.write(.warn, .configuration, [], warning) }
     do throws(Daemon.Failure) {
-        switch try Daemon(loaded, own: own, log: log).run() {
+        switch try Daemon(loaded, own: own, replaces: replaces, log: log).run() {
         case .exit(let status): return status
         case .again: beginAnew()
         }

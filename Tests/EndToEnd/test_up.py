@@ -101,7 +101,7 @@ class Upped(unittest.TestCase):
         moved = network.allocate()
         self.assertIn("down", self.cli("up", "--detach", "--network", moved, status=7).stderr)
         self.assertIn("n4", self.cli("up", "--detach", "--nodes", "4", status=7).stderr)
-        self.cli("up", "--add", "1", status=7)
+        self.assertIn("exclude each other", self.cli("up", "--add", "1", "--detach", status=2).stderr)
         down = json.loads(self.cli("down", "--json").stdout)
         self.assertEqual([n["result"] for n in down["nodes"]], ["stopped"] * 3)
         self.assertEqual(self.cli("down").stdout, "nothing runs\n")

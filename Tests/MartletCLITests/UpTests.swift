@@ -1,3 +1,4 @@
+import MartletBase
 import MartletConfig
 import Testing
 import martlet
@@ -68,11 +69,41 @@ import martlet
         let five = try plan(three, nodes: 5)
         #expect(five.objection(before: before) { _ in false } == nil)
         let objection = five.objection(before: before) { $0.name == "n1" }
-        #expect(objection?.contains("n4, n5 would join later") == true)
+        #expect(objection?.contains("n4, n5 would have to join it") == true)
+        #expect(objection?.contains("`martlet up --add 2`") == true)
         // A first start that failed half-way is tried again; nodes that are left out may come back.
         #expect(try plan(three).objection(before: before) { $0.name == "n1" } == nil)
         let two = try plan(three, nodes: 2).configuration
         #expect(try plan(three).objection(before: two) { _ in true } == nil)
+    }
+
+    @Test func nodesThatWereAddedAreKept() throws {
+        var grown = try plan(three).configuration
+        grown.nodes += try grown.additions(2, besides: ["n5"], at: [IPAddress(v4: 127, 0, 0, 9)])
+        #expect(grown.nodes.map(\.name) == ["n1", "n2", "n3", "n4", "n6"])
+        #expect(grown.nodes.map(\.address.description).suffix(2) == ["127.0.0.10", "127.0.0.11"])
+        var again = try plan(three)
+        again.keepAdded(grown) { $0.name != "n6" }
+        #expect(again.configuration.nodes.map(\.name) == ["n1", "n2", "n3", "n4"])
+        var fewer = try plan(three, nodes: 2)
+        fewer.keepAdded(grown) { _ in true }
+        #expect(fewer.configuration.nodes.map(\.name) == ["n1", "n2"])
+    }
+
+    @Test func aNodeToAddIsDescribed() throws {
+        let configuration = try plan(three).configuration
+        let west = try configuration.additions(
+            1, name: "w1", address: "10.0.0.7", zone: "west", besides: [], at: [])
+        #expect(west.map(\.name) == ["w1"] && west[0].zone == "west")
+        #expect(west[0].address.description == "10.0.0.7")
+        #expect(throws: (any Error).self) {
+            try configuration.additions(1, address: "127.0.0.3", besides: [], at: [])
+        }
+        #expect(throws: (any Error).self) { try configuration.additions(1, zone: "a/b", besides: [], at: []) }
+        // Only loopback addresses are counted up.
+        let far = try plan(three.replacing("127.0.0.", with: "10.0.0.")).configuration
+        #expect(throws: (any Error).self) { try far.additions(1, besides: [], at: []) }
+        #expect(throws: (any Error).self) { try configuration.additions(2_000, besides: [], at: []) }
     }
 
     @Test func howNodesSayHowFarTheyAre() {

@@ -114,10 +114,11 @@ extension CommandSpecification {
                         + "live have it on disk."),
                 CommandSpecification(
                     .martletNode, "martlet|node", -3, "loading stale", group: "server", since: "0.3.0",
-                    "LEAVE | REMOVE name | ABORT name",
-                    "Have the node that is asked leave the ring, give up a dead one, or call a change off",
+                    "LEAVE | REMOVE name | ABORT name | MOVE slot [slot ...] | DRAIN",
+                    "Have the node that is asked leave the ring, take other tokens or stop; give up a dead "
+                        + "one; call a change off",
                     note: "Answered when this node has it on disk; `MARTLET STATUS` shows how far the change "
-                        + "is."),
+                        + "is. DRAIN is answered at once."),
                 CommandSpecification(
                     .martletMetrics, "martlet|metrics", 2, "loading stale", group: "server", since: "0.1.0",
                     "",

@@ -84,12 +84,15 @@ extension RedisSession {
             .truncate(code == .flushAll ? server.keyspaces.map(\.id) : [keyspace]), level: writeLevel)
     }
 
-    /// MARTLET NODE LEAVE | REMOVE name | ABORT name | MOVE slot [slot ...]
+    /// MARTLET NODE LEAVE | REMOVE name | ABORT name | MOVE slot [slot ...] | DRAIN
     func martletNode(_ request: Request) {
         let verb = text(request[2]).uppercased()
         let count = request.count
         switch verb {
         case "LEAVE" where count == 3: start(.ring(.leave))
+        case "DRAIN" where count == 3:
+            answerOK()
+            server.onDrain()
         case "REMOVE" where count == 4, "ABORT" where count == 4:
             let name = text(request[3])
             let named = backend.status().members.filter {
@@ -112,7 +115,8 @@ extension RedisSession {
                 slots.append(Slot(index: slot))
             }
             start(.ring(.move(slots)))
-        default: refuse("ERR MARTLET NODE takes LEAVE, REMOVE name, ABORT name or MOVE slot [slot ...]")
+        default:
+            refuse("ERR MARTLET NODE takes LEAVE, REMOVE name, ABORT name, MOVE slot [slot ...] or DRAIN")
         }
     }
 

@@ -42,6 +42,10 @@ enum ClusterJSON {
             // This node's own, of those that bring it what it gains.
             json.member("exchanges", handover.parts)
             json.member("done", handover.done)
+            json.member("percent", rounded(100 * handover.share, decimals: 1))
+            json.member("bytes", handover.bytes)
+            json.member("rate_bytes_per_s", Int(handover.bytesPerSecond))
+            json.member("eta_s", handover.eta.map { rounded($0.seconds, decimals: 1) })
             json.member("waits") { json in
                 json.array(handover.waits) { json, wait in
                     json.object { json in

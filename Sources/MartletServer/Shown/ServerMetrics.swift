@@ -11,7 +11,7 @@ extension RedisServer {
             + siblingsFamilies(metrics) + replicaFamilies(metrics)
             + counters.families(clients: sessionCount) + requests.families + sessionFamilies
             + peerFamilies(status) + Self.hintFamilies(metrics, backend.hintStatus())
-            + Self.exchangeFamilies(metrics)
+            + Self.exchangeFamilies(metrics) + Self.handoverFamilies(metrics)
             + backend.runtimeMetrics()
     }
 
@@ -194,6 +194,28 @@ extension RedisServer {
             .counter(
                 "martlet_placement_retries_total", "Requests begun anew because a replica saw another ring.",
                 metrics.placementRetries),
+        ]
+    }
+
+    private static func handoverFamilies(_ metrics: NodeMetrics) -> [MetricFamily] {
+        [
+            .gauge(
+                "martlet_ring_changes", "Changes of the ring that are wanted: one is in hand, others wait.",
+                Double(metrics.ringChanges)),
+            .gauge(
+                "martlet_handover_exchanges",
+                "Exchanges that the change in hand needs of this node, for what it gains.",
+                Double(metrics.handoverParts)),
+            .gauge(
+                "martlet_handover_exchanges_done", "Of these, those that are over.",
+                Double(metrics.handoverPartsDone)),
+            .gauge(
+                "martlet_handover_bytes", "Bytes of the records that they have brought.",
+                Double(metrics.handoverBytes)),
+            .counter(
+                "martlet_slots_erased_total",
+                "Slots of keyspaces that this node held, gave away and has begun to delete.",
+                metrics.slotsErased),
         ]
     }
 

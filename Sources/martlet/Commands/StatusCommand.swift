@@ -23,17 +23,8 @@ extension Command {
                 """)
     ) { invocation throws(Failure) in
         let session = try Session(invocation)
-        let answer = try session.json(["MARTLET", "STATUS"]).raw
+        let answer = try StatusReport.show(session, invocation)
         let problems = StatusReport.problems(answer.printableTexts)
-        let whole = StatusReport.filled(answer, from: ownFigures(answer))
-        if invocation.isJSON {
-            Output.write(whole)
-        } else {
-            let terminal = Terminal.output
-            Output.write(
-                StatusReport.text(
-                    whole.printableTexts, columnsMax: terminal.columns, palette: terminal.palette))
-        }
         guard invocation.line.has("--check"), !problems.isEmpty else { return .done }
         if !invocation.isJSON {
             Output.complain(problems.map { "degraded: \($0)\n" }.joined())
@@ -42,17 +33,45 @@ extension Command {
     }
 }
 
-/// What the other nodes that are up say of themselves.
-private func ownFigures(_ status: JSONValue) -> [JSONValue] {
-    let others = KnownNode.all(in: status).filter { $0.isUp && $0.name != status["asked"]?.text }
-        .compactMap(\.endpoint)
-    let answers = NodeGroup().ask(
-        others, [[Blob("MARTLET"), Blob("STATUS")]], within: Session.surveyWithin)
-    return answers.flatMap { answer -> [JSONValue] in
-        guard let text = answer.replies?.first?.blob, let own = try? JSONReader.read(text.bytes) else {
-            return []
+extension StatusReport {
+    /// Asks, and shows the answer with what the nodes say of themselves; returns what was asked.
+    @discardableResult
+    static func show(_ session: Session, _ invocation: Invocation) throws(Failure) -> JSONValue {
+        let answer = try session.json(["MARTLET", "STATUS"]).raw
+        let others = statusesOfOthers(answer)
+        let whole = filled(answer, from: figures(others))
+        if invocation.isJSON {
+            Output.write(whole)
+            return answer
         }
-        return (own["nodes"]?.elements ?? []).filter { $0["name"]?.text == answer.node.node }
+        let terminal = Terminal.output
+        Output.write(text(whole.printableTexts, columnsMax: terminal.columns, palette: terminal.palette))
+        let progress = ChangeProgress([answer] + others)
+        if !progress.text.isEmpty { Output.write("ring changes: \(printable(progress.text))\n") }
+        return answer
+    }
+
+    /// What the other nodes that are up say of themselves.
+    static func ownFigures(_ status: JSONValue) -> [JSONValue] { figures(statusesOfOthers(status)) }
+
+    /// Each node's own words, of those that it was asked for.
+    private static func figures(_ statuses: [JSONValue]) -> [JSONValue] {
+        statuses.flatMap { own in
+            (own["nodes"]?.elements ?? []).filter { $0["name"] == own["asked"] }
+        }
+    }
+
+    private static func statusesOfOthers(_ status: JSONValue) -> [JSONValue] {
+        let others = KnownNode.all(in: status).filter { $0.isUp && $0.name != status["asked"]?.text }
+            .compactMap(\.endpoint)
+        let answers = NodeGroup().ask(
+            others, [[Blob("MARTLET"), Blob("STATUS")]], within: Session.surveyWithin)
+        return answers.compactMap { answer in
+            guard let text = answer.replies?.first?.blob, let own = try? JSONReader.read(text.bytes),
+                own["asked"]?.text == answer.node.node
+            else { return nil }
+            return own
+        }
     }
 }
 
@@ -110,7 +129,21 @@ package enum StatusReport {
         let datacenters = Set(nodes.map { $0["datacenter"]?.text })
         for node in nodes { table.add(row(node, withDatacenter: datacenters.count > 1)) }
         return head(status, nodes, palette) + table.text(columnsMax: columnsMax, palette: palette)
-            + nodes.compactMap(rebuilding).joined() + blockers(status)
+            + nodes.compactMap(rebuilding).joined() + blockers(status) + balance(nodes)
+    }
+
+    /// How even the nodes' shares are, where there is more than one.
+    private static func balance(_ nodes: [JSONValue]) -> String {
+        let owners = nodes.compactMap { node -> (name: String, owns: Double)? in
+            guard let name = node["name"]?.text, let owns = node["owns_percent"]?.double, owns > 0 else {
+                return nil
+            }
+            return (name, owns)
+        }
+        guard owners.count > 1, let fullest = owners.max(by: { $0.owns < $1.owns }) else { return "" }
+        let mean = owners.reduce(0) { $0 + $1.owns } / Double(owners.count)
+        return "balance: the fullest node, \(fullest.name), owns "
+            + "\(Quantities.decimal(fullest.owns / mean, digits: 2)) of the mean\n"
     }
 
     /// Who keeps tombstones from being deleted; nothing when nobody does.

@@ -14,7 +14,7 @@ extension Command {
                     "--data", value: "FOLDER", "Where nodes' folders are, in place of the file's."),
                 OptionSpecification("--detach", "Return once every node serves, and leave them running."),
                 OptionSpecification(
-                    "--add", value: "K", "Add nodes to a running cluster; comes with a later version."),
+                    "--add", value: "K", "Add nodes to the running cluster; returns when they are owners."),
             ],
             examples: [
                 ("martlet up", "the nodes of ./cluster.yaml; Ctrl-C stops them"),
@@ -23,13 +23,22 @@ extension Command {
                     "martlet up --nodes 5 --network 127.77.3 --data /tmp/five",
                     "five nodes beside a running cluster"
                 ),
+                ("martlet up --add 1", "one node more, in the cluster that runs"),
             ],
             notes: """
                 Writes <data>/cluster.yaml, which the nodes are started with. A node's folder, <data>/<name>,
                 has its log (martletd.log) and its process id (martletd.pid). Nodes that run are left alone.
+                Nodes that were added are in <data>/cluster.yaml, and started with the others from then on.
                 """)
     ) { invocation throws(Failure) in
-        try UpCommand(invocation).run()
+        if let count = try invocation.number("--add", 1...Limits.nodesMax) {
+            for option in ["--nodes", "--network", "--detach"] where invocation.line.has(option) {
+                throw .usage("--add and \(option) exclude each other: nodes are added to those that run")
+            }
+            return try Growth(invocation).run(Growth.Newcomers(count: count))
+        }
+        var command = try UpCommand(invocation)
+        return try command.run()
     }
 }
 
@@ -37,13 +46,9 @@ private struct UpCommand {
     private let invocation: Invocation
     /// The file that was read.
     private let source: String
-    private let plan: UpPlan
+    private var plan: UpPlan
 
     init(_ invocation: Invocation) throws(Failure) {
-        if invocation.line.has("--add") {
-            throw .refused(
-                "--add: joining later nodes comes with a later version; --nodes N founds a cluster of N")
-        }
         let nodes = try invocation.number("--nodes", 1...Limits.nodesMax)
         self.invocation = invocation
         source = invocation.config ?? ConfigurationLoader.defaultPath
@@ -64,10 +69,11 @@ private struct UpCommand {
         }
     }
 
-    func run() throws(Failure) -> ExitCode {
+    mutating func run() throws(Failure) -> ExitCode {
         let launcher = try Launcher(environment: invocation.environment)
         try Files.makeFolder(plan.dataFolder)
         let path = try Files.absolute(plan.dataFolder) + "/cluster.yaml"
+        keepAdded(path)
         let file = isSameFile(path, source) ? try unchanged(path) : try write(path)
         for note in plan.notes { Output.complain("martlet: \(note)\n") }
         var runner = try ClusterRunner(file, config: path, launcher: launcher)
@@ -99,6 +105,14 @@ private struct UpCommand {
     }
 
     // MARK: The file
+
+    /// Nodes that were added while the cluster ran are in the file that is there, and in no other.
+    private mutating func keepAdded(_ path: String) {
+        guard isFile(path), let before = try? Self.read(path, environment: [:], data: nil) else { return }
+        plan.keepAdded(before.configuration) {
+            NodeFolder(name: $0.name, path: before.loaded.dataFolder(of: $0)).hasIdentity
+        }
+    }
 
     /// The nodes' file is the one that was read: it is used as it is.
     private func unchanged(_ path: String) throws(Failure) -> ClusterFile {

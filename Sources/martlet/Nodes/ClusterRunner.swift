@@ -9,6 +9,8 @@ struct ClusterRunner {
     private(set) var serving: Set<String> = []
     private let config: String
     private let launcher: Launcher
+    /// Of martletd, beside those that name the node.
+    private let flags: [String]
     private var signals = SignalWait()
 
     /// Drained within 5 s, says martletd.
@@ -26,12 +28,17 @@ struct ClusterRunner {
         case failed
     }
 
-    init(_ file: ClusterFile, config: String, launcher: Launcher) throws(Failure) {
+    /// - Parameter names: the nodes of the file that are meant; all when it is nil.
+    init(
+        _ file: ClusterFile, config: String, launcher: Launcher, only names: Set<String>? = nil,
+        flags: [String] = []
+    ) throws(Failure) {
         self.config = config
         self.launcher = launcher
+        self.flags = flags
         nodes = []
         let endpoints = file.endpoints
-        for settings in file.configuration.nodes {
+        for settings in file.configuration.nodes where names?.contains(settings.name) ?? true {
             guard let endpoint = endpoints.first(where: { $0.node == settings.name }) else {
                 throw .refused(
                     "\(settings.name) has no Redis port: `martlet up` needs it to see the node serve")
@@ -51,7 +58,7 @@ struct ClusterRunner {
                 continue
             }
             nodes[index].logStart = nodes[index].folder.logBytes
-            let pid = try launcher.start(nodes[index].folder, config: config)
+            let pid = try launcher.start(nodes[index].folder, config: config, and: flags)
             nodes[index].state = .started(pid)
             try nodes[index].folder.writePid(pid)
         }
@@ -60,7 +67,7 @@ struct ClusterRunner {
     // MARK: Waiting
 
     /// Until every node serves, holds every other for up and has the same ring, or it is clear that some
-    /// won't.
+    /// won't. One that ends cleanly has left the ring before, and is none to wait for.
     mutating func awaitServing() -> Outcome {
         var progress = ProgressBar("starting", unit: "of \(nodes.count) nodes serve")
         defer { progress.clear() }
@@ -70,6 +77,7 @@ struct ClusterRunner {
             for index in nodes.indices where nodes[index].reap() {
                 progress.clear()
                 tellEnd(nodes[index], "ended while it started")
+                if nodes[index].hasLeft { continue }
                 deadline = min(deadline, Clock.now + Self.settleWithin)
             }
             let views = nodes.map { $0.process == nil ? nil : $0.probe() }
@@ -77,7 +85,7 @@ struct ClusterRunner {
             if present.isEmpty { return .failed }
             let running = Set(nodes.filter { $0.process != nil }.map(\.name))
             serving = Set(zip(nodes, views).filter { $0.1?.isServing ?? false }.map(\.0.name))
-            let isWhole = serving.count == nodes.count
+            let isWhole = serving.count == nodes.count { !$0.hasLeft }
             if present.allSatisfy({ $0.hasSettled(with: running) }) { return isWhole ? .serving : .failed }
             if isWhole, !hasFormed {
                 hasFormed = true
@@ -112,7 +120,8 @@ struct ClusterRunner {
 
     private func tellEnd(_ node: NodeProcess, _ what: String) {
         guard case .ended(let end) = node.state else { return }
-        Output.complain("martlet: \(node.name) \(what): \(end.text)\n")
+        let why = node.hasLeft && what != "ended" ? " (it has left the ring, or was told to stop)" : ""
+        Output.complain("martlet: \(node.name) \(what): \(end.text)\(why)\n")
         if !end.isClean { Output.complain(node.folder.logTail(from: node.logStart)) }
     }
 

@@ -33,7 +33,7 @@ struct Launcher {
 
     /// A process in a session of its own, so that a terminal's Ctrl-C doesn't reach it, in the node's folder;
     /// it says what it says to the folder's log.
-    func start(_ node: NodeFolder, config: String) throws(Failure) -> pid_t {
+    func start(_ node: NodeFolder, config: String, and more: [String] = []) throws(Failure) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -56,7 +56,7 @@ struct Launcher {
         let flags = Self.newSession | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
         posix_spawnattr_setflags(&attributes, Int16(flags))
 
-        let words = [program, "--config", config, "--name", node.name]
+        let words = [program, "--config", config, "--name", node.name] + more
         let arguments = words.map { strdup($0) } + [nil]
         let variables = environment.map { strdup($0) } + [nil]
         defer { for pointer in arguments + variables { free(pointer) } }

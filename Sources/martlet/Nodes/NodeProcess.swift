@@ -31,6 +31,12 @@ struct NodeProcess {
         if case .started(let pid) = state { pid } else { nil }
     }
 
+    /// Whether it ended as it should, by itself: where it was just started, because its ring goes on without
+    /// it.
+    var hasLeft: Bool {
+        if case .ended(let end) = state { end.isClean } else { false }
+    }
+
     /// Looks whether its process has ended; true once, when it has.
     mutating func reap() -> Bool {
         switch state {

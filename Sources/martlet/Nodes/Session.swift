@@ -38,7 +38,7 @@ struct Session {
         self.connection = connection
     }
 
-    private init(asking candidates: [Endpoint]) throws(Failure) {
+    init(asking candidates: [Endpoint]) throws(Failure) {
         let deadline = Clock.now + Self.searchWithin
         var problems: [String] = []
         for endpoint in candidates where Clock.now < deadline {

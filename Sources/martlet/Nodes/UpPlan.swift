@@ -10,6 +10,7 @@ package struct UpPlan {
     /// Where the nodes' folders are; relative to the working directory, as is the file that was read.
     package let dataFolder: String
     private let source: String
+    private let isFewer: Bool
 
     /// `workingFolder` is what relative paths are relative to, from the root.
     package init(
@@ -18,6 +19,7 @@ package struct UpPlan {
         configuration = loaded.configuration
         source = loaded.path
         dataFolder = ClusterFile(loaded).dataFolder
+        isFewer = nodes.map { [count = loaded.configuration.nodes.count] in $0 < count } ?? false
         do throws(ConfigurationIssue) {
             try shape(nodes: nodes, network: network)
         } catch {
@@ -36,7 +38,6 @@ package struct UpPlan {
     /// Fewer nodes first, since a network has room for 254; more nodes last, since they take the addresses
     /// that follow.
     private mutating func shape(nodes: Int?, network: String?) throws(ConfigurationIssue) {
-        let isFewer = nodes.map { $0 < configuration.nodes.count } ?? false
         if let nodes, isFewer { notes += try configuration.resize(toNodes: nodes) }
         if let network { try configuration.move(toNetwork: network) }
         if let nodes, !isFewer {
@@ -61,8 +62,19 @@ package struct UpPlan {
         guard !added.isEmpty else { return nil }
         let founders = before.nodes.map(\.name).joined(separator: ", ")
         let joiners = added.joined(separator: ", ")
-        return "the cluster in \(dataFolder) was founded by \(founders); \(joiners) would join later, which "
-            + "comes with a later version. Start it with --nodes \(before.nodes.count), or remove "
-            + "\(dataFolder) for a new cluster"
+        return "the cluster in \(dataFolder) was founded by \(founders); \(joiners) would have to join it: "
+            + "start it with --nodes \(before.nodes.count), then `martlet up --add \(added.count)`. Or "
+            + "remove \(dataFolder) for a new cluster"
+    }
+
+    /// Takes over nodes that were added to the running cluster since; `before` as in `objection`. Who asks
+    /// for fewer nodes than the file has means just those.
+    package mutating func keepAdded(_ before: ClusterConfiguration, hasData: (NodeSettings) -> Bool) {
+        guard !isFewer else { return }
+        let names = Set(configuration.nodes.map(\.name))
+        let addresses = Set(configuration.nodes.map(\.address))
+        configuration.nodes += before.nodes.filter {
+            !names.contains($0.name) && !addresses.contains($0.address) && hasData($0)
+        }
     }
 }
