@@ -129,11 +129,11 @@ package enum StatusReport {
         let datacenters = Set(nodes.map { $0["datacenter"]?.text })
         for node in nodes { table.add(row(node, withDatacenter: datacenters.count > 1)) }
         return head(status, nodes, palette) + table.text(columnsMax: columnsMax, palette: palette)
-            + nodes.compactMap(rebuilding).joined() + blockers(status) + balance(nodes)
+            + nodes.compactMap(rebuilding).joined() + blockers(status) + balance(nodes, columnsMax)
     }
 
     /// How even the nodes' shares are, where there is more than one.
-    private static func balance(_ nodes: [JSONValue]) -> String {
+    private static func balance(_ nodes: [JSONValue], _ columnsMax: Int?) -> String {
         let owners = nodes.compactMap { node -> (name: String, owns: Double)? in
             guard let name = node["name"]?.text, let owns = node["owns_percent"]?.double, owns > 0 else {
                 return nil
@@ -142,8 +142,10 @@ package enum StatusReport {
         }
         guard owners.count > 1, let fullest = owners.max(by: { $0.owns < $1.owns }) else { return "" }
         let mean = owners.reduce(0) { $0 + $1.owns } / Double(owners.count)
-        return "balance: the fullest node, \(fullest.name), owns "
-            + "\(Quantities.decimal(fullest.owns / mean, digits: 2)) of the mean\n"
+        let line =
+            "balance: the fullest node, \(fullest.name), owns "
+            + "\(Quantities.decimal(fullest.owns / mean, digits: 2)) of the mean"
+        return (columnsMax.map { truncated(line, to: $0) } ?? line) + "\n"
     }
 
     /// Who keeps tombstones from being deleted; nothing when nobody does.
