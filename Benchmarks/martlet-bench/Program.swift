@@ -9,7 +9,7 @@ package enum Program {
         "martlet-bench", "Measures Martlet, and any server that speaks Redis's protocol.",
         commands: [
             RunCommand.specification, SweepCommand.specification, CompareCommand.specification,
-            RepairCommand.specification,
+            RepairCommand.specification, RebalanceCommand.specification,
             PlacementCommand.specification, MembershipCommand.specification,
         ])
 
@@ -31,6 +31,7 @@ package enum Program {
                 case ["sweep"]: try SweepCommand.run(line)
                 case ["compare"]: try CompareCommand.run(line)
                 case ["repair"]: try RepairCommand.run(line)
+                case ["rebalance"]: try RebalanceCommand.run(line)
                 case ["placement"]: try PlacementCommand.run(line)
                 case ["membership"]: try MembershipCommand.run(line)
                 default: invariantBroken("a command that nobody runs: \(line.commands)")

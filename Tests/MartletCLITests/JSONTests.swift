@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import Testing
 import martlet
 

@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import MartletRESP
 import Testing
 import martlet

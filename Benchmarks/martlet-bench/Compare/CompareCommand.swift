@@ -39,15 +39,7 @@ package enum CompareCommand {
         settings.rounds = try reader.whole("--rounds", 1...100) ?? 3
         settings.seconds = try reader.number("--seconds", 0.1...600) ?? 3
         settings.isLarge = line.has("--large")
-        let names = line.values("--stage")
-        if !names.isEmpty {
-            settings.stages = Comparison.Stage.allCases.filter { names.contains($0.rawValue) }
-            if let odd = names.first(where: { Comparison.Stage(rawValue: $0) == nil }) {
-                throw .usage(
-                    "--stage: found \"\(odd)\", allowed: "
-                        + Comparison.Stage.allCases.map(\.rawValue).joined(separator: ", "))
-            }
-        }
+        settings.stages = try reader.choices("--stage", Comparison.Stage.allCases) ?? settings.stages
         let document = try line.value("--table").map { path throws(Failure) in
             try MarkedTable(path, command: "compare")
         }

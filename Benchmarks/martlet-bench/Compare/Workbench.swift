@@ -33,23 +33,18 @@ final class Workbench {
     private let folder: String
     private let network: String
     private let lock: Int32
-    private let martletd: String
-    private let redis: String
+    let martletd: String
     private var nextHost = 1
     private var nextFolder = 1
     private var subjects: [Subject] = []
 
     private static let port: UInt16 = 7379
-    private static let serveWithin = Interval.seconds(30)
+    static let serveWithin = Interval.seconds(30)
 
     /// - Parameter programs: the folder that has martletd.
     init(programs: String) throws(Failure) {
         martletd = "\(programs)/martletd"
         guard access(martletd, X_OK) == 0 else { throw .refused("there is no \(martletd): make build") }
-        guard let redis = ServerProcess.find("redis-server") else {
-            throw .refused("redis-server isn't installed: scripts/bootstrap --test")
-        }
-        self.redis = redis
         let place = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         (network, lock) = try Self.allocateNetwork(place)
         var template = Array("\(place)/martlet-bench-XXXXXX".utf8CString)
@@ -165,7 +160,7 @@ final class Workbench {
         let place = try makeFolder()
         let address = takeHosts(1)[0]
         var words = [
-            redis, "--bind", "\(address.ip)", "--port", "\(address.port)", "--dir", place, "--save", "",
+            try redis(), "--bind", "\(address.ip)", "--port", "\(address.port)", "--dir", place, "--save", "",
             "--appendonly", "yes", "--appendfsync", fsync, "--daemonize", "no",
         ]
         if let master {
@@ -176,9 +171,16 @@ final class Workbench {
         return (address, try ServerProcess(name, words, in: place))
     }
 
+    private func redis() throws(Failure) -> String {
+        guard let program = ServerProcess.find("redis-server") else {
+            throw .refused("redis-server isn't installed: scripts/bootstrap --test")
+        }
+        return program
+    }
+
     /// What redis-server says of itself.
     func redisVersion() throws(Failure) -> String {
-        let server = try ServerProcess("version", [redis, "--version"], in: folder)
+        let server = try ServerProcess("version", [try redis(), "--version"], in: folder)
         server.waitForEnd()
         let words = (readFile("\(folder)/version.log") ?? "").split(separator: " ")
         return words.first { $0.hasPrefix("v=") }.map { String($0.dropFirst(2)) } ?? "?"
@@ -191,7 +193,7 @@ final class Workbench {
         return subject
     }
 
-    private func makeFolder() throws(Failure) -> String {
+    func makeFolder() throws(Failure) -> String {
         let path = "\(folder)/\(nextFolder)"
         nextFolder += 1
         guard mkdir(path, 0o755) == 0 else { throw .refused("can't make \(path): \(errorText(errno))") }
@@ -199,7 +201,7 @@ final class Workbench {
     }
 
     /// Addresses are used again once the network is used up: what had them is long gone then.
-    private func takeHosts(_ count: Int) -> [Address] {
+    func takeHosts(_ count: Int) -> [Address] {
         if nextHost + count > 250 { nextHost = 1 }
         defer { nextHost += count }
         return (nextHost..<nextHost + count).map { host in
@@ -208,7 +210,7 @@ final class Workbench {
     }
 
     /// Until each answers a read.
-    private func awaitServing(_ addresses: [Address], _ servers: [ServerProcess]) throws(Failure) {
+    func awaitServing(_ addresses: [Address], _ servers: [ServerProcess]) throws(Failure) {
         for address in addresses {
             try until("\(address) serves", servers) { () throws(Failure) in
                 try ControlClient(address).call("GET", "martlet-bench").errorText == nil
@@ -216,17 +218,19 @@ final class Workbench {
         }
     }
 
-    private func until(
-        _ what: String, _ servers: [ServerProcess], _ isSo: () throws(Failure) -> Bool
+    /// Looks again and again; what can't be asked isn't so yet.
+    func until(
+        _ what: String, _ servers: [ServerProcess], within: Interval = serveWithin,
+        every: Interval = .milliseconds(1), _ isSo: () throws(Failure) -> Bool
     ) throws(Failure) {
-        let deadline = monotonicNow() + Self.serveWithin
+        let deadline = monotonicNow() + within
         while true {
             if (try? isSo()) == true { return }
             for server in servers { try server.checkRuns() }
             if monotonicNow() > deadline {
-                throw .refused("waited in vain for \(Self.serveWithin.seconds) s until \(what)")
+                throw .refused("waited in vain for \(within.seconds) s until \(what)")
             }
-            try Interrupts.wait(.milliseconds(1))
+            try Interrupts.wait(every)
         }
     }
 }

@@ -8,6 +8,7 @@ final class ControlClient {
     private let address: Address
     private var parser = ReplyParser()
     private var unread: [UInt8] = []
+    private var buffer = [UInt8](repeating: 0, count: 65_536)
 
     /// Connects within the system's own time; each reply is waited for at most `timeout`.
     init(_ address: Address, timeout: Interval = .seconds(5)) throws(Failure) {
@@ -33,11 +34,21 @@ final class ControlClient {
 
     deinit { close(socket) }
 
-    func call(_ words: String...) throws(Failure) -> RESPValue {
+    func call(_ words: String...) throws(Failure) -> RESPValue { try call(words) }
+
+    func call(_ words: [String]) throws(Failure) -> RESPValue {
         var writer = RequestWriter()
         writer.request(words)
-        guard writeAll(writer.bytes, to: socket) else { throw lost(errorText(errno)) }
-        var buffer = [UInt8](repeating: 0, count: 65_536)
+        try send(writer.bytes)
+        return try reply()
+    }
+
+    /// Requests whose replies are fetched one by one.
+    func send(_ requests: [UInt8]) throws(Failure) {
+        guard writeAll(requests, to: socket) else { throw lost(errorText(errno)) }
+    }
+
+    func reply() throws(Failure) -> RESPValue {
         while true {
             do throws(WireError) {
                 switch try parser.next(unread.span.bytes) {

@@ -124,6 +124,7 @@ final class LoadGenerator {
             tally.lastCompletion = now
             if !request.hasFailed {
                 tally.add(request.operation.kind, nanoseconds: Int((now - request.start).nanoseconds))
+                if plan.keepsTimeline { tally.timeline.add(request.start, took: now - request.start) }
             }
         }
         if request.operation.kind == .insert, !request.hasFailed { source.wasInserted(request.operation.key) }
@@ -224,6 +225,7 @@ final class LoadGenerator {
             while let due = schedule?.due, due < measureStart { schedule?.advance() }
             if part == 0 { gate.measureBegins() }
         }
+        if phase == .running, gate.isToldToStop { measureEnd = min(measureEnd, now) }
         if phase == .running, now >= measureEnd { drain() }
         if phase == .draining, now >= drainEnd {
             for _ in 0..<outstanding { tally.fail("no reply", "none when the load had ended") }

@@ -45,6 +45,8 @@ package struct LoadPlan: Hashable, Sendable {
     package var seed: UInt64 = 1
     /// Every key was written before: a read that finds nothing is an error.
     package var isPreloaded = false
+    /// Each request's time is kept by when it began (`LoadTimeline`), not only counted.
+    package var keepsTimeline = false
 
     package init(targets: [Address]) { self.targets = targets }
 

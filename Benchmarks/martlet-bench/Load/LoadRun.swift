@@ -2,6 +2,14 @@ import Glibc
 import MartletBase
 import Synchronization
 
+/// Ends a load from outside: what is on its way is still waited for.
+final class LoadStop: Sendable {
+    private let isTold = Atomic(false)
+
+    func tell() { isTold.store(true, ordering: .releasing) }
+    var hasCome: Bool { isTold.load(ordering: .acquiring) }
+}
+
 /// What the threads of one load share.
 final class LoadGate: Sendable {
     private struct State {
@@ -16,14 +24,18 @@ final class LoadGate: Sendable {
     private let state = Mutex(State())
     private let threads: Int
     private let servers: [pid_t]
+    private let stop: LoadStop?
 
     /// From the last thread's connecting to the beginning, so that all see it in time.
     private static let startAfter = Interval.milliseconds(20)
 
-    init(threads: Int, servers: [pid_t]) {
+    init(threads: Int, servers: [pid_t], stop: LoadStop?) {
         self.threads = threads
         self.servers = servers
+        self.stop = stop
     }
+
+    var isToldToStop: Bool { stop?.hasCome ?? false }
 
     func becameReady() {
         state.withLock { state in
@@ -98,10 +110,13 @@ package struct LoadResult: Sendable {
 }
 
 enum LoadRun {
-    /// Runs a load to its end. `servers` are the processes whose processor time is counted.
-    static func run(_ plan: LoadPlan, servers: [pid_t] = []) throws(Failure) -> LoadResult {
+    /// Runs a load to its end, which `stop` may bring about. `servers` are the processes whose processor time
+    /// is counted.
+    static func run(
+        _ plan: LoadPlan, servers: [pid_t] = [], stop: LoadStop? = nil
+    ) throws(Failure) -> LoadResult {
         let route: ClusterRoute? = plan.isCluster ? try ClusterRoute.ask(plan.targets) : nil
-        let gate = LoadGate(threads: plan.threads, servers: servers)
+        let gate = LoadGate(threads: plan.threads, servers: servers, stop: stop)
         var others: [JobThread] = []
         for part in 1..<max(1, plan.threads) {
             others.append(JobThread { runPart(plan, part, route, gate) })

@@ -18,6 +18,8 @@ package struct LoadTally: Sendable {
     package var unsent = 0
     package var began = Instant.distantFuture
     package var lastCompletion = Instant.zero
+    /// Empty unless the plan wants one.
+    package var timeline = LoadTimeline()
 
     package init() {}
 
@@ -43,6 +45,7 @@ package struct LoadTally: Sendable {
         unsent += other.unsent
         began = min(began, other.began)
         lastCompletion = max(lastCompletion, other.lastCompletion)
+        timeline.merge(other.timeline)
     }
 
     private mutating func merge(_ histogram: Histogram, at index: Int) { histograms[index]?.merge(histogram) }

@@ -60,6 +60,27 @@ package struct OptionReader {
         return Interval(nanoseconds: Int64(number * unit * 1e9))
     }
 
+    /// `64MiB`.
+    package func size(_ option: String, _ allowed: ClosedRange<Int>) throws(Failure) -> Int? {
+        guard let text = line.value(option) else { return nil }
+        guard let bytes = UnitScale.size.parse(text).map({ Int($0) }), allowed ~= bytes else {
+            let ends = [allowed.lowerBound, allowed.upperBound].map { UnitScale.size.format(Int64($0)) }
+            throw refuse(option, text, "a size from \(ends[0]) to \(ends[1]), such as 64MiB")
+        }
+        return bytes
+    }
+
+    /// Of an option that repeats: the cases that are named, in their own order.
+    package func choices<Choice: RawRepresentable & Hashable>(
+        _ option: String, _ all: [Choice]
+    ) throws(Failure) -> [Choice]? where Choice.RawValue == String {
+        let names = line.values(option)
+        if let odd = names.first(where: { Choice(rawValue: $0) == nil }) {
+            throw refuse(option, odd, all.map(\.rawValue).joined(separator: ", "))
+        }
+        return names.isEmpty ? nil : all.filter { names.contains($0.rawValue) }
+    }
+
     /// `1000`, `1_000`, `10k`, `1M`.
     private static func whole(_ text: String) -> Int? {
         let scale = text.hasSuffix("k") ? 1_000 : text.hasSuffix("M") ? 1_000_000 : 1

@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import MartletRESP
 
 /// Connections with many nodes, which are asked all at once: an answer takes as long as the slowest node, not

@@ -1,4 +1,5 @@
 import Glibc
+import MartletConfig
 
 /// Writing to stdout and stderr.
 enum Output {

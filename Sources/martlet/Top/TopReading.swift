@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import MartletRESP
 
 /// What the nodes of a cluster said of themselves at one time.

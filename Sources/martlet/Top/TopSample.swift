@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 
 /// What `top` shows: the difference of two readings, a row a node and a row a command. A figure whose metric
 /// a node doesn't have is missing, and shown as `-`.

@@ -54,17 +54,6 @@ package indirect enum JSONValue: Hashable, Sendable, CustomStringConvertible {
         if case .array(let values) = self { values } else { [] }
     }
 
-    /// The same with all texts such that a terminal can show them.
-    package var printableTexts: JSONValue {
-        switch self {
-        case .null, .boolean, .number: self
-        case .string(let text): .string(printable(text))
-        case .array(let values): .array(values.map(\.printableTexts))
-        case .members(let members):
-            .members(members.map { Member(name: $0.name, value: $0.value.printableTexts) })
-        }
-    }
-
     /// On one line, without spaces.
     package var description: String {
         switch self {
