@@ -81,8 +81,8 @@ package enum Limits {
     /// Exchanges under way at once at a node that rebuilds its disk. The others hold the same records for the
     /// most part: with several at once each of them would send these.
     package static let rebuildExchangesMax = 1
-    /// Exchanges at a time that bring a node the slots that it gains.
-    package static let handoverExchangesMax = 2
+    /// Exchanges at a time that bring a node the slots that it gains: one, for the same reason.
+    package static let handoverExchangesMax = 1
     /// Acts on the ring that wait for one that may do them.
     package static let ringWishesMax = 16
     /// Spans of slots that wait to be erased.

@@ -18,14 +18,19 @@ package final class WorkerPool: Sendable {
     ///   - name: the threads' name, as `top -H` and debuggers show it; the system cuts it after 15 bytes.
     ///   - count: how many threads.
     ///   - queuedMax: the most jobs that may wait for a thread.
-    package init(name: String, threads count: Int, queuedMax: Int) throws(LoopError) {
+    ///   - yields: its threads give way to the process's others where processors are scarce: long jobs that
+    ///     nobody waits for by the millisecond. They still run: niceness is a share, not a rank.
+    package init(
+        name: String, threads count: Int, queuedMax: Int, yields: Bool = false
+    ) throws(LoopError) {
         invariant(count > 0 && queuedMax > 0, "a pool needs a thread and a place in its queue")
         let queue = JobQueue(countMax: queuedMax)
         self.queue = queue
         var started: [pthread_t] = []
         var failure: Int32 = 0
         for index in 0..<count where failure == 0 {
-            let start = WorkerStart(queue: queue, name: count == 1 ? name : "\(name)-\(index)")
+            let start = WorkerStart(
+                queue: queue, name: count == 1 ? name : "\(name)-\(index)", yields: yields)
             failure = start.run(&started)
         }
         threads = Locked(started)
@@ -61,10 +66,15 @@ package final class WorkerPool: Sendable {
 private final class WorkerStart {
     let queue: JobQueue
     let name: String
+    let yields: Bool
 
-    init(queue: JobQueue, name: String) {
+    /// A tenth of the share of a thread that doesn't yield.
+    private static let niceness: Int32 = 10
+
+    init(queue: JobQueue, name: String, yields: Bool) {
         self.queue = queue
         self.name = name
+        self.yields = yields
     }
 
     /// Starts the thread and adds it to `threads`.
@@ -87,6 +97,8 @@ private final class WorkerStart {
         guard let context else { return nil }
         let start = Unmanaged<WorkerStart>.fromOpaque(context).takeRetainedValue()
         martlet_name_thread(start.name)
+        // On Linux 0 is the calling thread, not its process. Where it isn't allowed, it is as without.
+        if start.yields { uv_os_setpriority(0, niceness) }
         while case .job(let job) = start.queue.next() { job() }
         return nil
     }

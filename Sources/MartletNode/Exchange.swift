@@ -16,10 +16,15 @@ package enum ExchangePurpose: String, Hashable, Sendable, CaseIterable {
     case handover
     /// Something is done next that relies on both being equal: digests are compared in full.
     case proof
+
+    /// Whether it brings records to the node that begins it alone. Several nodes may gain slots by one change,
+    /// and each asks all old owners: what one of them sent to another unasked would be sent twice.
+    var isOneWay: Bool { self == .handover }
 }
 
 package enum ExchangeOutcome: Hashable, Sendable {
-    /// Both hold, durably, the join of all that either had written when the exchange began.
+    /// Both hold, durably, the join of all that either had written when the exchange began; of one that goes
+    /// one way, the node that began it does.
     case complete
     /// It may be begun again.
     case failed(StaticName)
@@ -71,7 +76,7 @@ struct CommonLeaves {
 /// before the batch ends. The peer shows nothing but what is durable there, and this node settles. So at the
 /// end each durably holds the join of all that either had written at t, or more. (Equal is meant but for
 /// collisions: once in 16 million times a short digest hides a difference until the next exchange. A proof
-/// compares digests in full.)
+/// compares digests in full. And one that goes one way says as much of the node that began it alone.)
 struct Exchange {
     enum Step: Hashable { case rescanning, opening, descending, comparing, settling }
 

@@ -41,7 +41,8 @@ extension Node {
         beganAt: Instant
     ) {
         let pair = Exchanges.Pair(keyspace: keyspace, peer: peer)
-        takeTurn(pair, outcome)
+        // One that goes one way is no turn: the peer may still lack something.
+        if !purpose.isOneWay { takeTurn(pair, outcome) }
         if case .failed("stale_placement") = outcome {
             for news in floorNews(keyspace, in: .all) { effects.append(.send(peer, .floor(news))) }
         }

@@ -64,7 +64,10 @@ extension Node {
             respond(link, request.request, .refused(.invalid))
             return
         }
-        exchanges.unpaced += request.records.reduce(0) { $0 + $1.key.count + $1.record.count }
+        let bytes = request.records.reduce(0) { $0 + $1.key.count + $1.record.count }
+        metrics.exchangeRecordsReceived += UInt64(request.records.count)
+        metrics.exchangeBytesReceived += UInt64(bytes)
+        exchanges.unpaced += bytes
         mergeMany(
             request.records, keyspace: request.keyspace, for: .link(link, request: request.request))
     }

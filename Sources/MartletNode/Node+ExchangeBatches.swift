@@ -150,7 +150,8 @@ extension Node {
         exchanges.batches[index].records = differences.records
         exchanges.batches[index].keys = []
         exchanges.batches[index].tags = []
-        exchanges.batches[index].wanted = configuration.planted == .skipPush ? [] : wanted[...]
+        let pushes = !exchanges.running[exchange].purpose.isOneWay && configuration.planted != .skipPush
+        exchanges.batches[index].wanted = pushes ? wanted[...] : []
         collectOrMerge(index)
     }
 

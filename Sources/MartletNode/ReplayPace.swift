@@ -8,10 +8,10 @@ import MartletBase
 /// steps (additive increase, multiplicative decrease: Chiu and Jain, 1989). A node without requests replays
 /// as fast as its targets take it.
 ///
-/// The rate never falls below a floor, so that hints are delivered under any load; at the floor it costs what
-/// a few requests a second do.
+/// The rate never falls below a floor, so that hints are delivered and slots change hands under any load; at
+/// the floor it costs what a few hundred requests a second do.
 package struct ReplayPace {
-    package static let rateMin = 64 << 10
+    package static let rateMin = 1 << 20
     package static let rateFirst = 4 << 20
     package static let rateStep = 1 << 20
     package static let rateMax = 512 << 20

@@ -97,7 +97,7 @@ package final class StorageDriver {
         self.onCompletion = onCompletion
         syncer = try WorkerPool(name: "sync", threads: 1, queuedMax: 4)
         readers = try WorkerPool(name: "read", threads: 4, queuedMax: Self.coldReadsMax)
-        scanner = try WorkerPool(name: "scan", threads: 1, queuedMax: Self.scansMax)
+        scanner = try WorkerPool(name: "scan", threads: 1, queuedMax: Self.scansMax, yields: true)
         upkeep = try WorkerPool(name: "upkeep", threads: 1, queuedMax: 16)
         nextSync = loop.now.monotonic
         nextHealthCheck = loop.now.monotonic

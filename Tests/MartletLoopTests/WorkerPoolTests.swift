@@ -24,6 +24,21 @@ import Testing
         #expect(sum == 328_350)
     }
 
+    @Test func aPoolThatYieldsLowersItsOwnThreadsAlone() throws {
+        func niceness(yields: Bool) throws -> Int32 {
+            let seen = Mutex<Int32>(-1)
+            let pool = try WorkerPool(name: "scan", threads: 1, queuedMax: 1, yields: yields)
+            let taken = pool.submit { seen.withLock { $0 = getpriority(PRIO_PROCESS, 0) } }
+            #expect(taken)
+            pool.shutDown()
+            return seen.withLock { $0 }
+        }
+        let own = getpriority(PRIO_PROCESS, 0)
+        #expect(try niceness(yields: true) > own)
+        #expect(try niceness(yields: false) == own)
+        #expect(getpriority(PRIO_PROCESS, 0) == own)
+    }
+
     @Test func shuttingDownRunsWhatWasTakenInOrder() throws {
         let order = Mutex<[Int]>([])
         let pool = try WorkerPool(name: "syncer", threads: 1, queuedMax: 1_000)

@@ -32,6 +32,8 @@ final class LiveRing {
     }
 
     private(set) var nodes: [Node] = []
+    /// Of nodes that have left, or are about to.
+    private var gone: [ServerProcess] = []
     private let bench: Workbench
     private let folder: String
     private let copies: Int
@@ -59,14 +61,21 @@ final class LiveRing {
         return node
     }
 
-    func stop() { for node in nodes { node.server.stop() } }
+    var processes: [pid_t] { (nodes.map(\.server) + gone).map(\.process) }
+
+    func stop() { for server in nodes.map(\.server) + gone { server.stop() } }
 
     // MARK: Acts
 
     /// Starts a node that the ring doesn't know: it asks to join by itself.
     func join(_ name: String) throws(Failure) { try start(name, bench.takeHosts(1)[0]) }
 
-    func leave(_ name: String) throws(Failure) { try tell(name, "LEAVE") }
+    /// It ends by itself when it has left, at a time of its own: what it counted is read before.
+    func leave(_ name: String) throws(Failure) {
+        let counted = try moved(by: name)
+        try tell(name, "LEAVE")
+        forget(name, counted)
+    }
 
     /// Gives a dead node up, as soon as `asked` holds it dead.
     func remove(_ name: String, asked: String) throws(Failure) {
@@ -79,8 +88,14 @@ final class LiveRing {
 
     /// kill -9.
     func kill(_ name: String) throws(Failure) {
-        movedByGone = try movedByGone + moved(by: name)
+        let counted = try moved(by: name)
         node(name).server.stop()
+        forget(name, counted)
+    }
+
+    private func forget(_ name: String, _ counted: Moved) {
+        movedByGone = movedByGone + counted
+        gone.append(node(name).server)
         nodes.removeAll { $0.name == name }
     }
 
@@ -159,15 +174,12 @@ final class LiveRing {
         let answer = try ControlClient(node(name).address).call("MARTLET", "METRICS")
         guard case .bulkString(let text) = answer else { throw .refused("\(name) shows no metrics") }
         var moved = Moved()
-        // Who begins an exchange counts both directions, so each record is counted once.
         for line in String(decoding: text.bytes, as: UTF8.self).split(separator: "\n") {
             let words = line.split(separator: " ")
             guard words.count == 2, let value = Double(words[1]) else { continue }
             switch words[0] {
-            case "martlet_exchange_records_sent_total", "martlet_exchange_records_received_total":
-                moved.records += value
-            case "martlet_exchange_bytes_sent_total", "martlet_exchange_bytes_received_total":
-                moved.bytes += value
+            case "martlet_exchange_records_received_total": moved.records = value
+            case "martlet_exchange_bytes_received_total": moved.bytes = value
             default: break
             }
         }

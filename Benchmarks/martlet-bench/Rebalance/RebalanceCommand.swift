@@ -22,8 +22,8 @@ package enum RebalanceCommand {
             ("martlet-bench rebalance --bytes 16MiB --step join", "one step, in half a minute"),
         ],
         notes: """
-            Three nodes with three copies hold the data. n4 joins; n2 leaves; n3 is killed with kill -9, given
-            up, and n5 joins; n6 and n7 join at once. Half of the requests are reads, uniform, at QUORUM, in an
+            Three nodes with three copies hold the data. n4 joins; n2 leaves; n5 and n6 join at once; n3
+            is killed with kill -9 and given up, and n7 joins. Half of the requests are reads, uniform, at QUORUM, in an
             open loop: times count from when a request was due. In the end every node is asked for its own copy
             of every key: each owner must hold it, all the same version, and nobody else.
 

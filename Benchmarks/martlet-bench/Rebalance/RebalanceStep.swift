@@ -6,17 +6,17 @@ package enum RebalanceStep: String, CaseIterable, Sendable {
     case join
     /// One goes by itself.
     case leave
-    /// One dies by kill -9, is given up, and another one joins in its place.
-    case replace
     /// Two join at once.
     case double
+    /// One dies by kill -9, is given up, and another one joins.
+    case replace
 
     package var title: String {
         switch self {
         case .join: "a node joins"
         case .leave: "a node leaves"
-        case .replace: "a node dies and is replaced"
         case .double: "two nodes join at once"
+        case .replace: "one dies, another joins"
         }
     }
 }

@@ -8,7 +8,7 @@ extension JSONValue {
         case .string(let text): .string(printable(text))
         case .array(let values): .array(values.map(\.printableTexts))
         case .members(let members):
-            .members(members.map { Member(name: $0.name, value: $0.value.printableTexts) })
+            .object(members.map { ($0.name, $0.value.printableTexts) })
         }
     }
 }
