@@ -17,7 +17,7 @@ PROGRAMS := martletd martlet martlet-bench
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build, start three nodes from cluster.yaml, stop them with Ctrl-C
@@ -72,6 +72,10 @@ bench: build ## Martlet beside redis-server on this machine; the table goes into
 bench-ring: build ## placement and membership, simulated; tables and plots go into docs/
 	@$(RELEASE)/martlet-bench placement --output docs/plots --table docs/BENCHMARKS.md
 	@$(RELEASE)/martlet-bench membership --output docs/plots --table docs/BENCHMARKS.md
+
+.PHONY: bench-rebalance
+bench-rebalance: build ## real nodes come, go and die under load; the table goes into docs/BENCHMARKS.md
+	@$(RELEASE)/martlet-bench rebalance --output docs/plots --table docs/BENCHMARKS.md
 
 .PHONY: install
 install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR, UNITDIR)

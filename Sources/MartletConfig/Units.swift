@@ -11,7 +11,9 @@ package struct UnitScale: Sendable {
         ("d", 86_400_000_000_000),
     ])
     /// Sizes, in bytes.
-    package static let size = UnitScale(units: [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)])
+    package static let size = UnitScale(units: [
+        ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30),
+    ])
 
     var names: String { units.map(\.name).joined(separator: " ") }
 

@@ -17,8 +17,8 @@ package enum ExchangePurpose: String, Hashable, Sendable, CaseIterable {
     /// Something is done next that relies on both being equal: digests are compared in full.
     case proof
 
-    /// Whether it brings records to the node that begins it alone. Several nodes may gain slots by one change,
-    /// and each asks all old owners: what one of them sent to another unasked would be sent twice.
+    /// Whether it brings records to the node that begins it alone. Several nodes may gain slots by one
+    /// change, and each asks all old owners: what one of them sent to another unasked would be sent twice.
     var isOneWay: Bool { self == .handover }
 }
 

@@ -44,6 +44,7 @@ extension Node {
             return
         }
         exchanges.scheduleAt = now.monotonic + Self.exchangeTick
+        guard !fetches(PeerTable.own) else { return exchanges.tick(by: exchanges.scheduleAt) }
         let interval = configuration.repairInterval
         for index in keyspaces.indices {
             let keyspace = keyspaces[index].definition.id
@@ -56,7 +57,7 @@ extension Node {
                     exchanges.schedule(by: due)
                     continue
                 }
-                guard turn.due <= now.monotonic, canExchange(with: peer) else {
+                guard turn.due <= now.monotonic, canExchange(with: peer), !fetches(peer) else {
                     if turn.due > now.monotonic { exchanges.schedule(by: turn.due) }
                     continue
                 }
@@ -65,6 +66,12 @@ extension Node {
                 }
             }
         }
+    }
+
+    /// Whether it is a node that fetches all it holds, from one owner after the other: it joins, or rebuilds
+    /// its disk. A turn with it would only send what another owner is just sending.
+    private func fetches(_ peer: PeerIndex) -> Bool {
+        peers[peer].isRebuilding || ring[peers[peer].id]?.state == .joining
     }
 
     /// An exchange of a pair has ended: when is the next one due?

@@ -195,3 +195,24 @@ class Compare(unittest.TestCase):
             self.assertEqual(process.wait(30), 130)
             self.assertEqual([pid for pid in servers if os.path.exists(f"/proc/{pid}")], [])
             self.assertEqual([n for n in os.listdir(place) if not n.endswith(".lock")], [])
+
+
+class Rebalance(unittest.TestCase):
+    def test_nodes_join_and_leave_under_load_and_nothing_is_lost_or_sent_twice(self):
+        with tempfile.TemporaryDirectory(prefix="martlet-bench-test-") as place:
+            done = subprocess.run(
+                [os.path.join(clusters.programs, "martlet-bench"), "rebalance", "--bytes", "4MiB",
+                 "--rate", "300", "--connections", "4", "--quiet", "1s",
+                 "--step", "join", "--step", "leave", "--json", "-"],
+                capture_output=True, text=True, timeout=300, check=False,
+                env=clusters.clean_environment(TMPDIR=place, MARTLET_TEST_NETWORK=network.allocate()))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual([n for n in os.listdir(place) if not n.endswith(".lock")], [])
+        found = json.loads(done.stdout)
+        self.assertEqual(found["copies_found"], 3 * found["keys_checked"])
+        self.assertEqual([r["step"] for r in found["results"]], ["join", "leave"])
+        for result in found["results"]:
+            self.assertEqual(result["errors"], {})
+            self.assertGreater(result["records_moved"], 0)
+            # Not 1.05, as measured: on a busy machine replicas lag, and exchanges bring that too.
+            self.assertLess(result["over_least"], 1.5)

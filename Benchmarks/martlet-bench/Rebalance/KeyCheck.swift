@@ -21,8 +21,8 @@ struct KeyCheck {
     private static let verb = Blob(Array("VGET".utf8))
     private static let option = Blob(Array("LOCAL".utf8))
 
-    /// All keys. Those that are wrong are asked for again until `within` has passed: a hint may be on its way,
-    /// and who lost slots erases them after the change.
+    /// All keys. Those that are wrong are asked for again until `within` has passed: a hint may be on its
+    /// way, and who lost slots erases them after the change.
     func run(_ ring: LiveRing, _ owners: LiveRing.Owners, within: Interval) throws(Failure) -> Outcome {
         let deadline = monotonicNow() + within
         var outcome = try look(ring, owners, Array(0..<count))

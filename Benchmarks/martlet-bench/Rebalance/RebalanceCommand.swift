@@ -22,10 +22,10 @@ package enum RebalanceCommand {
             ("martlet-bench rebalance --bytes 16MiB --step join", "one step, in half a minute"),
         ],
         notes: """
-            Three nodes with three copies hold the data. n4 joins; n2 leaves; n5 and n6 join at once; n3
-            is killed with kill -9 and given up, and n7 joins. Half of the requests are reads, uniform, at QUORUM, in an
-            open loop: times count from when a request was due. In the end every node is asked for its own copy
-            of every key: each owner must hold it, all the same version, and nobody else.
+            Three nodes with three copies hold the data. n4 joins; n2 leaves; n5 and n6 join at once; n3 is
+            killed with kill -9 and given up, and n7 joins. Half of the requests are reads, uniform, at
+            QUORUM, in an open loop: times count from when a request was due. In the end every node is asked for its
+            own copy of every key: each owner must hold it, all the same version, and nobody else.
 
             Columns with three numbers are of the time before the change, of the change and after it.
 
@@ -65,9 +65,9 @@ package enum RebalanceCommand {
         try files.write(
             report.json, markdown: report.markdown,
             how:
-                "\(grouped(Double(settings.bytes) / 1e6)) MB in values of \(settings.valueBytes) bytes, three"
-                + " copies, \(grouped(settings.rate)) requests a second at QUORUM. At the end \(found), each on"
-                + " its owners alone. \(machine.text).",
+                "\(grouped(Double(settings.bytes) / 1e6)) MB in values of \(settings.valueBytes) bytes,"
+                + " three copies, \(grouped(settings.rate)) requests a second at QUORUM. At the end"
+                + " \(found), each on its owners alone. \(machine.text).",
             plots: report.plots)
         let errors = results.reduce(0) { $0 + $1.errorCount }
         if errors > 0 { throw Failure(.errors, "\(errors) requests failed: see above") }
