@@ -24,8 +24,8 @@ package enum RebalanceCommand {
         notes: """
             Three nodes with three copies hold the data. n4 joins; n2 leaves; n5 and n6 join at once; n3 is
             killed with kill -9 and given up, and n7 joins. Half of the requests are reads, uniform, at
-            QUORUM, in an open loop: times count from when a request was due. In the end every node is asked for its
-            own copy of every key: each owner must hold it, all the same version, and nobody else.
+            QUORUM, in an open loop: times count from when a request was due. In the end every node is asked
+            for its own copy of every key: each owner must hold it, all the same version, and nobody else.
 
             Columns with three numbers are of the time before the change, of the change and after it.
 
