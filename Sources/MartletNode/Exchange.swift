@@ -19,7 +19,7 @@ package enum ExchangePurpose: String, Hashable, Sendable, CaseIterable {
 
     /// Whether it brings records to the node that begins it alone. Several nodes may gain slots by one
     /// change, and each asks all old owners: what one of them sent to another unasked would be sent twice.
-    var isOneWay: Bool { self == .handover }
+    package var isOneWay: Bool { self == .handover }
 }
 
 package enum ExchangeOutcome: Hashable, Sendable {

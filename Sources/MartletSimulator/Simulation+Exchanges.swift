@@ -39,7 +39,7 @@ extension Simulation {
                 })
             else { return nil }
             // What an owner has erased since it answered, because the slot is others' now, it had.
-            return [process, other].map {
+            return (progress.purpose.isOneWay ? [process] : [process, other]).map {
                 $0.erasedAt >= began ? $0.everDurableVersion(key) : $0.disk.durableVersion(key)
             }.min()
         }

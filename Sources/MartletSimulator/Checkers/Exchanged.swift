@@ -2,7 +2,8 @@ import MartletBase
 import MartletNode
 
 /// Exchanged: when an exchange is complete, both of its owners durably hold, of every key that both own, no
-/// less than either durably held when it began. Purging and rebuilding rely on it.
+/// less than either durably held when it began; when it is one that goes one way, the owner that began it
+/// does. Purging, rebuilding and handovers rely on it.
 struct Exchanged {
     private struct Begun: Hashable {
         let beginner: Int
