@@ -25,18 +25,20 @@ import Testing
     }
 
     @Test func aPoolThatYieldsLowersItsOwnThreadsAlone() throws {
+        // Of the calling thread.
+        @Sendable func niceness() -> Int32 { getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) }
         func niceness(yields: Bool) throws -> Int32 {
             let seen = Mutex<Int32>(-1)
             let pool = try WorkerPool(name: "scan", threads: 1, queuedMax: 1, yields: yields)
-            let taken = pool.submit { seen.withLock { $0 = getpriority(PRIO_PROCESS, 0) } }
+            let taken = pool.submit { seen.withLock { $0 = niceness() } }
             #expect(taken)
             pool.shutDown()
             return seen.withLock { $0 }
         }
-        let own = getpriority(PRIO_PROCESS, 0)
+        let own = niceness()
         #expect(try niceness(yields: true) > own)
         #expect(try niceness(yields: false) == own)
-        #expect(getpriority(PRIO_PROCESS, 0) == own)
+        #expect(niceness() == own)
     }
 
     @Test func shuttingDownRunsWhatWasTakenInOrder() throws {
