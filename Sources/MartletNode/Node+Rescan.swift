@@ -112,6 +112,11 @@ extension Node {
 
     // MARK: The storage's answers
 
+    /// What the pace counts of a byte that is only passed. It costs no message and no write, and the thread
+    /// that does it yields: at the pace of records a source would sum up its leaves for as long as it takes to
+    /// send all that they hold, before the first one is asked for.
+    private static let passedPerMoved = 8
+
     private mutating func begin(_ job: ExchangeJob, _ query: DigestQuery) -> Int {
         let (index, generation) = exchanges.jobs.insert(job)
         ask(index, generation, query)
@@ -129,7 +134,7 @@ extension Node {
             invariantBroken("another job's page")
         }
         metrics.rescanRecords += UInt64(page.passed)
-        exchanges.unpaced += page.passedBytes
+        exchanges.unpaced += page.passedBytes / Self.passedPerMoved
         for sum in page.sums {
             // A leaf that the page before ended in.
             if let last = sums.last, last.leaf == sum.leaf {

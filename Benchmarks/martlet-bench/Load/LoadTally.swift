@@ -6,6 +6,11 @@ package struct LoadTally: Sendable {
         package var count = 0
         /// The first of its kind, in the server's words.
         package var example: String
+
+        package init(count: Int = 0, example: String) {
+            self.count = count
+            self.example = example
+        }
     }
 
     /// Latencies by kind of operation, in the order of `OperationKind`; only of those without an error.

@@ -45,6 +45,28 @@ package struct RebalanceResult: Sendable {
     /// Due, and not sent until the load's end.
     package var unsent: Int
 
+    package init(
+        step: RebalanceStep, before: [String], after: [String], took: Interval, recordsLeast: Int,
+        recordsMoved: Double, bytesMoved: Double, processors: Double, quiet: Latencies,
+        meanwhile: Latencies, afterwards: Latencies, seconds: [(at: Double, latencies: Latencies)],
+        errors: [String: LoadTally.Errors], unsent: Int
+    ) {
+        self.step = step
+        self.before = before
+        self.after = after
+        self.took = took
+        self.recordsLeast = recordsLeast
+        self.recordsMoved = recordsMoved
+        self.bytesMoved = bytesMoved
+        self.processors = processors
+        self.quiet = quiet
+        self.meanwhile = meanwhile
+        self.afterwards = afterwards
+        self.seconds = seconds
+        self.errors = errors
+        self.unsent = unsent
+    }
+
     package var megabytesPerSecond: Double { bytesMoved / 1e6 / max(took.seconds, 1e-3) }
     /// Sent over what had to be.
     package var overLeast: Double { recordsMoved / Double(max(1, recordsLeast)) }
