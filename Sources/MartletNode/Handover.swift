@@ -110,10 +110,9 @@ struct Handover {
 /// again.
 struct Ballot: Hashable {
     var shape: UInt64
-    /// Who has its vote: the subject, and those who asked because the subject was not there. The subject's have
-    /// all whom it has asked.
-    /// While the shape is the ring's, a node that has given its vote does nothing that would put another change
-    /// in hand, or it has taken it back from all of them.
+    /// Who has its vote: the subject, and those who asked because the subject was not there. The subject's
+    /// have all whom it has asked. While the shape is the ring's, a node that has given its vote does nothing
+    /// that would put another change in hand, or it has taken it back from all of them.
     var givenTo: Set<NodeID> = []
     /// It completes nothing, and gives no vote any more.
     var isVoid = false

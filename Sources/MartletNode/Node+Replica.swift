@@ -166,9 +166,9 @@ extension Node {
     /// Whether the record, with a version at or below the floor, comes from owners at the same floor to a
     /// node that gains the slot: they hold of that age only what counts (`PurgeMarks`, b). So it is with an
     /// exchange, and with a read's repair: neither is served on another placement, or another floor. What is
-    /// new and old at once comes from a client, which may have read the old part long ago; but for siblings,
-    /// where it is what the owner holds that made the put: to leave out the old ones would be to say that they
-    /// were replaced.
+    /// new and old at once comes from a client, which may have read the old part long ago; but of siblings it
+    /// is what the owner holds that made the put: to leave out the old ones would be to say that they were
+    /// replaced.
     private func bringsOld(
         _ origin: Origin, _ keyspace: UInt32, _ slot: Slot, _ record: Blob, _ summary: RecordSummary,
         _ isFresh: Bool

@@ -113,8 +113,8 @@ extension Node {
     // MARK: The storage's answers
 
     /// What the pace counts of a byte that is only passed. It costs no message and no write, and the thread
-    /// that does it yields: at the pace of records a source would sum up its leaves for as long as it takes to
-    /// send all that they hold, before the first one is asked for.
+    /// that does it yields: at the pace of records a source would sum up its leaves for as long as it takes
+    /// to send all that they hold, before the first one is asked for.
     private static let passedPerMoved = 8
 
     private mutating func begin(_ job: ExchangeJob, _ query: DigestQuery) -> Int {

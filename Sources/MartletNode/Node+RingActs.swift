@@ -67,7 +67,8 @@ extension Node {
     mutating func joinAsked(_ link: LinkID, _ id: NodeID, _ request: JoinRequest) {
         var reader = ByteReader(request.entry.span)
         guard let entry = try? RingEntry(from: &reader) else { return answerJoin(link, .invalid) }
-        guard entry.id == id, entry.state == .joining, entry.verdict == nil, !entry.tokens.isEmpty, entry.done == 0,
+        guard entry.id == id, entry.state == .joining, entry.verdict == nil, !entry.tokens.isEmpty,
+            entry.done == 0,
             entry.moved == 0
         else { return answerJoin(link, .invalid) }
         if let known = ring[id] {
@@ -146,7 +147,8 @@ extension Node {
             id: configuration.id, incarnation: incarnation, name: configuration.name,
             address: configuration.address, ports: configuration.ports, zone: configuration.zone,
             dataCenter: configuration.dataCenter, tokens: tokens, state: .joining,
-            joined: max((handover.change?.stamp ?? 0) + 1, HybridTime(now.wall).bits), replaces: configuration.replaces,
+            joined: max((handover.change?.stamp ?? 0) + 1, HybridTime(now.wall).bits),
+            replaces: configuration.replaces,
             version: configuration.version)
     }
 
@@ -187,7 +189,8 @@ extension Node {
     }
 
     /// A node that has given its vote takes it back from those who have it, usually the subject of the change
-    /// alone: when they have promised not to complete it, nobody can, because its vote is missing to all others.
+    /// alone: when they have promised not to complete it, nobody can, because its vote is missing to all
+    /// others.
     mutating func pursueWishes() {
         turnAnew()
         let wishes = handover.wishes

@@ -6,7 +6,7 @@ import MartletBase
 /// Nothing but ring entries says so: a node's own entry, or the verdict `removing`. So changes need
 /// no log and no leader; nodes that hold equal rings see the same ones, in one order:
 ///
-///     the change in hand = of those that are wanted the least by (whether a node is given up, stamp, subject)
+///     the change in hand = of those wanted the least by (whether a node is given up, stamp, subject)
 ///
 /// The others wait; when it is over, the next one is in hand at once. *Old* owners are those by the ring
 /// without any change, *new* owners those by the ring with the one in hand.

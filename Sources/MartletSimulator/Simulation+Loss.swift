@@ -117,7 +117,8 @@ extension Simulation {
                 let stored = WorkloadKeys.stored(key)
                 if disk.read(stored) == nil { disk.letGo([stored]) }
             }
-            let rest = leastLeft(owners[key], afterLossOf: process) { processes[$0].disk.durableVersion(key) }
+            let rest =
+                leastLeft(owners[key], afterLossOf: process) { processes[$0].disk.durableVersion(key) }
                 ?? .none
             guard monotone.lost(key, heldElsewhere: rest) else { continue }
             for index in walks.indices { walks[index].floors[key] = .none }

@@ -186,8 +186,8 @@ extension Simulation {
             scheduleStart(process, .milliseconds(500)...(.seconds(5)))
         case .rebuild(let order, _): try told(process, order)
         case .identity(let text) where isOut(process):
-            // Its join was called off, or it comes back after others have gone on without it; or whom it was to
-            // replace is gone.
+            // Its join was called off, or it comes back after others have gone on without it; or whom it was
+            // to replace is gone.
             record("\(process.name) is out: \(text)")
             try ended(process, .killed)
             process.isGone = true

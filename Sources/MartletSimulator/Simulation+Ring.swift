@@ -25,8 +25,8 @@ extension Simulation {
     /// The processes that are to be nodes of the ring.
     var present: [SimulatedProcess] { processes.filter(\.isPresent) }
 
-    /// Whom clients know. A machine that was given up and comes back may take writes, until it hears of that: at
-    /// levels that it meets alone they are lost.
+    /// Whom clients know. A machine that was given up and comes back may take writes, until it hears of that:
+    /// at levels that it meets alone they are lost.
     var asked: [SimulatedProcess] {
         let asked = processes.filter { !$0.isGone }
         return asked.isEmpty ? processes : asked

@@ -117,12 +117,19 @@ extension Simulation {
         case .viewWanted: return (nil, "a wish for the view of the ring")
         case .join: return (nil, "its wish to join")
         case .joinAnswer(let answer): return (nil, "join: \(answer.outcome)")
-        case .vote(let request):
-            return (nil, "vote on \(hex(request.shape))\(request.isVoid ? ", void?" : "?")")
-        case .voteAnswer(let answer):
-            return (nil, "vote on \(hex(answer.shape))\(answer.isVoid ? ", void" : ""): \(answer.obstacle?.text.description ?? "yes")")
+        case .vote, .voteAnswer: return (nil, describeVote(message))
         case .entry: return (nil, "a ring entry")
         case .hello, .farewell, .gossip: return nil
+        }
+    }
+
+    private func describeVote(_ message: Message) -> String {
+        switch message {
+        case .vote(let request): "vote on \(hex(request.shape))\(request.isVoid ? ", void?" : "?")"
+        case .voteAnswer(let answer):
+            "vote on \(hex(answer.shape))\(answer.isVoid ? ", void" : ""): "
+                + "\(answer.obstacle?.text.description ?? "yes")"
+        default: ""
         }
     }
 

@@ -63,8 +63,8 @@ package struct JoinAnswer: Hashable, Sendable {
     }
 }
 
-/// Asks for a vote: whether the change of the ring that is in hand may be completed. Or takes the sender's back:
-/// asks to promise that the receiver completes nothing in this shape.
+/// Asks for a vote: whether the change of the ring that is in hand may be completed. Or takes the sender's
+/// back: asks to promise that the receiver completes nothing in this shape.
 package struct VoteRequest: Hashable, Sendable {
     /// `Ring.shape`: the sender's.
     package var shape: UInt64
