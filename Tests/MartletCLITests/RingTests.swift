@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import MartletRing
 import Testing
 import martlet

@@ -1,5 +1,6 @@
 import Glibc
 import MartletBase
+import MartletConfig
 
 /// Waits until a change of the ring is over, and shows how far it is. Ctrl-C ends only the waiting: the nodes
 /// go on by themselves.

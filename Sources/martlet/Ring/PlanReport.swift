@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import MartletRing
 
 /// What `--plan` says: what a change of the ring would move, and how even the ring is before it and after.

@@ -1,4 +1,5 @@
 import MartletBase
+import MartletConfig
 import MartletRing
 
 /// The ring as a node tells it, put together again: plans are reckoned here, by the same code that the nodes
