@@ -74,6 +74,8 @@ final class SimulatedProcess {
     /// By key, by its own ring; and by the ring that it had before. Empty until it has one.
     var owners: [KeyOwners] = []
     var ownersBefore: [KeyOwners] = []
+    /// When these were others last: who has acknowledged a write may have been one of them.
+    var turnedAt = Instant.zero
     var isFormed = false
     /// How often it has raised purge floors, as far as that was looked at.
     var floorsSeen: UInt64 = 0

@@ -160,6 +160,7 @@ extension Simulation {
     mutating func ringTurned(_ process: SimulatedProcess) {
         guard let owners = ownersOfKeys(process), owners != process.owners else { return }
         process.ownersBefore = process.owners
+        process.turnedAt = now
         process.owners = owners
         // Of two rings that which knows all that the other does is further on.
         guard let ring = try? Ring(process.node?.ringEntries ?? []) else { return }

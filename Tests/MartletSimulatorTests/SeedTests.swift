@@ -36,4 +36,15 @@ import Testing
         let result = SeedResult.run(seed, options)
         #expect(result.violation == nil, "\(result.report(options, lines: 60))")
     }
+
+    /// The same of changes of the ring, which come often in these runs.
+    @Test(arguments: [
+        14, 17, 40, 45, 67, 84, 108, 138, 201, 231, 283, 374, 388, 413, 538, 603, 702, 713, 806,
+    ])
+    func whatOnceBrokeHoldsInTurns(seed: UInt64) {
+        var options = SimulationOptions()
+        options.turns = true
+        let result = SeedResult.run(seed, options)
+        #expect(result.violation == nil, "\(result.report(options, lines: 60))")
+    }
 }

@@ -4,8 +4,8 @@ import MartletRing
 
 /// What `--plan` says: what a change of the ring would move, and how even the ring is before it and after.
 package struct PlanReport {
-    /// How much data a node takes in from others each second, for the estimate: what joins were measured to
-    /// do on a small machine with requests going on.
+    /// How much data a node takes in from others each second, for the estimate: a guess for a small machine
+    /// with requests going on. What a change does is shown while it is under way.
     private static let bytesPerSecond = 20.0 * 1_048_576
 
     private let picture: RingPicture
