@@ -185,6 +185,14 @@ extension Simulation {
     /// The owners of a key, and the nodes that aren't, in their orders.
     package borrowing func owners(of key: Int) -> [Int] { owners[key].all }
 
+    /// A machine that founded nothing is to join.
+    package mutating func add(_ index: Int) { invite(processes[index]) }
+
+    /// An operator gives a dead node up, or calls its join off.
+    package mutating func remove(_ index: Int, through other: Int) throws(Violation) {
+        try askRing(processes[other], .remove(processes[index].id))
+    }
+
     package var acknowledged: Int { counters.acknowledged }
 
     /// How many keys of the workload up to this one a node's disk surely holds.
