@@ -68,9 +68,6 @@ extension Node {
         }
     }
 
-    /// Whether it is an owner like others: a joining node coordinates nothing yet.
-    package var isMember: Bool { ring[configuration.id]?.isPlaced ?? false }
-
     mutating func refuseOverload(_ ticket: ClientTicket, _ limit: StaticName) {
         metrics.overloaded += 1
         effects.append(.reply(ticket, .failed(.overloaded(node: configuration.name, limit: limit))))

@@ -6,6 +6,7 @@ extension Node {
     /// Computes every keyspace's placement anew, in the form that the coordinator uses.
     mutating func placeSlots() {
         guard formation.isFormed else { return }
+        isMember = ring[configuration.id]?.isPlaced ?? false
         skew.isAlone = ring.entries.count(where: \.ownsTokens) == 1
         keyspaces.handover = ring.change == nil ? 0 : ring.shape
         for index in keyspaces.indices {

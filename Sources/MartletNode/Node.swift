@@ -83,6 +83,9 @@ package struct Node: ~Copyable {
     var exchanges: Exchanges
     var purge = Purge()
     var handover = Handover()
+    /// Whether it is an owner like others, by the ring: a joining node coordinates nothing yet. Kept, because
+    /// each request asks.
+    package internal(set) var isMember = false
     /// What this node says of its data folder.
     let folder: FolderAge
     /// Nil once it is vouched for.
