@@ -127,12 +127,6 @@ package struct RingEntry: Hashable, Sendable {
         return verdict.kind == .removing || verdict.kind == .removed
     }
 
-    package func with(_ verdict: Verdict) -> RingEntry {
-        var entry = self
-        entry.verdict = verdict
-        return entry
-    }
-
     /// As `status` says it.
     package var shownState: String {
         switch verdict?.kind {
