@@ -77,6 +77,10 @@ bench-ring: build ## placement and membership, simulated; tables and plots go in
 bench-rebalance: build ## real nodes come, go and die under load; the table goes into docs/BENCHMARKS.md
 	@$(RELEASE)/martlet-bench rebalance --output docs/plots --table docs/BENCHMARKS.md
 
+.PHONY: bench-datacenters
+bench-datacenters: build ## three data centres 50 ms apart (as root); the table goes into docs/BENCHMARKS.md
+	@$(RELEASE)/martlet-bench datacenters --table docs/BENCHMARKS.md
+
 .PHONY: install
 install: ## install programs, cluster.yaml and the systemd unit (PREFIX, DESTDIR, UNITDIR)
 	@scripts/bootstrap

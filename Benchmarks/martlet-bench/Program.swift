@@ -9,7 +9,7 @@ package enum Program {
         "martlet-bench", "Measures Martlet, and any server that speaks Redis's protocol.",
         commands: [
             RunCommand.specification, SweepCommand.specification, CompareCommand.specification,
-            RepairCommand.specification, RebalanceCommand.specification,
+            RepairCommand.specification, RebalanceCommand.specification, DataCentersCommand.specification,
             PlacementCommand.specification, MembershipCommand.specification,
         ])
 
@@ -32,6 +32,7 @@ package enum Program {
                 case ["compare"]: try CompareCommand.run(line)
                 case ["repair"]: try RepairCommand.run(line)
                 case ["rebalance"]: try RebalanceCommand.run(line)
+                case ["datacenters"]: try DataCentersCommand.run(line)
                 case ["placement"]: try PlacementCommand.run(line)
                 case ["membership"]: try MembershipCommand.run(line)
                 default: invariantBroken("a command that nobody runs: \(line.commands)")

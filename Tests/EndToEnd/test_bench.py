@@ -198,21 +198,71 @@ class Compare(unittest.TestCase):
 
 
 class Rebalance(unittest.TestCase):
-    def test_nodes_join_and_leave_under_load_and_nothing_is_lost_or_sent_twice(self):
+    def rebalance(self, place, *words):
+        done = subprocess.run(
+            [os.path.join(clusters.programs, "martlet-bench"), "rebalance", "--bytes", "4MiB",
+             "--rate", "300", "--connections", "4", "--quiet", "1s", *words],
+            capture_output=True, text=True, timeout=300, check=False,
+            env=clusters.clean_environment(TMPDIR=place, MARTLET_TEST_NETWORK=network.allocate()))
+        self.assertEqual([n for n in os.listdir(place) if not n.endswith(".lock")], [])
+        return done
+
+    def test_nodes_come_go_and_die_under_load_and_nothing_is_lost_or_sent_twice(self):
         with tempfile.TemporaryDirectory(prefix="martlet-bench-test-") as place:
-            done = subprocess.run(
-                [os.path.join(clusters.programs, "martlet-bench"), "rebalance", "--bytes", "4MiB",
-                 "--rate", "300", "--connections", "4", "--quiet", "1s",
-                 "--step", "join", "--step", "leave", "--json", "-"],
-                capture_output=True, text=True, timeout=300, check=False,
-                env=clusters.clean_environment(TMPDIR=place, MARTLET_TEST_NETWORK=network.allocate()))
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual([n for n in os.listdir(place) if not n.endswith(".lock")], [])
+            done = self.rebalance(place, "--json", "-")
+        self.assertEqual(done.returncode, 0, done.stderr)
         found = json.loads(done.stdout)
-        self.assertEqual(found["copies_found"], 3 * found["keys_checked"])
-        self.assertEqual([r["step"] for r in found["results"]], ["join", "leave"])
+        self.assertEqual(found["copies_found"], 3 * found["keys"])
+        self.assertEqual([r["step"] for r in found["results"]], ["join", "leave", "replace", "double"])
+        self.assertEqual(found["results"][-1]["after"], ["n1", "n4", "n5", "n6", "n7"])
         for result in found["results"]:
             self.assertEqual(result["errors"], {})
             self.assertGreater(result["records_moved"], 0)
-            # Not 1.05, as measured: on a busy machine replicas lag, and exchanges bring that too.
-            self.assertLess(result["over_least"], 1.5)
+            # Not 1.05, as measured: on a busy machine replicas lag, and exchanges bring that too. Two that
+            # join at once are two changes, and the second takes from the first.
+            self.assertLess(result["over_least"], 2 if result["step"] == "double" else 1.5)
+
+    def test_a_step_that_takes_too_long_is_the_last_one_and_the_table_is_written(self):
+        with (tempfile.TemporaryDirectory(prefix="martlet-bench-test-") as place,
+              tempfile.NamedTemporaryFile("w+", suffix=".md") as page):
+            marks = [f"<!-- martlet-bench rebalance: {end} -->" for end in ("begin", "end")]
+            page.write("\n".join(marks) + "\n")
+            page.flush()
+            done = self.rebalance(place, "--within", "1ms", "--table", page.name)
+            page.seek(0)
+            table = page.read()
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertIn("a node joins: not over in 0.001 s", done.stderr)
+        self.assertIn("| a node joins (3 to 4) | not in ", table)
+        self.assertNotIn("a node leaves", table)
+        self.assertIn("The run ended early", table)
+
+
+class DataCenters(unittest.TestCase):
+    def datacenters(self, place, *words, **environment):
+        done = subprocess.run(
+            [os.path.join(clusters.programs, "martlet-bench"), "datacenters", "--duration", "0.5s",
+             "--keys", "50", "--round-trip", "20ms", "--connections", "2", "--json", "-", *words],
+            capture_output=True, text=True, timeout=120, check=False,
+            env=clusters.clean_environment(
+                TMPDIR=place, MARTLET_TEST_NETWORK=network.allocate(), **environment))
+        self.assertEqual([n for n in os.listdir(place) if not n.endswith(".lock")], [])
+        return done
+
+    def test_levels_that_go_far_take_a_round_trip(self):
+        with tempfile.TemporaryDirectory(prefix="martlet-bench-test-") as place:
+            done = self.datacenters(place, "--level", "LOCAL_QUORUM", "--level", "EACH_QUORUM")
+        if done.returncode == 7 and "need the rights" in done.stderr:
+            self.skipTest(done.stderr.strip())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        near, far = json.loads(done.stdout)["levels"]
+        for kind in ("reads", "writes"):
+            self.assertGreater(near[kind]["per_second"], far[kind]["per_second"])
+            self.assertGreaterEqual(far[kind]["p50_ms"], 20)
+        self.assertLess(near["reads"]["p50_ms"], 20)
+
+    def test_it_says_what_is_missing(self):
+        with tempfile.TemporaryDirectory(prefix="martlet-bench-test-") as place:
+            done = self.datacenters(place, PATH="/nowhere")
+        self.assertEqual(done.returncode, 7)
+        self.assertIn("ip isn't installed", done.stderr)

@@ -34,18 +34,19 @@ import martlet_bench
         #expect(latencies.milliseconds(at: 0.999) == 999 && latencies.milliseconds(at: 1) == 1_000)
     }
 
-    private func result(_ step: RebalanceStep) -> RebalanceResult {
+    private func result(_ step: RebalanceStep, isBalanced: Bool = true) -> RebalanceResult {
         let some = Latencies([1_000, 2_000], over: .seconds(1))
         return RebalanceResult(
             step: step, before: ["n1", "n2", "n3"], after: ["n1", "n2", "n3", "n4"], took: .seconds(4),
-            recordsLeast: 1_000, recordsMoved: 1_020, bytesMoved: 8e6, processors: 1.5, quiet: some,
+            isBalanced: isBalanced, recordsLeast: 1_000, recordsMoved: 1_020, bytesMoved: 8e6,
+            processors: 1.5, quiet: some,
             meanwhile: some, afterwards: some, seconds: [(-1, some), (0, some)],
             errors: ["TIMEOUT": LoadTally.Errors(count: 2, example: "late")], unsent: 0)
     }
 
     @Test func aReportHasARowAndAPlotForEachStep() {
         let report = RebalanceReport(
-            results: RebalanceStep.allCases.map(result), keys: 1_000, copies: 3_000)
+            results: RebalanceStep.allCases.map { result($0) }, keys: 1_000, copies: 3_000)
         let rows = report.markdown.split(separator: "\n")
         #expect(rows.count == 2 + RebalanceStep.allCases.count)
         #expect(rows[2].contains("| a node joins (3 to 4) | 4.0 | 8 | 1.020 | 2.0 |"), "\(rows[2])")
@@ -53,6 +54,14 @@ import martlet_bench
         #expect(report.plots.map(\.name).contains("rebalance-join"))
         #expect(report.json.description.contains("\"over_least\":1.020000"))
         #expect(report.json.description.contains("\"TIMEOUT\":2"))
+    }
+
+    @Test func aStepThatTookTooLongSaysSo() {
+        let report = RebalanceReport(results: [result(.leave, isBalanced: false)], keys: 1_000, copies: nil)
+        let rows = report.markdown.split(separator: "\n")
+        #expect(rows[2].contains("| a node leaves (3 to 4) | not in 4.0 | 8 |  | 2.0 |"), "\(rows[2])")
+        #expect(report.json.description.contains("\"copies_found\":null"))
+        #expect(report.json.description.contains("\"balanced\":false"))
     }
 
     @Test func optionsAreReadOrRefused() throws {

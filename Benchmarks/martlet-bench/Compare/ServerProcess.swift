@@ -62,15 +62,22 @@ final class ServerProcess {
         var status: Int32 = 0
         guard !hasEnded, waitpid(process, &status, WNOHANG) == process else { return }
         hasEnded = true
-        let lines = (readFile(logPath) ?? "").split(separator: "\n").suffix(10)
-        throw .refused("\(name) ended while it was needed:\n" + lines.joined(separator: "\n"))
+        throw .refused("\(name) ended while it was needed:\n\(lastLines(10))")
     }
 
-    /// For a program that ends by itself.
-    func waitForEnd() {
+    /// Of what it has said.
+    func lastLines(_ count: Int) -> String {
+        (readFile(logPath) ?? "").split(separator: "\n").suffix(count).joined(separator: "\n")
+    }
+
+    /// For a program that ends by itself, once: its exit status, or 128 and the signal that ended it.
+    func awaitEnd() throws(Failure) -> Int32 {
+        invariant(!hasEnded, "\(name) has ended, and its status is gone")
         var status: Int32 = 0
-        while !hasEnded, waitpid(process, &status, 0) < 0, errno == EINTR {}
+        while waitpid(process, &status, WNOHANG) != process { try Interrupts.wait(.milliseconds(2)) }
         hasEnded = true
+        let signal = status & 0x7F
+        return signal == 0 ? status >> 8 & 0xFF : 128 + signal
     }
 
     /// At once: nobody needs what it holds.

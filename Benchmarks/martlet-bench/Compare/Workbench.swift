@@ -41,6 +41,11 @@ final class Workbench {
     private static let port: UInt16 = 7379
     static let serveWithin = Interval.seconds(30)
 
+    static var besideThisProgram: String {
+        let own = linkTarget("/proc/self/exe") ?? ""
+        return own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
+    }
+
     /// - Parameter programs: the folder that has martletd.
     init(programs: String) throws(Failure) {
         martletd = "\(programs)/martletd"
@@ -181,7 +186,7 @@ final class Workbench {
     /// What redis-server says of itself.
     func redisVersion() throws(Failure) -> String {
         let server = try ServerProcess("version", [try redis(), "--version"], in: folder)
-        server.waitForEnd()
+        _ = try server.awaitEnd()
         let words = (readFile("\(folder)/version.log") ?? "").split(separator: " ")
         return words.first { $0.hasPrefix("v=") }.map { String($0.dropFirst(2)) } ?? "?"
     }
@@ -218,18 +223,26 @@ final class Workbench {
         }
     }
 
-    /// Looks again and again; what can't be asked isn't so yet.
+    /// Waits until it is so.
     func until(
         _ what: String, _ servers: [ServerProcess], within: Interval = serveWithin,
         every: Interval = .milliseconds(1), _ isSo: () throws(Failure) -> Bool
     ) throws(Failure) {
-        let deadline = monotonicNow() + within
+        guard try comesTrue(servers, by: monotonicNow() + within, every: every, isSo) else {
+            throw .refused("waited in vain for \(within.seconds) s until \(what)")
+        }
+    }
+
+    /// Looks again and again, and tells whether it was so in time; what can't be asked isn't so yet. Throws
+    /// when one of the servers has ended.
+    func comesTrue(
+        _ servers: [ServerProcess], by deadline: Instant, every: Interval,
+        _ isSo: () throws(Failure) -> Bool
+    ) throws(Failure) -> Bool {
         while true {
-            if (try? isSo()) == true { return }
+            if (try? isSo()) == true { return true }
             for server in servers { try server.checkRuns() }
-            if monotonicNow() > deadline {
-                throw .refused("waited in vain for \(within.seconds) s until \(what)")
-            }
+            if monotonicNow() > deadline { return false }
             try Interrupts.wait(every)
         }
     }

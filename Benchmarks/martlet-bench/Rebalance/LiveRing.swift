@@ -41,7 +41,6 @@ final class LiveRing {
     /// What nodes that are gone had counted when they went.
     private var movedByGone = Moved()
 
-    private static let changeWithin = Interval.seconds(600)
     private static let lookEvery = Interval.milliseconds(50)
 
     /// Founds it, and returns when all of its nodes serve.
@@ -77,13 +76,9 @@ final class LiveRing {
         forget(name, counted)
     }
 
-    /// Gives a dead node up, as soon as `asked` holds it dead.
-    func remove(_ name: String, asked: String) throws(Failure) {
-        let client = try ControlClient(node(asked).address)
-        try bench.until("\(name) may be removed", nodes.map(\.server), every: Self.lookEvery) {
-            () throws(Failure) in
-            try client.call("MARTLET", "NODE", "REMOVE", name).errorText == nil
-        }
+    /// Starts a node that takes a dead one's place, as soon as the ring holds that dead: it asks by itself.
+    func replace(_ id: String, by name: String) throws(Failure) {
+        try start(name, bench.takeHosts(1)[0], ["--replace", id])
     }
 
     /// kill -9.
@@ -105,7 +100,7 @@ final class LiveRing {
         if let error = answer.errorText { throw .refused("\(name): \(error)") }
     }
 
-    private func start(_ name: String, _ address: Address) throws(Failure) {
+    private func start(_ name: String, _ address: Address, _ words: [String] = []) throws(Failure) {
         var file = "nodes:\n"
         for founder in founders {
             file += "  - {name: \(founder.name), address: \(founder.address.ip)}\n"
@@ -118,19 +113,20 @@ final class LiveRing {
         file += "storage: {data: data}\nlog: {level: info}\n"
         let path = "\(folder)/\(name).yaml"
         try writeFile(path, file)
-        let server = try ServerProcess(name, [bench.martletd, "--config", path, "--name", name], in: folder)
+        let command = [bench.martletd, "--config", path, "--name", name] + words
+        let server = try ServerProcess(name, command, in: folder)
         nodes.append(Node(name: name, address: address, server: server))
     }
 
     // MARK: Questions
 
-    /// Until the ring consists of these nodes alone, no change is in hand or waits, and all of them say so.
-    func settle(_ names: Set<String>) throws(Failure) {
-        let clients = try names.sorted().map { name throws(Failure) in try patientClient(name) }
-        try bench.until(
-            "\(names.sorted().joined(separator: ", ")) own all slots", nodes.map(\.server),
-            within: Self.changeWithin, every: Self.lookEvery
-        ) { () throws(Failure) in
+    /// Until the ring consists of its running nodes alone, no change is in hand or waits, and all of them say
+    /// so. False when that hasn't come in time.
+    func settle(by deadline: Instant) throws(Failure) -> Bool {
+        let names = Set(nodes.map(\.name))
+        let clients = try nodes.map { node throws(Failure) in try patientClient(node.name) }
+        return try bench.comesTrue(nodes.map(\.server), by: deadline, every: Self.lookEvery) {
+            () throws(Failure) in
             for client in clients {
                 let status = try Self.json(try client.call("MARTLET", "STATUS"))
                 let placed = status["nodes"]?.elements.filter { $0["state"]?.text == "normal" } ?? []
@@ -141,6 +137,12 @@ final class LiveRing {
         }
     }
 
+    /// The change in hand as a node sees it, with what it waits for.
+    func changeInHand(asked name: String) throws(Failure) -> String {
+        let status = try Self.json(try ControlClient(node(name).address).call("MARTLET", "STATUS"))
+        return status["change"]?.description ?? "none"
+    }
+
     /// One that can't be reached yet is asked again: a joining node takes a moment to listen.
     private func patientClient(_ name: String) throws(Failure) -> ControlClient {
         let node = node(name)
@@ -149,6 +151,14 @@ final class LiveRing {
             return true
         }
         return try ControlClient(node.address)
+    }
+
+    /// A node's id, as `asked` shows it.
+    func id(of name: String, asked: String) throws(Failure) -> String {
+        let status = try Self.json(try ControlClient(node(asked).address).call("MARTLET", "STATUS"))
+        let shown = status["nodes"]?.elements.first { $0["name"]?.text == name }
+        guard let id = shown?["id"]?.text else { throw .refused("\(asked) shows no id of \(name)") }
+        return id
     }
 
     func owners(asked name: String) throws(Failure) -> Owners {

@@ -13,6 +13,9 @@ package enum RebalanceCommand {
             OptionSpecification("--connections", value: "N", "Of the clients (16)."),
             OptionSpecification("--quiet", value: "TIME", "How long before and after each step (5s)."),
             OptionSpecification(
+                "--within", value: "TIME",
+                "How long a step may take; the last is one that takes longer (120s)."),
+            OptionSpecification(
                 "--step", value: "NAME", repeats: true,
                 "Only these: \(RebalanceStep.allCases.map(\.rawValue).joined(separator: ", "))."),
             OptionSpecification("--programs", value: "FOLDER", "Where martletd is (beside this program)."),
@@ -22,58 +25,87 @@ package enum RebalanceCommand {
             ("martlet-bench rebalance --bytes 16MiB --step join", "one step, in half a minute"),
         ],
         notes: """
-            Three nodes with three copies hold the data. n4 joins; n2 leaves; n5 and n6 join at once; n3 is
-            killed with kill -9 and given up, and n7 joins. Half of the requests are reads, uniform, at
-            QUORUM, in an open loop: times count from when a request was due. In the end every node is asked
-            for its own copy of every key: each owner must hold it, all the same version, and nobody else.
+            Three nodes with three copies hold the data. n4 joins; n2 leaves; n3 is killed with kill -9 and n5
+            takes its place; n6 and n7 join at once. Half of the requests are reads, uniform, at QUORUM, in an
+            open loop: times count from when a request was due. In the end every node is asked for its own
+            copy of every key: each owner must hold it, all the same version, and nobody else.
 
             Columns with three numbers are of the time before the change, of the change and after it.
 
-            Exit status: 0 done; 1 requests failed, or a key was not where it belongs; 2 wrong use; 7 refused;
-            130 interrupted.
+            When a step fails or takes too long, those before it are written all the same, and no key is
+            looked for: who has what is not settled then.
+
+            Exit status: 0 done; 1 requests failed, or a key was not where it belongs; 2 wrong use; 7 a step
+            failed; 130 interrupted.
             """)
 
     static func run(_ line: ParsedCommandLine) throws(Failure) {
         let settings = try settings(line)
         let files = try ReportFiles(line, command: "rebalance")
-        let own = linkTarget("/proc/self/exe") ?? ""
-        let beside = own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
-        let bench = try Workbench(programs: line.value("--programs") ?? beside)
+        let bench = try Workbench(programs: line.value("--programs") ?? Workbench.besideThisProgram)
         defer { bench.remove() }
         let machine = Machine(redis: nil)
         let run = try RebalanceRun(settings, bench)
         defer { run.ring.stop() }
         let filled = try run.fill()
         if files.talks {
-            say("\(grouped(Double(settings.keyCount))) keys written at \(short(filled / 1e6)) MB/s")
+            say("\(keyText(settings)) written at \(short(filled / 1e6)) MB/s")
             say(RebalanceReport.header)
         }
         var results: [RebalanceResult] = []
-        for step in settings.steps {
-            let result = try run.run(step)
+        let failure = steps(run) { result in
             results.append(result)
             if files.talks { say(RebalanceReport.row(result)) }
             for (kind, errors) in result.errors.sorted(by: { $0.key < $1.key }) {
                 complain("\(errors.count) × \(kind): \(errors.example)")
             }
         }
-        let check = try run.check()
+        if let failure, failure.status == .interrupted { throw failure }
+        let check = failure == nil ? try run.check() : nil
         let found =
-            "\(grouped(Double(check.copies))) copies of \(grouped(Double(settings.keyCount))) keys found"
-        if files.talks { say("\(found), \(check.wrong.count) keys not as they should be") }
-        let report = RebalanceReport(results: results, keys: settings.keyCount, copies: check.copies)
+            check.map { text(of: $0, keyText(settings)) } ?? "The run ended early: no key was looked for."
+        if files.talks { say(found) }
+        let report = RebalanceReport(results: results, keys: settings.keyCount, copies: check?.copies)
         try files.write(
             report.json, markdown: report.markdown,
             how:
                 "\(grouped(Double(settings.bytes) / 1e6)) MB in values of \(settings.valueBytes) bytes,"
-                + " three copies, \(grouped(settings.rate)) requests a second at QUORUM. At the end"
-                + " \(found), each on its owners alone. \(machine.text).",
+                + " three copies, \(grouped(settings.rate)) requests a second at QUORUM. \(found)"
+                + " \(machine.text).",
             plots: report.plots)
+        if let failure { throw failure }
         let errors = results.reduce(0) { $0 + $1.errorCount }
         if errors > 0 { throw Failure(.errors, "\(errors) requests failed: see above") }
-        if !check.wrong.isEmpty {
+        if let check, !check.wrong.isEmpty {
             throw Failure(.errors, "\(check.wrong.count) keys are not where they belong: \(check.example)")
         }
+    }
+
+    /// One after the other, up to one that fails or takes too long: tells why that was the last.
+    private static func steps(_ run: RebalanceRun, _ tell: (RebalanceResult) -> Void) -> Failure? {
+        for step in run.settings.steps {
+            do throws(Failure) {
+                let result = try run.run(step)
+                tell(result)
+                if !result.isBalanced {
+                    let limit = run.settings.within.seconds
+                    throw .refused("\(step.title): not over in \(limit) s: \(try run.changeInHand())")
+                }
+            } catch {
+                return error
+            }
+        }
+        return nil
+    }
+
+    private static func text(of check: KeyCheck.Outcome, _ keys: String) -> String {
+        let copies = "At the end \(grouped(Double(check.copies))) copies of \(keys) were found"
+        return check.wrong.isEmpty
+            ? "\(copies), each on its owners alone." : "\(copies); \(check.wrong.count) keys are wrong."
+    }
+
+    private static func keyText(_ settings: RebalanceRun.Settings) -> String {
+        "\(grouped(Double(settings.keyCount))) keys"
     }
 
     private static func settings(_ line: ParsedCommandLine) throws(Failure) -> RebalanceRun.Settings {
@@ -84,6 +116,7 @@ package enum RebalanceCommand {
         settings.rate = try reader.number("--rate", 1...1_000_000) ?? settings.rate
         settings.connections = try reader.whole("--connections", 1...1_000) ?? settings.connections
         settings.quiet = try reader.time("--quiet") ?? settings.quiet
+        settings.within = try reader.time("--within") ?? settings.within
         settings.steps = try reader.choices("--step", RebalanceStep.allCases) ?? settings.steps
         return settings
     }

@@ -3,11 +3,11 @@ import MartletBase
 /// Results of rebalance as text, Markdown, JSON and plots.
 package struct RebalanceReport: Sendable {
     package var results: [RebalanceResult]
-    /// Keys that were looked for on every node at the end, and copies that were found.
     package var keys: Int
-    package var copies: Int
+    /// That every node was found to hold at the end; nil when nobody looked.
+    package var copies: Int?
 
-    package init(results: [RebalanceResult], keys: Int, copies: Int) {
+    package init(results: [RebalanceResult], keys: Int, copies: Int?) {
         self.results = results
         self.keys = keys
         self.copies = copies
@@ -15,9 +15,9 @@ package struct RebalanceReport: Sendable {
 
     private static let columns: [(title: String, width: Int, cell: @Sendable (RebalanceResult) -> String)] = [
         ("step", 31, { "\($0.step.title) (\($0.before.count) to \($0.after.count))" }),
-        ("balanced after, s", 19, { decimal($0.took.seconds, digits: 1) }),
+        ("balanced after, s", 19, { ($0.isBalanced ? "" : "not in ") + decimal($0.took.seconds, digits: 1) }),
         ("MB moved", 10, { grouped($0.bytesMoved / 1e6) }),
-        ("over the least", 16, { decimal($0.overLeast, digits: 3) }),
+        ("over the least", 16, { $0.isBalanced ? decimal($0.overLeast, digits: 3) : "" }),
         ("MB/s", 7, { decimal($0.megabytesPerSecond, digits: 1) }),
         ("p50, ms", 22, { spread($0, 0.5) }),
         ("p99, ms", 22, { spread($0, 0.99) }),
@@ -56,7 +56,7 @@ package struct RebalanceReport: Sendable {
     package var json: JSON {
         .object([
             ("format", .integer(1)), ("results", .array(results.map(Self.json))),
-            ("keys_checked", .integer(keys)), ("copies_found", .integer(copies)),
+            ("keys", .integer(keys)), ("copies_found", copies.map(JSON.integer) ?? .null),
         ])
     }
 
@@ -65,7 +65,7 @@ package struct RebalanceReport: Sendable {
             ("step", .string(result.step.rawValue)),
             ("before", .array(result.before.map(JSON.string))),
             ("after", .array(result.after.map(JSON.string))),
-            ("took_s", .number(result.took.seconds)),
+            ("took_s", .number(result.took.seconds)), ("balanced", .boolean(result.isBalanced)),
             ("records_least", .integer(result.recordsLeast)),
             ("records_moved", .number(result.recordsMoved)), ("bytes_moved", .number(result.bytesMoved)),
             ("over_least", .number(result.overLeast)), ("processors", .number(result.processors)),

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Changes of a running ring, one after the other, each under a load that goes on all the while:
 ///
-///     n1 n2 n3 ─ join n4 ─ n2 leaves ─ n5 and n6 join ─ n3 dies, n7 joins ─ all keys are checked
+///     n1 n2 n3 ─ join n4 ─ n2 leaves ─ n3 dies, n5 replaces it ─ n6 and n7 join ─ all keys are checked
 ///
 /// A step's load is an open loop at a fixed rate, through nodes that are there before and after it. What is
 /// measured of a step: the requests before it, from its act until all slots have their owners, and after it.
@@ -18,7 +18,9 @@ final class RebalanceRun {
         var rate = 2_000.0
         var connections = 16
         var quiet = Interval.seconds(5)
-        /// In this order: a ring of three can't give one up.
+        /// How long a step may take. All four, with the filling and the check, are to end in a quarter of an
+        /// hour.
+        var within = Interval.seconds(120)
         var steps = RebalanceStep.allCases
         var copies = 3
 
@@ -46,6 +48,9 @@ final class RebalanceRun {
         try RunCommand.preload(plan(ring.nodes.map(\.address)))
         return Double(settings.bytes) / (monotonicNow() - began).seconds
     }
+
+    /// What a step that takes too long waits for.
+    func changeInHand() throws(Failure) -> String { try ring.changeInHand(asked: asked.name) }
 
     func check() throws(Failure) -> KeyCheck.Outcome {
         let check = KeyCheck(keys: KeyFormat(bytes: settings.keyBytes), count: settings.keyCount)
@@ -118,6 +123,7 @@ final class RebalanceRun {
         var moved: LiveRing.Moved
         var recordsLeast: Int
         var processors: Double
+        var isBalanced: Bool
     }
 
     private func make(_ step: RebalanceStep, _ goer: String?) throws(Failure) -> Change {
@@ -132,11 +138,11 @@ final class RebalanceRun {
             try ring.join(takeName())
         case .leave: try ring.leave(goer ?? "")
         case .replace:
+            let id = try ring.id(of: goer ?? "", asked: asked.name)
             try ring.kill(goer ?? "")
-            try ring.remove(goer ?? "", asked: asked.name)
-            try ring.join(takeName())
+            try ring.replace(id, by: takeName())
         }
-        try ring.settle(Set(ring.nodes.map(\.name)))
+        let isBalanced = try ring.settle(by: began + settings.within)
         let ended = monotonicNow()
         let usedAfter = usage()
         let seconds = usedAfter.reduce(0.0) { $0 + max(0, $1.value - (used[$1.key] ?? 0)) }
@@ -144,7 +150,7 @@ final class RebalanceRun {
         return Change(
             began: began, ended: ended, moved: sent,
             recordsLeast: least(owners, try ring.owners(asked: asked.name)),
-            processors: seconds / max((ended - began).seconds, 1e-3))
+            processors: seconds / max((ended - began).seconds, 1e-3), isBalanced: isBalanced)
     }
 
     private func takeName() -> String {
@@ -182,7 +188,8 @@ final class RebalanceRun {
         }
         return RebalanceResult(
             step: step, before: before, after: ring.nodes.map(\.name), took: change.ended - change.began,
-            recordsLeast: change.recordsLeast, recordsMoved: change.moved.records,
+            isBalanced: change.isBalanced, recordsLeast: change.recordsLeast,
+            recordsMoved: change.moved.records,
             bytesMoved: change.moved.bytes, processors: change.processors,
             quiet: timeline.latencies(start, change.began),
             meanwhile: timeline.latencies(change.began, change.ended),

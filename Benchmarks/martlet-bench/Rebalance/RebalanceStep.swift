@@ -6,17 +6,17 @@ package enum RebalanceStep: String, CaseIterable, Sendable {
     case join
     /// One goes by itself.
     case leave
+    /// One dies by kill -9, and another takes its place.
+    case replace
     /// Two join at once.
     case double
-    /// One dies by kill -9, is given up, and another one joins.
-    case replace
 
     package var title: String {
         switch self {
         case .join: "a node joins"
         case .leave: "a node leaves"
+        case .replace: "one dies and is replaced"
         case .double: "two nodes join at once"
-        case .replace: "one dies, another joins"
         }
     }
 }
@@ -27,8 +27,10 @@ package struct RebalanceResult: Sendable {
     /// Names of the owners before and after.
     package var before: [String]
     package var after: [String]
-    /// From the act until every node says that all slots have their owners.
+    /// From the act until every node says that all slots have their owners, or until nobody waited longer.
     package var took: Interval
+    /// Whether that has come.
+    package var isBalanced: Bool
     /// Records that had to move: of each slot, a copy to each owner that it did not have before.
     package var recordsLeast: Int
     package var recordsMoved: Double
@@ -46,8 +48,8 @@ package struct RebalanceResult: Sendable {
     package var unsent: Int
 
     package init(
-        step: RebalanceStep, before: [String], after: [String], took: Interval, recordsLeast: Int,
-        recordsMoved: Double, bytesMoved: Double, processors: Double, quiet: Latencies,
+        step: RebalanceStep, before: [String], after: [String], took: Interval, isBalanced: Bool,
+        recordsLeast: Int, recordsMoved: Double, bytesMoved: Double, processors: Double, quiet: Latencies,
         meanwhile: Latencies, afterwards: Latencies, seconds: [(at: Double, latencies: Latencies)],
         errors: [String: LoadTally.Errors], unsent: Int
     ) {
@@ -55,6 +57,7 @@ package struct RebalanceResult: Sendable {
         self.before = before
         self.after = after
         self.took = took
+        self.isBalanced = isBalanced
         self.recordsLeast = recordsLeast
         self.recordsMoved = recordsMoved
         self.bytesMoved = bytesMoved
