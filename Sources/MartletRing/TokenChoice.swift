@@ -26,12 +26,12 @@ package enum TokenChoice {
     /// are free.
     ///
     /// An entry of the joiner itself counts for nothing, so a node can choose anew. Leaving nodes keep their
-    /// slots, but their load is reckoned to those who stay.
+    /// slots, but their load is reckoned to those who stay. What the joiner keeps it has beside the others.
     package static func choose(
         count: Int, for joiner: (id: NodeID, zone: String, dataCenter: String), in ring: Ring,
-        replication: ReplicationFactor
+        replication: ReplicationFactor, keeping kept: [Slot] = []
     ) -> [Slot] {
-        invariant((1...Limits.tokensPerNodeMax).contains(count), "\(count) tokens for a node")
+        invariant((1...Limits.tokensPerNodeMax - kept.count).contains(count), "\(count) tokens for a node")
         let others = ring.entries.filter { $0.ownsTokens && $0.id != joiner.id }
         var isTaken = [Bool](repeating: false, count: Limits.slots)
         for entry in others {
@@ -49,14 +49,16 @@ package enum TokenChoice {
             entry.zone == joiner.zone && entry.dataCenter == joiner.dataCenter
         }
         let isFirstOfZone = !scope.contains(where: isHome)
-        if scope.isEmpty || isFirstOfZone && zones.count <= copies { return evenly(count, isTaken) }
+        if kept.isEmpty, scope.isEmpty || isFirstOfZone && zones.count <= copies {
+            return evenly(count, isTaken)
+        }
         let isZoneAlone = zones.count == copies
         let pool = isZoneAlone ? scope.filter(isHome) : scope
         var search = TokenSearch(
             tokens: pool.enumerated().flatMap { node, entry in entry.tokens.map { (Int($0.index), node) } },
             zones: isZoneAlone ? Array(repeating: 0, count: pool.count + 1) : zoneOfNode,
             copies: isZoneAlone ? 1 : copies, isTaken: isTaken)
-        return search.run(count: count)
+        return search.run(count: count, keeping: kept)
     }
 
     /// The same for one factor over all data centres.

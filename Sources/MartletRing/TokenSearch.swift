@@ -39,14 +39,14 @@ struct TokenSearch {
         self.isTaken = isTaken
     }
 
-    /// The joiner's tokens, ascending; fewer than `count` when no slot is free.
-    mutating func run(count: Int) -> [Slot] {
+    /// The joiner's tokens beside those that it keeps, ascending; fewer than `count` when no slot is free.
+    mutating func run(count: Int, keeping kept: [Slot]) -> [Slot] {
         var best: (energy: Double, tokens: [Int])?
         for weight in Self.lowerLevelWeights where hasBudget {
-            let tokens = attempt(count: count, weight: weight)
+            let tokens = attempt(count: count, keeping: kept, weight: weight)
             // All attempts are judged alike, by the first weight.
             var model = model(weight: Self.lowerLevelWeights[0])
-            for token in tokens { model.insert(token) }
+            for token in kept.map({ Int($0.index) }) + tokens { model.insert(token) }
             if best.map({ model.energy < $0.energy }) ?? true { best = (model.energy, tokens) }
         }
         return (best?.tokens ?? []).sorted().map { Slot($0) }
@@ -63,8 +63,9 @@ struct TokenSearch {
         return TokenModel(tokens: tokens, zones: zones, levels: levels, isTaken: isTaken)
     }
 
-    private mutating func attempt(count: Int, weight: Double) -> [Int] {
+    private mutating func attempt(count: Int, keeping kept: [Slot], weight: Double) -> [Int] {
         var model = model(weight: weight)
+        for token in kept { model.insert(Int(token.index)) }
         var mine: [Int] = []
         while mine.count < count, let slot = bestSlot(&model) {
             model.insert(slot)

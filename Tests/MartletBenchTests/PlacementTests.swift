@@ -99,11 +99,24 @@ import martlet_bench
                 try PlacementRun(copies: 3, seed: 5, timesLookups: false)
                     .run(kind, zones: 3, sizes: [4]) { results.append($0) }
             }
-            return PlacementReport(results: results, copies: 3).json.description
+            return PlacementReport(results: results, rebalanced: [], copies: 3).json.description
         }
         let first = try text()
         #expect(try text() == first)
         #expect(first.hasPrefix("{\"format\":1,\"copies\":3,\"results\":[{\"scheme\":\"Martlet\""))
+    }
+
+    /// The aims: 1.10 after joins alone, 1.05 after any joins and leaves and a rebalancing.
+    @Test(arguments: [1, 2, 3], [4, 6, 12])
+    func ringsAreEvenAfterRebalancing(zones: Int, size: Int) throws {
+        let result = try RebalancedRing.run(size: size, zones: zones, copies: 3, seed: 1, rings: 8)
+        #expect(result.grown.worst <= 1.10)
+        #expect(result.rebalanced.worst <= 1.05)
+        #expect(result.churned.worst >= result.rebalanced.worst)
+        let report = RebalancedReport(results: [result])
+        let rows = report.markdown.split(separator: "\n")
+        #expect(rows.count == 3 && rows.last?.contains("| \(size) | 8 |") == true, "\(rows)")
+        try expectWellFormed(report.plot.svg)
     }
 
     @Test func reportsAreTablesAndPlots() throws {
@@ -112,7 +125,7 @@ import martlet_bench
             try PlacementRun(copies: 3, seed: 5, timesLookups: true)
                 .run(kind, zones: 1, sizes: [3]) { results.append($0) }
         }
-        let report = PlacementReport(results: results, copies: 3)
+        let report = PlacementReport(results: results, rebalanced: [], copies: 3)
         #expect(report.markdown.split(separator: "\n").count == 3 + results.count)
         for (_, plot) in report.plots { try expectWellFormed(plot.svg) }
         #expect(results.allSatisfy { $0.lookupNanoseconds > 0 })

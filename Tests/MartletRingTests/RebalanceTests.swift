@@ -55,6 +55,18 @@ private struct Churned {
         #expect(plan.after.zones.count == zones)
     }
 
+    /// A node that an operator has given two tokens in place of its sixteen.
+    @Test(arguments: UInt64(1)...5)
+    func aNodeOfFewTokensIsMadeGoodFor(seed: UInt64) throws {
+        var churned = try Churned(seed: seed, nodes: 4, churn: 0)
+        let first = churned.ring.entries[0].id
+        churned.ring = churned.ring.fulfilling(
+            .move([RingMove(node: first, tokens: [Slot(5_000), Slot(13_192)])]))
+        let plan = churned.plan(.move(churned.moves))
+        #expect(plan.before.fullest > 1.05)
+        #expect(plan.after.fullest <= Rebalance.ceiling)
+    }
+
     @Test func anEvenRingIsLeftAlone() throws {
         let churned = try Churned(seed: 1, nodes: 12, churn: 0)
         #expect(churned.moves.isEmpty)

@@ -32,6 +32,17 @@ package struct MartletTokens: PlacementScheme {
         entries.removeAll { $0.id == id }
     }
 
+    /// Moves tokens as `martlet rebalance` does.
+    package mutating func rebalance() -> RingChangePlan {
+        let moves = Rebalance.choose(in: ring, replication: .count(copies))
+        let plan = RingChangePlan(from: ring, .move(moves), keyspaces: [keyspace])
+        entries = ring.fulfilling(.move(moves)).entries
+        return plan
+    }
+
+    /// The fullest node's load over what it should hold, as far as the zones allow.
+    package var fullest: Double { RingBalance(placement).fullest }
+
     package func layout() -> Layout {
         let placement = placement
         var layout = Layout(copies: copies)
@@ -72,9 +83,11 @@ package struct MartletTokens: PlacementScheme {
     }
 
     private var placement: Placement {
-        Placement(
-            ring: ring,
-            keyspace: KeyspaceDefinition(id: 0, name: "default", stamp: 0, replication: .count(copies)))
+        Placement(ring: ring, keyspace: keyspace)
+    }
+
+    private var keyspace: KeyspaceDefinition {
+        KeyspaceDefinition(id: 0, name: "default", stamp: 0, replication: .count(copies))
     }
 
     private static func name(_ number: Int) -> String { "n\(number)" }

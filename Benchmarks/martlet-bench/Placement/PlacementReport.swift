@@ -1,10 +1,12 @@
 /// Results of placement as text, Markdown, JSON and plots.
 package struct PlacementReport {
     let results: [PlacementResult]
+    let rebalanced: [RebalancedResult]
     let copies: Int
 
-    package init(results: [PlacementResult], copies: Int) {
+    package init(results: [PlacementResult], rebalanced: [RebalancedResult], copies: Int) {
         self.results = results
+        self.rebalanced = rebalanced
         self.copies = copies
     }
 
@@ -58,6 +60,7 @@ package struct PlacementReport {
         .object([
             ("format", .integer(1)), ("copies", .integer(copies)),
             ("results", .array(results.map(Self.json))),
+            ("rebalanced", RebalancedReport(results: rebalanced).json),
         ])
     }
 
@@ -79,6 +82,13 @@ package struct PlacementReport {
     }
 
     package var plots: [(name: String, plot: Plot)] {
+        let own =
+            rebalanced.isEmpty
+            ? [] : [("placement-rebalance", RebalancedReport(results: rebalanced).plot)]
+        return (results.isEmpty ? [] : schemePlots) + own
+    }
+
+    private var schemePlots: [(name: String, plot: Plot)] {
         var plots = zoneCounts.map { zones in
             (
                 "placement-balance-\(zones)",

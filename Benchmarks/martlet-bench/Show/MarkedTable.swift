@@ -3,19 +3,23 @@ import MartletBase
 /// A place in a document that a command's table goes to: between two lines that name the command.
 package struct MarkedTable: Sendable {
     private let path: String
-    private let document: String
     private let command: String
 
-    /// Reads it before the measurement, so that a document without marks isn't found out after it.
+    /// Looks for it before the measurement, so that a document without marks isn't found out after it.
     package init(_ path: String, command: String) throws(Failure) {
-        guard let document = readFile(path) else { throw .refused("can't read \(path)") }
         self.path = path
-        self.document = document
         self.command = command
-        guard Self.replaced(in: document, command, by: "") != nil else {
+        _ = try replaced(by: "")
+    }
+
+    /// In the document as it is now: others write into it as well.
+    private func replaced(by text: String) throws(Failure) -> String {
+        guard let document = readFile(path) else { throw .refused("can't read \(path)") }
+        guard let replaced = Self.replaced(in: document, command, by: text) else {
             throw .refused(
                 "\(path) has no lines \(Self.begin(command)) and \(Self.end(command)) for the table")
         }
+        return replaced
     }
 
     package static func begin(_ command: String) -> String { "<!-- martlet-bench \(command): begin -->" }
@@ -33,10 +37,7 @@ package struct MarkedTable: Sendable {
 
     /// - Parameter how: what was run and where, in a paragraph above the table.
     package func write(_ table: String, how: String) throws(Failure) {
-        guard
-            let text = Self.replaced(in: document, command, by: "\(Self.wrapped(how))\n\n\(table)")
-        else { invariantBroken("a document without marks was refused before") }
-        try writeFile(path, text)
+        try writeFile(path, try replaced(by: "\(Self.wrapped(how))\n\n\(table)"))
         complain("table: \(path)")
     }
 

@@ -24,12 +24,13 @@ struct ReportFiles {
     /// Whether results are also told as they come: stdout isn't taken by JSON.
     var talks: Bool { json != "-" }
 
+    /// - Parameter markdown: the table; nil when it stays as it is.
     func write(
-        _ results: JSON, markdown: String, how: String, plots: [(name: String, plot: Plot)]
+        _ results: JSON, markdown: String?, how: String, plots: [(name: String, plot: Plot)]
     ) throws(Failure) {
         if json == "-" { say(results.description) }
         if let json, json != "-" { try writeFile(json, results.description + "\n") }
-        try document?.write(markdown, how: how)
+        if let markdown { try document?.write(markdown, how: how) }
         guard let folder else { return }
         try makeFolder(folder)
         for (name, plot) in plots { try writeFile("\(folder)/\(name).svg", plot.svg) }
