@@ -57,6 +57,8 @@ package enum Effect: Sendable {
     case reply(ClientTicket, ClientReply)
     /// Where a peer is: given before the first `send` to it, and again when its address changes.
     case introduce(PeerIndex, NodeID, Address)
+    /// The peer is gone for good: don't dial it again.
+    case dismiss(PeerIndex)
     /// On this node's own connection to the peer. When the connection is not up and its queue is full, the
     /// shell drops the message and says `linkDown`.
     case send(PeerIndex, Message)

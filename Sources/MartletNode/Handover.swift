@@ -67,6 +67,11 @@ struct Handover {
     var sponsor = 0
     /// Why the last one didn't take it.
     var refusal: JoinAnswer.Outcome?
+    /// When it is shown again, and how long after that once more.
+    var proposeAt = Instant.zero
+    var proposePause = Interval.zero
+    /// What else would be answered may be by another ring, or when others live or have died.
+    var proposedWhen = (shape: UInt64(0), livenessChanges: UInt64(0))
 
     /// What this node held of slots that it doesn't own any more, and that isn't deleted durably yet.
     var erasures: [Replica.Erasure] = []

@@ -113,15 +113,25 @@ extension Node {
         return places
     }
 
+    /// Why too few can be reached. A node that has just started can't know yet who is there: until the others
+    /// have had their time (`Vouching`) it says that it loads, and clients ask again by themselves.
     func unavailable(
         _ kind: OperationKind, _ level: ConsistencyLevel, _ replicas: ReplicaSet, _ requirement: Requirement,
         reachable: Places
     ) -> RequestFailure {
+        if vouching != nil { return .loading(waits: unheard) }
         let scope = requirement.scope
         return .unavailable(
             kind, level, required: requirement.required, alive: requirement.counted(reachable),
             up: names(replicas, scope.intersection(reachable)),
             down: names(replicas, scope.subtracting(reachable)))
+    }
+
+    /// Owners that haven't accepted this node's hello since it started.
+    private var unheard: [String] {
+        ring.standing.filter { entry in
+            entry.id != configuration.id && peers.index(of: entry.id).map { !peers[$0].hasVouched } ?? true
+        }.map(\.name).sorted()
     }
 
     func names(_ replicas: ReplicaSet, _ places: Places) -> [String] {

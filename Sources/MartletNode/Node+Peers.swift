@@ -125,6 +125,9 @@ extension Node {
         peers.setLink(peer, .down)
         peers[peer].viewSent = nil
         forgetAnswers(of: peer)
+        // A node that has left stays until the others know it: while it talks, nobody hangs up. It may come
+        // back only to be told that its id is never used again, and dials by itself for that.
+        if ring[peers[peer].id]?.isGone == true { effects.append(.dismiss(peer)) }
         if !wasDown { tellGossip(.connectionBroke(peers[peer].id)) }
     }
 

@@ -113,6 +113,25 @@ extension Node {
 
     // MARK: Being let in
 
+    /// The first and the longest pause between two attempts to be let in.
+    private static let proposePauses = Interval.milliseconds(250)...Interval.seconds(5)
+
+    /// Whether it is time for another attempt: while nothing changes the pauses double, and what might change
+    /// the answer ends them.
+    private mutating func mayPropose() -> Bool {
+        let when = (shape: ring.shape, livenessChanges: peers.livenessChanges)
+        if when != handover.proposedWhen {
+            handover.proposedWhen = when
+            handover.proposePause = Self.proposePauses.lowerBound
+        } else if now.monotonic < handover.proposeAt {
+            return false
+        }
+        handover.proposeAt = now.monotonic + handover.proposePause
+        handover.proposePause = min(
+            handover.proposePause + handover.proposePause, Self.proposePauses.upperBound)
+        return true
+    }
+
     /// Shows this node's entry to one node of the ring after the other until one has taken it, each time a
     /// new one: by the ring and the clock as they are.
     mutating func propose() {
@@ -125,10 +144,10 @@ extension Node {
             return stop(.identity(text))
         }
         guard skew.isJudged(now), skew.isGood(now) else { return }
+        let hosts = ring.voters.compactMap { peers.index(of: $0) }.filter { peers.isReachable($0) }
+        guard !hosts.isEmpty, mayPropose() else { return }
         let entry = proposedEntry()
         handover.proposal = entry
-        let hosts = ring.voters.compactMap { peers.index(of: $0) }.filter { peers.isReachable($0) }
-        guard !hosts.isEmpty else { return }
         handover.sponsor += 1
         let host = hosts[handover.sponsor % hosts.count]
         effects.append(.send(host, .join(JoinRequest(entry: entry.encoded()))))
@@ -158,6 +177,11 @@ extension Node {
             effects.append(.report(.joinRefused(answer.outcome)))
         }
         handover.refusal = answer.outcome
+        if answer.outcome == .busy {
+            // Votes are taken back for it, and given anew when it doesn't come soon.
+            handover.proposePause = Self.proposePauses.lowerBound
+            handover.proposeAt = min(handover.proposeAt, now.monotonic + handover.proposePause)
+        }
         switch answer.outcome {
         case .taken: ownEntryCame(proposal)
         case .removed: stop(.identity("the cluster has removed this node: give it an empty data folder"))

@@ -75,6 +75,7 @@ extension Node {
             return .overloaded(node: full, limit: "storage")
         }
         metrics.writesUnavailable += 1
+        if vouching != nil { return unavailable(.write, level, replicas, requirement, reachable: reachable) }
         let up = reachable.union(helped)
         let scope = requirement.scope
         let names = plan.filter { !reachable.contains($0.place) && scope.contains($0.place) }

@@ -144,6 +144,7 @@ package final class NodeRuntime {
         switch consume effect {
         case .reply(let ticket, let reply): onReply(ticket, reply)
         case .introduce(let peer, let id, let address): transport.introduce(peer, id, address)
+        case .dismiss(let peer): transport.dismiss(peer)
         case .send(let peer, let message): transport.send(peer, message)
         case .respond(let link, let message): transport.respond(link, message)
         case .accept(let link, let id): transport.accept(link, id)

@@ -109,6 +109,12 @@ package final class PeerTransport {
         }
     }
 
+    /// Not dialled any more; what is sent to it nevertheless is lost.
+    package func dismiss(_ peer: PeerIndex) {
+        guard Int(peer.number) < byPeer.count, let known = byPeer[Int(peer.number)] else { return }
+        release(known)
+    }
+
     /// The dialer no longer serves the peer that it served: what was sent to that is lost.
     private func release(_ dialer: Dialer) {
         guard let peer = dialer.peer else { return }

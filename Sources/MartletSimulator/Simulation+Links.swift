@@ -37,6 +37,19 @@ extension Simulation {
         }
     }
 
+    mutating func dismiss(_ process: SimulatedProcess, _ peer: PeerIndex) {
+        guard Int(peer.number) < process.diallerOfPeer.count,
+            let known = process.diallerOfPeer[Int(peer.number)]
+        else { return }
+        process.diallerOfPeer[Int(peer.number)] = nil
+        known.peer = nil
+        if let connection = known.connection {
+            close(connection, .dialler)
+        } else {
+            process.diallers.removeAll { $0 === known }
+        }
+    }
+
     mutating func send(_ process: SimulatedProcess, _ peer: PeerIndex, _ message: Message) {
         guard Int(peer.number) < process.diallerOfPeer.count,
             let dialler = process.diallerOfPeer[Int(peer.number)]

@@ -59,6 +59,7 @@ extension Simulation {
         switch effect {
         case .reply(let ticket, let reply): try clientAnswered(process, ticket.number, reply)
         case .introduce(let peer, let id, let address): introduce(process, peer, id, address)
+        case .dismiss(let peer): dismiss(process, peer)
         case .send(let peer, let message):
             switch message {
             case .merge(let request):

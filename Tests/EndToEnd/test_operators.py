@@ -148,11 +148,13 @@ class Operators(unittest.TestCase):
         self.assertEqual([e for w in load.writers for e in w.errors], [])
         self.assertEqual(load.lost(self.node(4)), [])
         self.assertEqual(load.lost(self.node(5)), [])
-        # All of them are in the file now, and start again; one that left doesn't hold it up, and one that was
-        # removed joins as a new node, with an empty folder.
+        # All of them are in the file now, and start again; one that left doesn't hold it up, nor does one
+        # that was removed, which joins as a new node with an empty folder.
         self.cli("down")
-        said = self.cli("up", "--detach", status=7).stderr
-        self.assertIn("n3 was removed: its id is never used again", said)
+        up = self.cli("up", "--detach")
+        self.assertIn("n3 was removed: its id is never used again", up.stderr)
+        self.assertIn("the cluster has removed n3, and goes on without it", up.stderr)
+        self.assertRegex(up.stdout, "n3 +was removed")
         shutil.rmtree(os.path.join(self.data, "n3"))
         self.cli("up", "--detach")
         until("n3 is an owner", lambda: self.states(present=True).get("n3") == "normal", SEEN_S)

@@ -122,6 +122,18 @@ import martlet
         #expect(NodeView.serving(up: ["n1", "n2"], isAgreed: true).hasSettled(with: ["n1"]))
         #expect(!NodeView.serving(up: ["n1"], isAgreed: true).hasSettled(with: ["n1", "n2"]))
         #expect(!NodeView.serving(up: ["n1"], isAgreed: false).hasSettled(with: ["n1"]))
+        let removals: [(String, String)] = [
+            ("n1", "normal"), ("n3", "removed"), ("n4", "removed"), ("n4", "joining"),
+        ]
+        let changed = JSONValue.object([
+            ("asked", .string("n1")), ("ring", .string("formed")),
+            (
+                "nodes",
+                .array(
+                    removals.map { .object([("name", .string($0.0)), ("state", .string($0.1))]) })
+            ),
+        ])
+        #expect(NodeView(changed, of: "n1").removed == ["n3"])
         let forming = JSONValue.object([
             ("asked", .string("n1")), ("ring", .string("forming")), ("waits", .strings(["n3"])),
         ])

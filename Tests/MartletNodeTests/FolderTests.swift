@@ -120,12 +120,18 @@ import Testing
         cluster.kill(1)
         cluster.kill(2)
         cluster.restart(2)
-        guard case .unavailable? = cluster.get(2, "k", .one)?.failure else {
-            Issue.record("it answers a read though nobody has vouched for it")
-            return
-        }
+        // Not UNAVAILABLE: it doesn't know yet who is there.
+        #expect(cluster.get(2, "k", .one)?.failure == .loading(waits: ["n1", "n2"]))
+        #expect(cluster.put(2, "k", "w", .all)?.failure == .loading(waits: ["n1", "n2"]))
         cluster.advance(Limits.vouchingMax + .milliseconds(20))
         #expect(cluster.get(2, "k", .one)?.value == "v")
+        guard
+            case .unavailable(.read, .all, required: 3, alive: 1, ["n3"], ["n1", "n2"])? =
+                cluster.get(2, "k", .all)?.failure
+        else {
+            Issue.record("it doesn't say who is missing")
+            return
+        }
     }
 
     @Test func whatIsKnownOfFoldersSurvivesTheWire() throws {

@@ -30,6 +30,63 @@ import Testing
         }
     }
 
+    /// While the answer can't be another one, a joiner asks ever more seldom; when it can, at once.
+    @Test func aJoinerThatIsRefusedAsksEverMoreSeldom() throws {
+        var third: NodeID?
+        let cluster = ScriptedCluster(nodes: 4) { configuration in
+            configuration.founders.removeLast()
+            if configuration.name == "n3" { third = configuration.id }
+            guard configuration.name == "n4" else { return }
+            configuration.replaces = third
+            configuration.seeds = [ScriptedCluster.address(0)]
+        }
+        var asked = 0
+        cluster.watch = { from, _, message in
+            if from == 3, case .join = message { asked += 1 }
+        }
+        cluster.start([0, 1, 2])
+        cluster.advance(.seconds(2))
+        cluster.start([3])
+        cluster.advance(.seconds(60))
+        #expect((8...24).contains(asked), "\(asked) times in a minute")
+        let refusals = cluster.members[3].reports.count {
+            if case .joinRefused(.replacedIsAlive) = $0 { true } else { false }
+        }
+        #expect(refusals == 1)
+        asked = 0
+        cluster.kill(2)
+        let died = { cluster.members[0].node.status().members.contains { $0.liveness == .down } }
+        for _ in 0..<600 where !died() { cluster.advance(.milliseconds(50)) }
+        cluster.advance(.seconds(1))
+        #expect(asked > 0)
+        let id = try #require(third)
+        #expect(cluster.members[0].node.status().members.contains { $0.entry.replaces == id })
+    }
+
+    /// Who has left the ring for good is dialled until its connection breaks, and no more.
+    @Test func whoIsRemovedIsNotDialledAgain() throws {
+        var keyspace = ScriptedCluster.keyspace
+        keyspace.replication = .count(2)
+        let cluster = ScriptedCluster(nodes: 3, keyspace: keyspace)
+        cluster.start()
+        cluster.advance(.seconds(2))
+        let gone = cluster.members[2].configuration.id
+        cluster.kill(2)
+        cluster.advance(.seconds(20))
+        let peer = try #require(cluster.members[0].peers.first { $0.value == 2 }?.key)
+        cluster.inject(0, .linkDown(peer))
+        #expect(cluster.members[0].peers[peer] == 2)
+        let ticket = cluster.ask(
+            0, ClientRequest(keyspace: 0, key: .empty, operation: .ring(.remove(gone))))
+        cluster.advance(.seconds(5))
+        guard case .acted? = cluster.reply(0, ticket) else {
+            Issue.record("n3 isn't removed")
+            return
+        }
+        cluster.inject(0, .linkDown(peer))
+        #expect(cluster.members[0].peers[peer] == nil)
+    }
+
     @Test func strangersGreetingsAreNotRememberedWithoutBound() {
         let cluster = formed(1)
         var random = Random(seed: 1)

@@ -292,6 +292,7 @@ final class ScriptedCluster {
             queue.append((j, .hello(link(from: i, to: j), members[i].node.hello)))
             queue.append((i, .hello(link(from: i, to: j), members[j].node.hello)))
             queue.append((i, .linkUp(peer)))
+        case .dismiss(let peer): member.peers[peer] = nil
         case .send(let peer, let message):
             guard let j = member.peers[peer], members[j].isUp else { return }
             deliver(from: i, to: j, over: link(from: i, to: j), message)

@@ -120,6 +120,31 @@ import Testing
         #expect(stations[0].transport.dials >= 3)
     }
 
+    @Test func aPeerThatIsDismissedIsNotDialledAgain() throws {
+        var stations: [Station] = []
+        try withLoop { loop in
+            let (a, b, c) = (try Station(loop, 1), try Station(loop, 2), try Station(loop, 3))
+            stations = [a, b, c]
+            a.transport.introduce(PeerIndex(1), b.id, b.address)
+            a.onEvent = { event in
+                switch event {
+                case .linkUp(PeerIndex(1)): b.transport.shutDown()
+                case .linkDown(PeerIndex(1)) where a.linkChanges.count == 3:
+                    a.transport.dismiss(PeerIndex(1))
+                    a.transport.send(PeerIndex(1), .gossip("lost"))
+                    // This one isn't who is expected there: it is dialled again and again.
+                    a.transport.introduce(PeerIndex(2), a.id, c.address)
+                case .linkDown(PeerIndex(2)) where a.linkChanges.count >= 9: a.finish(loop)
+                default: break
+                }
+            }
+        }
+        let changes = stations[0].linkChanges
+        #expect(changes.prefix(3) == ["up 1", "down 1", "down 1"])
+        // Of the dismissal and of what was sent then.
+        #expect(changes.count { $0 == "down 1" } == 4)
+    }
+
     @Test func aPeerThatMovesIsDialledThereAndWhatWasUnderWayIsLost() throws {
         var stations: [Station] = []
         try withLoop { loop in

@@ -43,7 +43,7 @@ import Testing
             ),
             (
                 .loading(waits: ["n3"]), "GET a",
-                "-LOADING waits=n3: the ring forms when every founding node has been heard|"
+                "-LOADING waits=n3: nothing was sent; they have not been heard since this node started|"
             ), (.stopping, "GET a", "-STOPPING node=n1: "),
             (.noSuchKeyspace(3), "GET a", "-ERR the selected"),
             (.badLevel(.any), "GET a", "-ERR ANY is a write level: "),

@@ -272,7 +272,7 @@ final class RepairWorld {
             queue.append((other, .datagram(from: members[i].configuration.peersAddress, bytes)))
         case .storage(let request): store(members[i], i, request)
         case .wake(let instant): members[i].wakeAt = instant
-        case .accept, .refuse, .reply, .report, .stopped: break
+        case .accept, .dismiss, .refuse, .reply, .report, .stopped: break
         }
     }
 

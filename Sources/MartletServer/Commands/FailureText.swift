@@ -49,7 +49,7 @@ enum FailureText {
                 + "nothing was done; read the key with VGET, and write one value with its context"
         case .loading(let waits):
             return "LOADING waits=\(list(waits))\(suffix): "
-                + "the ring forms when every founding node has been heard"
+                + "nothing was sent; they have not been heard since this node started"
         case .stopping:
             return "STOPPING node=\(node)\(suffix): nothing was sent; the node shuts down, ask another one"
         case .noSuchKeyspace: return "ERR the selected keyspace does not exist any more: SELECT another one"

@@ -174,7 +174,7 @@ private struct UpCommand {
             let place =
                 runner.serving.contains(node.name)
                 ? "redis-cli -h \(node.endpoint.host) -p \(node.endpoint.port)"
-                : node.process == nil ? "doesn't run" : "doesn't serve"
+                : node.wasRemoved ? "was removed" : node.process == nil ? "doesn't run" : "doesn't serve"
             out += "  \(node.name)\(gap)  \(place)\n"
         }
         let isDefault = source == ConfigurationLoader.defaultPath && plan.dataFolder == "data"
@@ -192,6 +192,7 @@ private struct UpCommand {
         let nodes = runner.nodes.map { node -> JSONValue in
             let state =
                 switch node.state {
+                case _ where node.wasRemoved: "removed"
                 case _ where !runner.serving.contains(node.name): "failed"
                 case .found: "left_alone"
                 case .started: "started"

@@ -67,7 +67,8 @@ struct ClusterRunner {
     // MARK: Waiting
 
     /// Until every node serves, holds every other for up and has the same ring, or it is clear that some
-    /// won't. One that ends cleanly has left the ring before, and is none to wait for.
+    /// won't. One that ends cleanly has left the ring before, and is none to wait for; neither is one that
+    /// ends because the ring has removed it.
     mutating func awaitServing() -> Outcome {
         var progress = ProgressBar("starting", unit: "of \(nodes.count) nodes serve")
         defer { progress.clear() }
@@ -83,9 +84,10 @@ struct ClusterRunner {
             let views = nodes.map { $0.process == nil ? nil : $0.probe() }
             let present = views.compactMap(\.self)
             if present.isEmpty { return .failed }
+            noteRemoved(present.reduce(into: []) { $0.formUnion($1.removed) })
             let running = Set(nodes.filter { $0.process != nil }.map(\.name))
             serving = Set(zip(nodes, views).filter { $0.1?.isServing ?? false }.map(\.0.name))
-            let isWhole = serving.count == nodes.count { !$0.hasLeft }
+            let isWhole = serving.count == nodes.count { !$0.isNotMissed }
             if present.allSatisfy({ $0.hasSettled(with: running) }) { return isWhole ? .serving : .failed }
             if isWhole, !hasFormed {
                 hasFormed = true
@@ -100,6 +102,16 @@ struct ClusterRunner {
             }
             progress.show(progressPoint(views))
             if let number = signals.nextStop(within: Self.lookEvery) { return .interrupted(number) }
+        }
+    }
+
+    private mutating func noteRemoved(_ names: Set<String>) {
+        for index in nodes.indices where nodes[index].hasEnded && !nodes[index].isNotMissed {
+            guard names.contains(nodes[index].name) else { continue }
+            nodes[index].wasRemoved = true
+            Output.complain(
+                "martlet: the cluster has removed \(nodes[index].name), and goes on without it: with an "
+                    + "empty folder it joins as a new node (\(nodes[index].folder.path))\n")
         }
     }
 
@@ -142,7 +154,7 @@ struct ClusterRunner {
     /// Whether every node that ended did so as it was told to.
     var areAllEndsClean: Bool {
         nodes.allSatisfy { node in
-            if case .ended(let end) = node.state { end.isClean } else { true }
+            node.isNotMissed || !node.hasEnded
         }
     }
 

@@ -15,6 +15,9 @@ struct NodeProcess {
     let endpoint: Endpoint
     let folder: NodeFolder
     var state = State.idle
+    /// Whether the ring goes on without it for good, as others say: its folder holds an id that is never used
+    /// again.
+    var wasRemoved = false
     /// How long its log was when it was started.
     var logStart = 0
 
@@ -36,6 +39,13 @@ struct NodeProcess {
     var hasLeft: Bool {
         if case .ended(let end) = state { end.isClean } else { false }
     }
+
+    var hasEnded: Bool {
+        if case .ended = state { true } else { false }
+    }
+
+    /// Whether it ended, and nobody misses it.
+    var isNotMissed: Bool { hasLeft || hasEnded && wasRemoved }
 
     /// Looks whether its process has ended; true once, when it has.
     mutating func reap() -> Bool {
@@ -79,8 +89,8 @@ package enum NodeView: Hashable, Sendable {
     case silent(String)
     /// The ring isn't there yet: for want of these nodes.
     case forming(waits: [String])
-    /// It serves, holds these for up, and knows whether they all have its ring.
-    case serving(up: Set<String>, isAgreed: Bool)
+    /// It serves, holds these for up, knows whether they all have its ring, and that those were removed.
+    case serving(up: Set<String>, isAgreed: Bool, removed: Set<String> = [])
 
     /// From MARTLET STATUS.
     package init(_ status: JSONValue, of name: String) {
@@ -94,7 +104,15 @@ package enum NodeView: Hashable, Sendable {
         }
         let nodes = status["nodes"]?.elements ?? []
         let up = nodes.filter { $0["liveness"]?.text == "up" }.compactMap { $0["name"]?.text }
-        self = .serving(up: Set(up), isAgreed: status["agreed"]?.boolean ?? false)
+        // A name is free again once who had it is gone.
+        let present = nodes.filter { $0["state"]?.text != "removed" }.compactMap { $0["name"]?.text }
+        let removed = Set(nodes.compactMap { $0["name"]?.text }).subtracting(present)
+        self = .serving(
+            up: Set(up), isAgreed: status["agreed"]?.boolean ?? false, removed: removed)
+    }
+
+    package var removed: Set<String> {
+        if case .serving(_, _, let removed) = self { removed } else { [] }
     }
 
     package var isServing: Bool {
@@ -103,7 +121,7 @@ package enum NodeView: Hashable, Sendable {
 
     /// Whether all of these are up and of one mind, as far as this node knows.
     package func hasSettled(with names: Set<String>) -> Bool {
-        if case .serving(let up, let isAgreed) = self { isAgreed && names.isSubset(of: up) } else { false }
+        if case .serving(let up, let isAgreed, _) = self { isAgreed && names.isSubset(of: up) } else { false }
     }
 
     package var text: String {
