@@ -1,6 +1,5 @@
 import Glibc
 import MartletBase
-import Synchronization
 
 /// Carries packets between networks, each after the same time: the cable under the sea. Linux's own delay
 /// (netem) isn't in every kernel; a TUN device is, whose packets a program reads and writes.
