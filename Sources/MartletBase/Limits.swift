@@ -153,16 +153,23 @@ package enum Limits {
     // MARK: Exchanges
     /// Exchanges that a node has begun and not ended, and questions of peers' exchanges that it works on.
     package static let exchangesMax = 8
-    package static let exchangeQuestionsMax = 32
+    package static let exchangeQuestionsMax = 128
     /// Listings of one exchange under way at once.
-    package static let exchangeBatchesMax = 4
-    /// Leaves of one listing, and the keys that are listed of them.
-    package static let exchangeLeavesMax = 2_048
+    package static let exchangeBatchesMax = 8
+    /// Leaves of one listing, and the keys that are listed of them: as many as answers have lately covered.
+    /// And the parts of a listing, each of leaves that lie side by side.
+    package static let exchangeLeavesMin = 16
+    package static let exchangeLeavesFirst = 2_048
+    package static let exchangeLeavesMax = 1 << 15
+    package static let exchangeSegmentsMax = 1 << 15
+    package static let exchangeKeysMin = 256
     package static let exchangeKeysMax = 8_192
+    /// A node that fetches what it owns has next to nothing when it has this part of the leaves.
+    package static let exchangeEmptyPart = 16
     /// Records that travel together, and what they may come to; one record may be larger. They are merged in
-    /// one go, and no request is handled meanwhile.
-    package static let exchangeRecordsMax = 1_024
-    package static let exchangeBytesMax = 1 << 20
+    /// one go, and no request is handled meanwhile: for about a millisecond.
+    package static let exchangeRecordsMax = 128
+    package static let exchangeBytesMax = 1 << 16
     /// Records between two ranges of leaves that are passed by; with more of them the next range is sought,
     /// which takes about as long.
     package static let digestGapMax = 16

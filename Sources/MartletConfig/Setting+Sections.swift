@@ -217,10 +217,11 @@ extension Setting where Root == ClusterConfiguration {
             "transfer", "transfer_bytes_per_second_max",
             .size(\.transfer.transferBytesPerSecondMax, 0...(1 << 40)),
             """
-            The rate at which one node sends ranges to others. 0B: held back by the latency of \
-            requests alone.
+            The rate at which one node moves records that are handed over, compared or replayed from \
+            hints, in either direction. 0B: held back by the latency of requests alone.
             """,
-            raising: "Joining and leaving end sooner.", lowering: "They take less of the network."),
+            raising: "Joining, leaving and healing end sooner.",
+            lowering: "They take less of the network and the disk."),
     ]
 
     private static let log: [Setting] = [

@@ -40,6 +40,12 @@ package struct LeafRanges: Hashable, Sendable {
         return index < ranges.count && ranges[index].contains(leaf)
     }
 
+    package func contains(_ bounds: ClosedRange<UInt32>) -> Bool {
+        let index = firstIndex(endingFrom: bounds.lowerBound)
+        return index < ranges.count && ranges[index].lowerBound <= bounds.lowerBound
+            && bounds.upperBound <= ranges[index].upperBound
+    }
+
     package func overlaps(_ bounds: ClosedRange<UInt32>) -> Bool {
         let index = firstIndex(endingFrom: bounds.lowerBound)
         return index < ranges.count && ranges[index].lowerBound <= bounds.upperBound

@@ -48,6 +48,21 @@ package struct MerkleTree: Sendable {
         UInt64(leaf) << tokenBits...(UInt64(leaf) << tokenBits | (1 << tokenBits - 1))
     }
 
+    package static func tokens(of leaves: ClosedRange<UInt32>) -> ClosedRange<UInt64> {
+        tokens(of: leaves.lowerBound).lowerBound...tokens(of: leaves.upperBound).upperBound
+    }
+
+    /// The leaves in which tokens lie.
+    package static func leaves(of tokens: ClosedRange<UInt64>) -> ClosedRange<UInt32> {
+        UInt32(
+            truncatingIfNeeded: tokens.lowerBound >> tokenBits)...UInt32(
+                truncatingIfNeeded: tokens.upperBound >> tokenBits)
+    }
+
+    package static func leafCount(in ranges: some Sequence<ClosedRange<UInt64>>) -> Int {
+        ranges.reduce(0) { $0 + leaves(of: $1).count }
+    }
+
     private static let wordsMax = leavesMax / 64
     /// The sums of this many leaves are allocated together when one of them isn't zero: a node of level 1.
     private static let blockLeaves = 256
@@ -259,6 +274,24 @@ package struct MerkleTree: Sendable {
             leaf = last + 1
         }
         return sum
+    }
+
+    /// How many leaves of a set aren't empty, as far as rescans have found.
+    package func occupiedCount(in set: LeafRanges) -> Int {
+        var count = 0
+        for range in set.ranges {
+            var leaf = Int(range.lowerBound)
+            let end = Int(range.upperBound)
+            while leaf <= end {
+                let block = leaf / Self.blockLeaves
+                let last = min(end, (block + 1) * Self.blockLeaves - 1)
+                if !blocks[block].isEmpty {
+                    count += (leaf...last).count { blocks[block][$0 % Self.blockLeaves] != 0 }
+                }
+                leaf = last + 1
+            }
+        }
+        return count
     }
 
     /// The root over a set of leaves.

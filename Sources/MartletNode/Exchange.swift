@@ -14,12 +14,18 @@ package enum ExchangePurpose: String, Hashable, Sendable, CaseIterable {
     case rebuild
     /// This node is to own what the peer owns.
     case handover
-    /// Something is done next that relies on both being equal: digests are compared in full.
+    /// A tombstone is purged next.
     case proof
 
     /// Whether it brings records to the node that begins it alone. Several nodes may gain slots by one
     /// change, and each asks all old owners: what one of them sent to another unasked would be sent twice.
     package var isOneWay: Bool { self == .handover }
+
+    /// Whether something is done next that relies on its being complete: digests are compared in full.
+    var isReliedOn: Bool { self == .proof || fetches }
+
+    /// Whether the node that begins it may hold nothing of what it is about.
+    var fetches: Bool { self == .handover || self == .rebuild }
 }
 
 package enum ExchangeOutcome: Hashable, Sendable {
@@ -62,7 +68,8 @@ struct CommonLeaves {
 /// An exchange that this node has begun: with one peer, over all the leaves of a keyspace that both own.
 ///
 ///     rescanning ──▶ opening ──▶ descending ──▶ comparing ──▶ settling ──▶ finished
-///                       └────────────┴─── equal ─────────────────▲
+///          │            └────────────┴─── equal ──────┼──────────▲
+///          └─── next to nothing is here ──────────────▲
 ///
 /// *Rescanning*: leaves that are dirty are summed up anew; the peer does the same before it answers the
 /// opening. *Descending*: each message goes one level down the tree, whoever sends it, so leaves that differ
@@ -75,8 +82,9 @@ struct CommonLeaves {
 /// new. Where sums or tags are equal both hold the same; where not, each gets what the other has, durably,
 /// before the batch ends. The peer shows nothing but what is durable there, and this node settles. So at the
 /// end each durably holds the join of all that either had written at t, or more. (Equal is meant but for
-/// collisions: once in 16 million times a short digest hides a difference until the next exchange. A proof
-/// compares digests in full. And one that goes one way says as much of the node that began it alone.)
+/// collisions: once in 16 million times a short digest hides a difference until the next exchange. Where
+/// something relies on it digests are compared in full. And one that goes one way says as much of the node
+/// that began it alone.)
 struct Exchange {
     enum Step: Hashable { case rescanning, opening, descending, comparing, settling }
 
@@ -99,8 +107,14 @@ struct Exchange {
     var rest: [ClosedRange<UInt64>] = []
     /// Under way.
     var batches = 0
+    /// Leaves and keys that the next listing may have: one that is answered in part is listed again from
+    /// there on, and more than about what an answer covers would be listed in vain.
+    var leavesMax = Limits.exchangeLeavesFirst
+    var keysMax = Limits.exchangeKeysMax
     /// Answers that came in part, though less than half a message was full.
     var parts = 0
+    /// No listing before: the peer has too many questions.
+    var pausedUntil = Instant.zero
     /// How often the peer has said that it is still rescanning.
     var notices = 0
     var progress: ExchangeProgress
@@ -114,23 +128,33 @@ struct Exchange {
         self.purpose = purpose
         beganAt = now
         self.common = common
-        abridgement = purpose == .proof ? .full : Abridgement(salt: salt)
+        abridgement = purpose.isReliedOn ? .full : Abridgement(salt: salt)
         progress = ExchangeProgress(keyspace: keyspace, peer: id, purpose: purpose, beganAt: now)
         progress.leaves = common.leaves.count
         progress.leavesLeft = progress.leaves
+    }
+
+    /// An answer has covered so many of a listing's leaves and keys; nil: all.
+    mutating func covered(_ part: (leaves: Int, keys: Int)?) {
+        let leaves = 2 * (part?.leaves ?? leavesMax)
+        leavesMax = min(max(leaves, Limits.exchangeLeavesMin), Limits.exchangeLeavesMax)
+        let keys = 2 * (part?.keys ?? keysMax)
+        keysMax = min(max(keys, Limits.exchangeKeysMin), Limits.exchangeKeysMax)
     }
 
     static let vacant = Exchange(
         keyspace: 0, peer: PeerTable.own, id: .none, purpose: .periodic, now: .zero,
         common: CommonLeaves(leaves: LeafRanges(), digest: 0), salt: 0)
 
-    /// Takes the next parts to list, at most so many, all before the first whose horizon is another.
+    /// Takes the next parts to list, at most so many leaves, all before the first whose horizon is another.
+    /// Leaves that lie side by side are one part.
     mutating func takeRanges(isLike: (ClosedRange<UInt64>, ClosedRange<UInt64>) -> Bool)
         -> [ClosedRange<UInt64>]
     {
         var taken: [ClosedRange<UInt64>] = []
-        while taken.count < Limits.exchangeLeavesMax {
-            guard let next = rest.last ?? leaves.last.map({ MerkleTree.tokens(of: $0) }) else { break }
+        var room = leavesMax
+        while room > 0, taken.count < Limits.exchangeSegmentsMax {
+            guard var next = rest.last ?? leaves.last.map({ MerkleTree.tokens(of: $0) }) else { break }
             // Ascending: a part that was put back may come after what lies behind it.
             if let first = taken.first, let last = taken.last,
                 next.lowerBound <= last.upperBound || !isLike(first, next)
@@ -138,7 +162,20 @@ struct Exchange {
                 break
             }
             if rest.popLast() == nil { leaves.removeLast() }
-            taken.append(next)
+            // A slot at a time: the next one may have another horizon.
+            let spanned = MerkleTree.leaves(of: next)
+            let leafMax = min(spanned.lowerBound + UInt32(room) - 1, spanned.lowerBound | 15)
+            if spanned.upperBound > leafMax {
+                let end = MerkleTree.tokens(of: leafMax).upperBound
+                rest.append(end + 1...next.upperBound)
+                next = next.lowerBound...end
+            }
+            room -= MerkleTree.leaves(of: next).count
+            if let last = taken.last, last.upperBound + 1 == next.lowerBound {
+                taken[taken.count - 1] = last.lowerBound...next.upperBound
+            } else {
+                taken.append(next)
+            }
         }
         return taken
     }
@@ -158,9 +195,8 @@ struct ExchangeBatch {
     var exchange: RequestNumber
     var step = Step.listing
     var ranges: [ClosedRange<UInt64>]
-    /// By range.
+    /// Listed, by range.
     var keys: [[StorageKey]] = []
-    var tags: [[UInt64]] = []
     /// That came from the peer.
     var records: [KeyedRecord] = []
     /// That the peer lacks.
@@ -172,6 +208,52 @@ struct ExchangeBatch {
     init(exchange: RequestNumber, ranges: [ClosedRange<UInt64>]) {
         self.exchange = exchange
         self.ranges = ranges
+    }
+
+    /// Parts its ranges by the keys that were found in them: a leaf that has some is a range by itself, since
+    /// a tag is compared with those of its range alone, and the fewer they are the rarer is one like it.
+    mutating func take(_ tagged: [DigestPage.Tagged]) -> [ExchangeListing.Segment] {
+        var segments: [ExchangeListing.Segment] = []
+        var next = tagged[...]
+        keys = []
+        for (number, range) in ranges.enumerated() {
+            var rest: ClosedRange<UInt64>? = range
+            while let first = next.first, first.range == number, let left = rest {
+                let leaf = Self.key(first).token >> MerkleTree.tokenBits
+                let tokens = MerkleTree.tokens(of: UInt32(truncatingIfNeeded: leaf)).clamped(to: left)
+                let listed = next.prefix {
+                    $0.range == number && Self.key($0).token >> MerkleTree.tokenBits == leaf
+                }
+                next = next.dropFirst(listed.count)
+                if left.lowerBound < tokens.lowerBound {
+                    segments.append(.init(tokens: left.lowerBound...(tokens.lowerBound - 1), tags: []))
+                    keys.append([])
+                }
+                segments.append(.init(tokens: tokens, tags: listed.map(\.tag)))
+                keys.append(listed.map(Self.key))
+                rest = tokens.upperBound < left.upperBound ? tokens.upperBound + 1...left.upperBound : nil
+            }
+            guard let rest else { continue }
+            segments.append(.init(tokens: rest, tags: []))
+            keys.append([])
+        }
+        ranges = segments.map(\.tokens)
+        return segments
+    }
+
+    private static func key(_ tagged: DigestPage.Tagged) -> StorageKey {
+        guard let key = StorageKey(stored: tagged.key) else { invariantBroken("a record without a token") }
+        return key
+    }
+
+    /// How many of its leaves and keys lie before a place that an answer has come to, the place's own leaf
+    /// with them.
+    func covered(range: Int, token: UInt64) -> (leaves: Int, keys: Int) {
+        (
+            MerkleTree.leafCount(in: ranges[..<range])
+                + MerkleTree.leaves(of: min(ranges[range].lowerBound, token)...token).count,
+            keys[..<range].reduce(0) { $0 + $1.count } + keys[range].count { $0.token < token }
+        )
     }
 
     static let vacant = ExchangeBatch(exchange: RequestNumber(bits: 0), ranges: [])

@@ -156,6 +156,10 @@ struct Exchanges {
     var askedFailed: UInt64 = 0
     /// Rescans whose next page waits for the pace: places of jobs.
     var paused: [Int] = []
+    /// Listings of peers that wait for this node's pace: the questions, the first one first.
+    var heldListings: ArraySlice<RequestNumber> = []
+    /// Those that are answered: the storage is looking for what the peer lacks.
+    var answering = 0
     /// Bytes that were moved or passed, and that the pace hasn't been told of.
     var unpaced = 0
     var tickAt = Instant.distantFuture

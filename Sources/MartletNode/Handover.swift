@@ -44,6 +44,8 @@ struct Handover {
     // This node's own exchanges, under this shape.
     var done: Set<Part> = []
     var underWay: Set<Part> = []
+    /// Whose peers have been told to sum up their leaves.
+    var prepared: Set<Part> = []
     /// That those which are over have brought.
     var bytes = 0
 

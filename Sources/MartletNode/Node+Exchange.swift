@@ -115,10 +115,36 @@ extension Node {
         let exchange = exchanges.running[index]
         let tree = exchanges.forest.grow(exchange.keyspace)
         let leaves = exchange.common.leaves
-        let root = exchanges.forest[tree].tree.root(in: leaves)
-        let children = exchanges.forest[tree].tree.rootChildren(in: leaves, exchange.abridgement)
-        let opening = ExchangeOpening(subject: subject(ofExchange: index), root: root, children: children)
-        effects.append(.send(exchange.peer, .exchangeOpening(opening)))
+        let isAlmostEmpty =
+            exchanges.forest[tree].tree.occupiedCount(in: leaves) < leaves.count / Limits.exchangeEmptyPart
+        if exchange.purpose.fetches, isAlmostEmpty {
+            // Nearly all of the peer's leaves differ: it needn't sum them up to say so.
+            exchanges.running[index].rest = leaves.ranges.reversed().map { MerkleTree.tokens(of: $0) }
+            compare(index, leaves.count)
+            return
+        }
+        ask(exchange.peer, subject(ofExchange: index), exchange.common)
+    }
+
+    private mutating func ask(_ peer: PeerIndex, _ subject: ExchangeSubject, _ common: CommonLeaves) {
+        let tree = exchanges.forest.grow(subject.keyspace)
+        let opening = ExchangeOpening(
+            subject: subject, root: exchanges.forest[tree].tree.root(in: common.leaves),
+            children: exchanges.forest[tree].tree.rootChildren(in: common.leaves, subject.abridgement))
+        effects.append(.send(peer, .exchangeOpening(opening)))
+    }
+
+    /// The peer's turn comes next, when it will be asked for sums of its leaves: it is asked now, and nobody
+    /// waits for the answer, so that it sums them up while another sends.
+    mutating func prepareExchange(keyspace: UInt32, peer: PeerIndex) {
+        guard canExchange(with: peer), let index = keyspaces.index(of: keyspace),
+            let common = keyspaces.commonLeaves(index, with: peer), !common.leaves.isEmpty
+        else { return }
+        let nobody = RequestNumber(kind: .exchange, attempt: 0, generation: 0, index: Limits.exchangesMax)
+        let subject = ExchangeSubject(
+            request: nobody.bits, keyspace: keyspace, placement: common.digest,
+            abridgement: Abridgement(salt: exchanges.random.next()))
+        ask(peer, subject, common)
     }
 
     mutating func exchangeAnswered(_ peer: PeerIndex, _ answer: ExchangeAnswer) {
@@ -175,10 +201,14 @@ extension Node {
         }
         // Only leaves that both own: a peer may claim what it likes of others.
         let leaves = differing.filter { exchange.common.leaves.contains($0) }
-        exchanges.running[index].step = .comparing
-        exchanges.running[index].leaves = leaves.reversed()
-        exchanges.running[index].progress.leavesDiffering = leaves.count
         metrics.exchangeLeavesDiffering += UInt64(leaves.count)
+        exchanges.running[index].leaves = leaves.reversed()
+        compare(index, leaves.count)
+    }
+
+    private mutating func compare(_ index: Int, _ leaves: Int) {
+        exchanges.running[index].step = .comparing
+        exchanges.running[index].progress.leavesDiffering = leaves
         pumpExchange(index)
     }
 
@@ -276,7 +306,8 @@ extension Node {
             case .opening:
                 progress.leavesLeft = exchange.peerLeavesLeft ?? progress.leaves
             case .descending: break
-            case .comparing, .settling: progress.leavesLeft = exchange.leaves.count
+            case .comparing, .settling:
+                progress.leavesLeft = exchange.leaves.count + MerkleTree.leafCount(in: exchange.rest)
             }
             return progress
         }

@@ -32,22 +32,48 @@ extension Node {
     mutating func listingAsked(_ link: LinkID, _ peer: PeerIndex, _ listing: ExchangeListing) {
         guard let number = take(link, peer, listing.subject, .exchangeListing(listing)) else { return }
         let common = exchanges.questions[number.index].common.leaves
-        guard !listing.segments.isEmpty, let index = keyspaces.index(of: listing.subject.keyspace),
-            listing.segments.allSatisfy({
-                common.contains(UInt32(truncatingIfNeeded: $0.tokens.lowerBound >> MerkleTree.tokenBits))
-            })
+        guard !listing.segments.isEmpty,
+            listing.segments.allSatisfy({ common.contains($0.leaves) })
         else {
             refuse(link, listing.subject.request, .invalid)
             exchanges.questions.remove(number.index)
             return
         }
+        exchanges.heldListings.append(number)
+        answerListings()
+    }
+
+    /// Looks for what those who ask lack: as fast as the requests of this node's own clients allow, which an
+    /// asker without clients can't know.
+    mutating func answerListings() {
+        while let number = exchanges.heldListings.first {
+            guard exchanges.questions.contains(number) else {
+                exchanges.heldListings.removeFirst()
+                continue
+            }
+            guard exchanges.answering < exchangeWindow(Limits.exchangeQuestionsMax), isPaced() else { return }
+            exchanges.heldListings.removeFirst()
+            answerListing(number)
+        }
+    }
+
+    private mutating func answerListing(_ number: RequestNumber) {
+        guard case .exchangeListing(let listing) = exchanges.questions[number.index].message else {
+            invariantBroken("a listing is held")
+        }
+        guard let index = keyspaces.index(of: listing.subject.keyspace) else {
+            refuse(exchanges.questions[number.index].link, listing.subject.request, .stalePlacement)
+            exchanges.questions.remove(number.index)
+            return
+        }
+        exchanges.answering += 1
         // The asker lists what lies behind one horizon at a time.
         let horizon = keyspaces.horizon(index, Token(value: listing.segments[0].tokens.lowerBound).slot)
         let query = DigestQuery(
             keyspace: listing.subject.keyspace, ranges: listing.segments.map(\.tokens), horizon: horizon,
             wanted: .unknown(listing.subject.abridgement, listed: listing.segments.map(\.tags)),
             limit: ScanLimit(recordsMax: 2 * Limits.exchangeKeysMax, bytesMax: Limits.rescanBytesMax),
-            recordBytesMax: Limits.exchangeBytesMax)
+            unknownMax: ScanLimit(recordsMax: Limits.exchangeRecordsMax, bytesMax: Limits.exchangeBytesMax))
         let (job, generation) = exchanges.jobs.insert(.answer(question: number))
         let ticket = RequestNumber(kind: .exchange, attempt: 0, generation: generation, index: job)
         effects.append(.storage(.digest(ReadTicket(ticket.bits), query)))
@@ -163,7 +189,9 @@ extension Node {
 
     /// The records that the asker lacks have come.
     mutating func differencesFound(_ number: RequestNumber, _ page: DigestPage) {
-        exchanges.unpaced += page.passedBytes
+        exchanges.answering -= 1
+        notePassed(page)
+        defer { answerListings() }
         guard exchanges.questions.contains(number),
             case .exchangeListing(let listing) = exchanges.questions[number.index].message
         else { return }
@@ -174,13 +202,16 @@ extension Node {
         }
         let next = page.next.map { ExchangeDifferences.Next(segment: $0.range, token: $0.token) }
         metrics.exchangeRecordsSent += UInt64(records.count)
-        metrics.exchangeBytesSent += UInt64(records.reduce(0) { $0 + $1.key.count + $1.record.count })
+        let bytes = records.reduce(0) { $0 + $1.key.count + $1.record.count }
+        metrics.exchangeBytesSent += UInt64(bytes)
+        exchanges.unpaced += bytes
         answer(
             number, listing.subject.request,
             .differences(ExchangeDifferences(records: records, missing: page.missing, next: next)))
     }
 
     mutating func questionRefused(_ number: RequestNumber) {
+        exchanges.answering -= 1
         guard exchanges.questions.contains(number),
             case .exchangeListing(let listing) = exchanges.questions[number.index].message
         else { return }

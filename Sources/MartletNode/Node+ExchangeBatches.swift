@@ -11,9 +11,10 @@ extension Node {
     /// Begins as many batches as there may be; settles when nothing is left to compare.
     mutating func pumpExchange(_ index: Int) {
         guard exchanges.running[index].step == .comparing,
+            exchanges.running[index].pausedUntil <= now.monotonic,
             let keyspace = keyspaces.index(of: exchanges.running[index].keyspace)
         else { return }
-        while exchanges.running[index].batches < Limits.exchangeBatchesMax,
+        while exchanges.running[index].batches < exchangeWindow(Limits.exchangeBatchesMax),
             !exchanges.running[index].leaves.isEmpty || !exchanges.running[index].rest.isEmpty
         {
             guard isPaced() else { return }
@@ -60,35 +61,24 @@ extension Node {
             horizon: keyspaces.horizon(keyspace, Token(value: batch.ranges[0].lowerBound).slot),
             wanted: .tags(exchange.abridgement),
             limit: ScanLimit(
-                recordsMax: Limits.exchangeKeysMax, bytesMax: Limits.rescanBytesMax))
+                recordsMax: exchange.keysMax, bytesMax: Limits.rescanBytesMax))
         begin(.list(batch: number(ofBatch: index))) { .digest($0, query) }
     }
 
     /// This node's keys and tags have come: asks the peer to compare them.
     mutating func listingCame(_ number: RequestNumber, _ page: DigestPage) {
-        exchanges.unpaced += page.passedBytes
+        notePassed(page)
         guard exchanges.batches.contains(number) else { return }
         let index = number.index
         if let next = page.next { putBack(index, fromRange: next.range, token: next.token) }
-        let ranges = exchanges.batches[index].ranges
-        var keys: [[StorageKey]] = Array(repeating: [], count: ranges.count)
-        var tags: [[UInt64]] = Array(repeating: [], count: ranges.count)
-        for record in page.tagged {
-            guard let key = StorageKey(stored: record.key) else {
-                invariantBroken("a record without a token")
-            }
-            keys[record.range].append(key)
-            tags[record.range].append(record.tag)
-        }
-        exchanges.batches[index].keys = keys
-        exchanges.batches[index].tags = tags
+        let segments = exchanges.batches[index].take(page.tagged)
         exchanges.batches[index].step = .asked
         let exchange = exchanges.running[exchanges.batches[index].exchange.index]
         let listing = ExchangeListing(
             subject: ExchangeSubject(
                 request: nextNumber(ofBatch: index).bits, keyspace: exchange.keyspace,
                 placement: exchange.common.digest, abridgement: exchange.abridgement),
-            segments: zip(ranges, tags).map { ExchangeListing.Segment(tokens: $0, tags: $1) })
+            segments: segments)
         effects.append(.send(exchange.peer, .exchangeListing(listing)))
     }
 
@@ -122,9 +112,25 @@ extension Node {
         exchanges.running[exchange].progress.roundTrips += 1
         switch outcome {
         case .differences(let differences): differencesCame(index, differences)
+        case .refused(.overloaded): askAgain(index)
         case .refused(let refusal): finishExchange(exchange, .failed(refusal.name))
         case .equal, .preparing, .differing: misbehaved(exchange, "answer to another question")
         }
+    }
+
+    /// The peer has too many questions: it is asked again a little later.
+    private mutating func askAgain(_ index: Int) {
+        let exchange = exchanges.batches[index].exchange.index
+        exchanges.running[exchange].rest += exchanges.batches[index].ranges.reversed()
+        exchanges.batches.remove(index)
+        exchanges.running[exchange].batches -= 1
+        exchanges.running[exchange].notices += 1
+        guard exchanges.running[exchange].notices < Limits.exchangeNoticesMax else {
+            finishExchange(exchange, .failed("overloaded"))
+            return
+        }
+        exchanges.running[exchange].pausedUntil = now.monotonic + Self.exchangePause
+        exchanges.tick(by: exchanges.running[exchange].pausedUntil)
     }
 
     private mutating func differencesCame(_ index: Int, _ differences: ExchangeDifferences) {
@@ -135,12 +141,18 @@ extension Node {
         }
         let bytes = differences.records.reduce(0) { $0 + $1.key.count + $1.record.count }
         if let next = differences.next {
-            if bytes < Limits.exchangeBytesMax / 2 { exchanges.running[exchange].parts += 1 }
+            if bytes < Limits.exchangeBytesMax / 2, differences.records.count < Limits.exchangeRecordsMax {
+                exchanges.running[exchange].parts += 1
+            }
             guard exchanges.running[exchange].parts <= Limits.exchangePartsMax else {
                 misbehaved(exchange, "endless differences")
                 return
             }
+            exchanges.running[exchange].covered(
+                exchanges.batches[index].covered(range: next.segment, token: next.token))
             putBack(index, fromRange: next.segment, token: next.token)
+        } else {
+            exchanges.running[exchange].covered(nil)
         }
         exchanges.running[exchange].progress.recordsReceived += differences.records.count
         exchanges.running[exchange].progress.bytesReceived += bytes
@@ -149,7 +161,6 @@ extension Node {
         exchanges.unpaced += bytes
         exchanges.batches[index].records = differences.records
         exchanges.batches[index].keys = []
-        exchanges.batches[index].tags = []
         let pushes = !exchanges.running[exchange].purpose.isOneWay && configuration.planted != .skipPush
         exchanges.batches[index].wanted = pushes ? wanted[...] : []
         collectOrMerge(index)
@@ -314,10 +325,13 @@ extension Node {
             finishExchange(exchange, .failed(refusal.name))
             return
         }
-        let done = exchanges.batches[number.index].ranges.count
+        let done = MerkleTree.leafCount(in: exchanges.batches[number.index].ranges)
         exchanges.batches.remove(number.index)
         exchanges.running[exchange].batches -= 1
-        exchanges.running[exchange].progress.leavesDone += done
+        // One that was listed in parts counts with each.
+        let progress = exchanges.running[exchange].progress
+        exchanges.running[exchange].progress.leavesDone = min(
+            progress.leavesDone + done, progress.leavesDiffering)
         pumpExchange(exchange)
     }
 }

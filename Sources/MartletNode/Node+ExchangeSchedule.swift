@@ -27,6 +27,7 @@ extension Node {
         exchanges.paused.removeAll()
         for job in paused where exchanges.jobs.isInUse(job) { continueRescan(job) }
         advanceAllRescans()
+        answerListings()
         for index in exchanges.running.indices where exchanges.running.isInUse(index) { pumpExchange(index) }
         hastenDirtyPairs()
         beginAskedExchanges()

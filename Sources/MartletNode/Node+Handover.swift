@@ -32,6 +32,7 @@ extension Node {
         handover.changedAt = now.monotonic
         handover.done = []
         handover.underWay = []
+        handover.prepared = []
         handover.bytes = 0
         handover.votes = []
         handover.voids = []
@@ -167,7 +168,12 @@ extension Node {
         guard let change = handover.change else { return }
         for part in partsNeeded(for: change)
         where !handover.done.contains(part) && !handover.underWay.contains(part) {
-            guard handover.underWay.count < Limits.handoverExchangesMax else { return }
+            guard handover.underWay.count < Limits.handoverExchangesMax else {
+                if handover.prepared.insert(part).inserted {
+                    prepareExchange(keyspace: part.keyspace, peer: part.peer)
+                }
+                return
+            }
             if startExchange(keyspace: part.keyspace, peer: part.peer, .handover) {
                 handover.underWay.insert(part)
             }

@@ -224,9 +224,14 @@ extension Node {
             return
         }
         for part in missing where !work.underWay.contains(part) && !waiting.contains(part.keyspace) {
-            guard rebuilding?.underWay.count ?? 0 < Limits.rebuildExchangesMax else { return }
             guard let peer = peers.index(of: part.peer), peers.isReachable(peer), peers[peer].hasShownView
             else { continue }
+            guard rebuilding?.underWay.count ?? 0 < Limits.rebuildExchangesMax else {
+                if rebuilding?.prepared.insert(part).inserted == true {
+                    prepareExchange(keyspace: part.keyspace, peer: peer)
+                }
+                return
+            }
             if startExchange(keyspace: part.keyspace, peer: peer, .rebuild) {
                 rebuilding?.underWay.append(part)
             }

@@ -117,6 +117,10 @@ extension Node {
     /// to send all that they hold, before the first one is asked for.
     private static let passedPerMoved = 8
 
+    mutating func notePassed(_ page: DigestPage) {
+        exchanges.unpaced += page.passedBytes / Self.passedPerMoved
+    }
+
     private mutating func begin(_ job: ExchangeJob, _ query: DigestQuery) -> Int {
         let (index, generation) = exchanges.jobs.insert(job)
         ask(index, generation, query)
@@ -134,7 +138,7 @@ extension Node {
             invariantBroken("another job's page")
         }
         metrics.rescanRecords += UInt64(page.passed)
-        exchanges.unpaced += page.passedBytes / Self.passedPerMoved
+        notePassed(page)
         for sum in page.sums {
             // A leaf that the page before ended in.
             if let last = sums.last, last.leaf == sum.leaf {
@@ -260,6 +264,12 @@ extension Node {
             !$0.isAtRest && $0.step != .reading(isExpiring: true)
         }
         hints.pace.setActive(isReplaying || exchanges.isActive, now: now.monotonic)
+    }
+
+    /// How many messages of records may be under way: what the pace allows in one burst, so that at a low
+    /// rate they don't come in droves.
+    func exchangeWindow(_ most: Int) -> Int {
+        max(1, min(most, hints.pace.burstBytes / Limits.exchangeBytesMax))
     }
 
     /// Whether exchanges may go on: as fast as the requests of clients allow. What they have moved since is

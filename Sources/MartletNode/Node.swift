@@ -143,6 +143,7 @@ package struct Node: ~Copyable {
             time: recovered.stampCeiling)
         rebuilding = Rebuilding.after(lostEpoch: configuration.lostEpoch, remembered: memory.rebuilding)
         exchanges = Exchanges(random: random.fork())
+        hints.pace = ReplayPace(bytesPerSecondMax: configuration.transferBytesPerSecondMax)
         formation = Formation(
             founders: configuration.founders, own: configuration.name, formed: memory.formed)
         keyspaces = KeyspaceTable(founded: configuration.keyspaces)

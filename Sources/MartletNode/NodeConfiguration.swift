@@ -75,6 +75,8 @@ package struct NodeConfiguration: Sendable {
     /// Two owners compare what they hold at least so often.
     package var repairInterval = Interval.minutes(10)
     package var clockSkewMax = Interval.milliseconds(500)
+    /// What this node moves at most to heal and to hand over, a second; zero: as much as requests allow.
+    package var transferBytesPerSecondMax = 0
     /// How old a tombstone must at least be to be deleted.
     package var tombstoneGrace = Interval.hours(1)
     /// How long a shutdown waits for what is in flight.

@@ -102,6 +102,8 @@ struct Rebuilding: Hashable {
     // What a restart begins anew.
     var beganAt = Instant.zero
     var underWay: [Part] = []
+    /// Whose peers have been told to sum up their leaves.
+    var prepared: Set<Part> = []
     var discards: [Discard] = []
     var records = 0
     var bytes = 0

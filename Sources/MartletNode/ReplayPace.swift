@@ -4,16 +4,19 @@ import MartletBase
 ///
 /// *Quiet* is what the requests' 99th percentile usually is while nothing is replayed. While something is,
 /// the requests of each period are counted that took more than twice that. When more than one in a hundred
-/// did, the rate is halved; else it rises: it doubles until it was halved for the first time, then grows by
-/// steps (additive increase, multiplicative decrease: Chiu and Jain, 1989). A node without requests replays
-/// as fast as its targets take it.
+/// did, the rate is halved; else it rises: by half until it was halved for the first time, then by steps
+/// (additive increase, multiplicative decrease: Chiu and Jain, 1989). Without requests it doubles, up to what
+/// the targets take. Exchanges go by the same pace, those that a peer has begun as well: a node
+/// that joins has no requests, and those of the nodes that it asks are in danger.
 ///
 /// The rate never falls below a floor, so that hints are delivered and slots change hands under any load; at
 /// the floor it costs what a few hundred requests a second do.
 package struct ReplayPace {
-    package static let rateMin = 1 << 20
+    package static let rateMin = 2 << 20
     package static let rateFirst = 4 << 20
+    /// Or this part of the rate, when that is more.
     package static let rateStep = 1 << 20
+    private static let ratePart = 16.0
     package static let rateMax = 512 << 20
     /// A decision is made after this time, once there are requests enough to tell, or after so long.
     static let periodMin = Interval.milliseconds(100)
@@ -26,6 +29,8 @@ package struct ReplayPace {
     static let limitMin = Interval.milliseconds(2)
     static let limitUnknown = Interval.milliseconds(20)
 
+    /// Whatever requests say: `transfer_bytes_per_second_max`.
+    let bytesPerSecondMax: Double
     package private(set) var isActive = false
     package private(set) var bytesPerSecond = Double(Self.rateFirst)
     /// Whether requests were slow when the rate was last decided.
@@ -40,7 +45,14 @@ package struct ReplayPace {
     private var credit = 0.0
     private var creditAt = Instant.zero
 
-    package init() {}
+    /// - Parameter bytesPerSecondMax: zero: the most there is.
+    package init(bytesPerSecondMax: Int = 0) {
+        self.bytesPerSecondMax = Double(bytesPerSecondMax > 0 ? bytesPerSecondMax : Self.rateMax)
+        bytesPerSecond = min(bytesPerSecond, self.bytesPerSecondMax)
+    }
+
+    /// What may be sent in one go.
+    var burstBytes: Int { Int(bytesPerSecond * Self.burst.seconds) }
 
     /// Something is replayed from now on, or nothing any more.
     package mutating func setActive(_ active: Bool, now: Instant) {
@@ -48,7 +60,7 @@ package struct ReplayPace {
         isActive = active
         guard active else { return }
         limit = quiet.percentile(0.99).map { max($0 * 2, Self.limitMin) } ?? Self.limitUnknown
-        bytesPerSecond = max(bytesPerSecond, Double(Self.rateFirst))
+        bytesPerSecond = min(max(bytesPerSecond, Double(Self.rateFirst)), bytesPerSecondMax)
         hasYielded = false
         isYielding = false
         creditAt = now
@@ -86,16 +98,21 @@ package struct ReplayPace {
     private mutating func decide(_ now: Instant) {
         let elapsed = now - periodBegan
         guard elapsed >= Self.periodMin else { return }
-        guard requests == 0 || requests >= Self.requestsEnough || elapsed >= Self.periodMax else { return }
         isYielding = slow > max(1, requests / 100)
+        // Two slow ones are too many, however many more are to come.
+        guard
+            requests == 0 || requests >= Self.requestsEnough || elapsed >= Self.periodMax
+                || isYielding && requests < Self.requestsEnough
+        else { return }
         if isYielding {
             hasYielded = true
             bytesPerSecond = max(bytesPerSecond / 2, Double(Self.rateMin))
         } else if hasYielded {
-            bytesPerSecond = min(bytesPerSecond + Double(Self.rateStep), Double(Self.rateMax))
+            bytesPerSecond += max(Double(Self.rateStep), bytesPerSecond / Self.ratePart)
         } else {
-            bytesPerSecond = min(bytesPerSecond * 2, Double(Self.rateMax))
+            bytesPerSecond *= requests == 0 ? 2 : 1.5
         }
+        bytesPerSecond = min(bytesPerSecond, bytesPerSecondMax)
         beginPeriod(now)
     }
 }

@@ -16,25 +16,25 @@ package struct DigestQuery: Sendable {
     }
 
     package var keyspace: UInt32
-    /// Ascending; but for `sums` each lies within one leaf.
+    /// Ascending.
     package var ranges: [ClosedRange<UInt64>]
     package var horizon: Horizon
     package var wanted: Wanted
     /// Where the page ends: with the record that reaches one of these, and all of its token.
     package var limit: ScanLimit
-    /// Of `unknown`: what the records of the page may come to; one may be larger.
-    package var recordBytesMax: Int
+    /// Of `unknown`: how many records the page may have, and what they may come to; one may be larger.
+    package var unknownMax: ScanLimit
 
     package init(
         keyspace: UInt32, ranges: [ClosedRange<UInt64>], horizon: Horizon, wanted: Wanted, limit: ScanLimit,
-        recordBytesMax: Int = 0
+        unknownMax: ScanLimit = ScanLimit()
     ) {
         self.keyspace = keyspace
         self.ranges = ranges
         self.horizon = horizon
         self.wanted = wanted
         self.limit = limit
-        self.recordBytesMax = recordBytesMax
+        self.unknownMax = unknownMax
     }
 
     /// The bits of a token below those that name its leaf.
@@ -142,8 +142,8 @@ extension DigestQuery {
 
         private var isFull: Bool {
             page.passed >= query.limit.recordsMax || page.passedBytes >= query.limit.bytesMax
-                || query.recordBytesMax > 0 && recordBytes >= query.recordBytesMax
-                || page.records.count >= Limits.exchangeRecordsMax
+                || page.records.count >= query.unknownMax.recordsMax
+                || recordBytes >= query.unknownMax.bytesMax
         }
 
         mutating func take(_ key: Bytes, _ record: Bytes, _ rules: RecordJoin) -> Bool {

@@ -49,7 +49,7 @@ package struct ExchangeDescent: Hashable, Sendable {
 
 /// What the sender holds in some leaves that differ.
 package struct ExchangeListing: Hashable, Sendable {
-    /// A leaf, or a part of one.
+    /// Leaves that lie side by side; of the first and the last one maybe a part.
     package struct Segment: Hashable, Sendable {
         /// Tokens; both are included.
         package var tokens: ClosedRange<UInt64>
@@ -231,6 +231,10 @@ extension ExchangeDescent {
     }
 }
 
+extension ExchangeListing.Segment {
+    package var leaves: ClosedRange<UInt32> { MerkleTree.leaves(of: tokens) }
+}
+
 extension ExchangeListing {
     private static let beginsInside: UInt8 = 1
     private static let endsInside: UInt8 = 2
@@ -240,10 +244,11 @@ extension ExchangeListing {
         writer.varint(UInt64(segments.count))
         var last: UInt64 = 0
         for segment in segments {
-            let leaf = segment.tokens.lowerBound >> MerkleTree.tokenBits
-            let bounds = MerkleTree.tokens(of: UInt32(leaf))
-            writer.varint(leaf - last)
-            last = leaf
+            let leaves = segment.leaves
+            let bounds = MerkleTree.tokens(of: leaves)
+            writer.varint(UInt64(leaves.lowerBound) - last)
+            writer.varint(UInt64(leaves.count - 1))
+            last = UInt64(leaves.upperBound)
             let begins = segment.tokens.lowerBound > bounds.lowerBound
             let ends = segment.tokens.upperBound < bounds.upperBound
             writer.u8((begins ? Self.beginsInside : 0) | (ends ? Self.endsInside : 0))
@@ -257,15 +262,16 @@ extension ExchangeListing {
     init(from reader: inout ByteReader) throws(WireError) {
         subject = try ExchangeSubject(from: &reader)
         let abridgement = subject.abridgement
-        let count = try reader.count(max: Limits.exchangeLeavesMax, "segments")
+        let count = try reader.count(max: Limits.exchangeSegmentsMax, "segments")
         segments = []
         segments.reserveCapacity(count)
         var tagsLeft = Limits.exchangeItemsMax
         var leaf = 0
         for _ in 0..<count {
-            leaf += try reader.count(max: MerkleTree.leavesMax - 1, "leaf")
+            let begin = leaf + (try reader.count(max: MerkleTree.leavesMax - 1, "leaf"))
+            leaf = begin + (try reader.count(max: MerkleTree.leavesMax - 1, "leaf"))
             guard leaf < MerkleTree.leavesMax else { throw .invalid("leaf") }
-            let bounds = MerkleTree.tokens(of: UInt32(leaf))
+            let bounds = MerkleTree.tokens(of: UInt32(begin)...UInt32(leaf))
             let flags = try reader.u8()
             guard flags & ~(Self.beginsInside | Self.endsInside) == 0 else { throw .invalid("segment") }
             let first = flags & Self.beginsInside != 0 ? try reader.u64() : bounds.lowerBound
@@ -274,7 +280,7 @@ extension ExchangeListing {
             guard (first > bounds.lowerBound) == (flags & Self.beginsInside != 0),
                 (last < bounds.upperBound) == (flags & Self.endsInside != 0)
             else { throw .invalid("segment") }
-            guard first <= last, bounds.contains(first), bounds.contains(last),
+            guard first <= last, MerkleTree.leaves(of: first...last) == UInt32(begin)...UInt32(leaf),
                 segments.last.map({ $0.tokens.upperBound < first }) ?? true
             else { throw .invalid("segment") }
             let tagCount = try reader.count(max: tagsLeft, "tags")
@@ -356,7 +362,7 @@ extension ExchangeDifferences {
 
     init(from reader: inout ByteReader) throws(WireError) {
         records = try KeyedRecord.list(from: &reader)
-        let count = try reader.count(max: Limits.exchangeLeavesMax, "segments")
+        let count = try reader.count(max: Limits.exchangeSegmentsMax, "segments")
         missing = []
         missing.reserveCapacity(count)
         var placesLeft = Limits.exchangeItemsMax
@@ -377,7 +383,7 @@ extension ExchangeDifferences {
             next = nil
             return
         }
-        let segment = try reader.count(max: Limits.exchangeLeavesMax, "segment")
+        let segment = try reader.count(max: Limits.exchangeSegmentsMax, "segment")
         next = Next(segment: segment, token: try reader.u64())
     }
 }

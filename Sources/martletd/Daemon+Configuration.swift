@@ -39,6 +39,7 @@ extension ClusterConfiguration {
         node.hintWindow = repair.hintWindow
         node.tombstoneGrace = repair.tombstoneGrace
         node.repairInterval = repair.repairInterval
+        node.transferBytesPerSecondMax = transfer.transferBytesPerSecondMax
         return node
     }
 

@@ -86,7 +86,11 @@ extension NodeWorld {
         let leaves = Set((0..<input.below(4)).map { _ in Token(key: key(&input)).leaf.index }).sorted()
         return leaves.map { leaf in
             var tokens = MerkleTree.tokens(of: leaf)
-            if input.below(4) == 3 { tokens = (tokens.lowerBound + UInt64(input.u16()))...tokens.upperBound }
+            switch input.below(4) {
+            case 2: tokens = MerkleTree.tokens(of: leaf...min(leaf + 3, UInt32(MerkleTree.leavesMax - 1)))
+            case 3: tokens = (tokens.lowerBound + UInt64(input.u16()))...tokens.upperBound
+            default: break
+            }
             return ExchangeListing.Segment(
                 tokens: tokens, tags: (0..<input.below(3)).map { _ in UInt64(input.u8()) })
         }

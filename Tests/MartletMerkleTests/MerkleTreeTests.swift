@@ -164,6 +164,24 @@ import Testing
         #expect(tree.dirtyCount == 0 && tree.root(in: .all) == 0)
     }
 
+    @Test func leavesThatAreNotEmptyAreCounted() {
+        var tree = MerkleTree(isDirty: false)
+        for leaf: UInt32 in [3, 255, 256, 70_000] { tree.set(leaf, 9, isPurgeable: false) }
+        tree.set(255, 0, isPurgeable: false)
+        #expect(tree.occupiedCount(in: .all) == 3)
+        #expect(tree.occupiedCount(in: LeafRanges([0...255, 257...69_999])) == 1)
+    }
+
+    @Test func runsOfLeavesHaveTheTokensOfAll() {
+        let tokens = MerkleTree.tokens(of: 7...9)
+        #expect(MerkleTree.leaves(of: tokens) == 7...9)
+        #expect(MerkleTree.leafCount(in: [tokens, MerkleTree.tokens(of: 12)]) == 4)
+        let last = UInt32(MerkleTree.leavesMax - 1)
+        #expect(MerkleTree.tokens(of: 0...last) == 0...UInt64.max)
+        let set = LeafRanges([2...5, 8...9])
+        #expect(set.contains(2...5) && set.contains(8...8) && !set.contains(5...8) && !set.contains(9...10))
+    }
+
     @Test func rangesThatTouchBecomeOne() {
         #expect(LeafRanges([0...15, 16...31, 48...63]).ranges == [0...31, 48...63])
         #expect(LeafRanges([0...15, 16...31, 48...63]).count == 48)

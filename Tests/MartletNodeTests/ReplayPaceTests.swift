@@ -66,6 +66,27 @@ import Testing
         #expect(model.sent >= 9 * ReplayPace.rateMin)
     }
 
+    @Test func theOperatorsLimitHoldsWhateverRequestsAllow() {
+        var pace = ReplayPace(bytesPerSecondMax: 1_000_000)
+        var now = Instant(nanoseconds: 0)
+        pace.setActive(true, now: now)
+        var sent = 0
+        for _ in 0..<1_000 {
+            now = now + .milliseconds(10)
+            while pace.take(1_000, now: now) { sent += 1_000 }
+        }
+        #expect(sent > 9_000_000 && sent < 10_500_000)
+    }
+
+    @Test func twoSlowRequestsAreNoticedBeforeAHundredHaveCome() {
+        var pace = ReplayPace()
+        let start = Instant(nanoseconds: 0)
+        pace.setActive(true, now: start)
+        for i in 0..<20 { pace.note(i < 2 ? .milliseconds(50) : .microseconds(500)) }
+        _ = pace.take(1, now: start + .milliseconds(100))
+        #expect(pace.isYielding && pace.bytesPerSecond == Double(ReplayPace.rateFirst) / 2)
+    }
+
     @Test func aLargeHintGoesWholeAndIsWaitedFor() {
         var pace = ReplayPace()
         let start = Instant(nanoseconds: 0)
