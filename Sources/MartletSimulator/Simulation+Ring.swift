@@ -129,6 +129,9 @@ extension Simulation {
     private mutating func comeBack(_ process: SimulatedProcess) throws(Violation) {
         guard let attic = process.attic else { return }
         process.attic = nil
+        // It comes into the weather that is now, not into that in which it went.
+        attic.conditions = process.disk.conditions
+        attic.forgetFaults()
         process.disk = attic
         process.loss = nil
         record("the machine of \(process.name) comes back")
