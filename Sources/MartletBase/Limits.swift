@@ -164,8 +164,6 @@ package enum Limits {
     package static let exchangeSegmentsMax = 1 << 15
     package static let exchangeKeysMin = 256
     package static let exchangeKeysMax = 8_192
-    /// A node that fetches what it owns has next to nothing when it has this part of the leaves.
-    package static let exchangeEmptyPart = 16
     /// Records that travel together, and what they may come to; one record may be larger. They are merged in
     /// one go, and no request is handled meanwhile: for about a millisecond.
     package static let exchangeRecordsMax = 128

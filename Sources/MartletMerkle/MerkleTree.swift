@@ -276,24 +276,6 @@ package struct MerkleTree: Sendable {
         return sum
     }
 
-    /// How many leaves of a set aren't empty, as far as rescans have found.
-    package func occupiedCount(in set: LeafRanges) -> Int {
-        var count = 0
-        for range in set.ranges {
-            var leaf = Int(range.lowerBound)
-            let end = Int(range.upperBound)
-            while leaf <= end {
-                let block = leaf / Self.blockLeaves
-                let last = min(end, (block + 1) * Self.blockLeaves - 1)
-                if !blocks[block].isEmpty {
-                    count += (leaf...last).count { blocks[block][$0 % Self.blockLeaves] != 0 }
-                }
-                leaf = last + 1
-            }
-        }
-        return count
-    }
-
     /// The root over a set of leaves.
     package func root(in set: LeafRanges) -> UInt64 {
         set.ranges.reduce(0) { $0 &+ sum($1) }

@@ -22,10 +22,7 @@ package enum ExchangePurpose: String, Hashable, Sendable, CaseIterable {
     package var isOneWay: Bool { self == .handover }
 
     /// Whether something is done next that relies on its being complete: digests are compared in full.
-    var isReliedOn: Bool { self == .proof || fetches }
-
-    /// Whether the node that begins it may hold nothing of what it is about.
-    var fetches: Bool { self == .handover || self == .rebuild }
+    var isReliedOn: Bool { self == .proof || self == .handover || self == .rebuild }
 }
 
 package enum ExchangeOutcome: Hashable, Sendable {
@@ -68,8 +65,7 @@ struct CommonLeaves {
 /// An exchange that this node has begun: with one peer, over all the leaves of a keyspace that both own.
 ///
 ///     rescanning ──▶ opening ──▶ descending ──▶ comparing ──▶ settling ──▶ finished
-///          │            └────────────┴─── equal ──────┼──────────▲
-///          └─── next to nothing is here ──────────────▲
+///                       └────────────┴─── equal ─────────────────▲
 ///
 /// *Rescanning*: leaves that are dirty are summed up anew; the peer does the same before it answers the
 /// opening. *Descending*: each message goes one level down the tree, whoever sends it, so leaves that differ

@@ -113,16 +113,6 @@ extension Node {
         let index = number.index
         exchanges.running[index].step = .opening
         let exchange = exchanges.running[index]
-        let tree = exchanges.forest.grow(exchange.keyspace)
-        let leaves = exchange.common.leaves
-        let isAlmostEmpty =
-            exchanges.forest[tree].tree.occupiedCount(in: leaves) < leaves.count / Limits.exchangeEmptyPart
-        if exchange.purpose.fetches, isAlmostEmpty {
-            // Nearly all of the peer's leaves differ: it needn't sum them up to say so.
-            exchanges.running[index].rest = leaves.ranges.reversed().map { MerkleTree.tokens(of: $0) }
-            compare(index, leaves.count)
-            return
-        }
         ask(exchange.peer, subject(ofExchange: index), exchange.common)
     }
 
@@ -202,13 +192,9 @@ extension Node {
         // Only leaves that both own: a peer may claim what it likes of others.
         let leaves = differing.filter { exchange.common.leaves.contains($0) }
         metrics.exchangeLeavesDiffering += UInt64(leaves.count)
-        exchanges.running[index].leaves = leaves.reversed()
-        compare(index, leaves.count)
-    }
-
-    private mutating func compare(_ index: Int, _ leaves: Int) {
         exchanges.running[index].step = .comparing
-        exchanges.running[index].progress.leavesDiffering = leaves
+        exchanges.running[index].leaves = leaves.reversed()
+        exchanges.running[index].progress.leavesDiffering = leaves.count
         pumpExchange(index)
     }
 

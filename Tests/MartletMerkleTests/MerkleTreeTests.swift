@@ -164,14 +164,6 @@ import Testing
         #expect(tree.dirtyCount == 0 && tree.root(in: .all) == 0)
     }
 
-    @Test func leavesThatAreNotEmptyAreCounted() {
-        var tree = MerkleTree(isDirty: false)
-        for leaf: UInt32 in [3, 255, 256, 70_000] { tree.set(leaf, 9, isPurgeable: false) }
-        tree.set(255, 0, isPurgeable: false)
-        #expect(tree.occupiedCount(in: .all) == 3)
-        #expect(tree.occupiedCount(in: LeafRanges([0...255, 257...69_999])) == 1)
-    }
-
     @Test func runsOfLeavesHaveTheTokensOfAll() {
         let tokens = MerkleTree.tokens(of: 7...9)
         #expect(MerkleTree.leaves(of: tokens) == 7...9)
