@@ -77,6 +77,8 @@ struct Handover {
 
     /// What this node held of slots that it doesn't own any more, and that isn't deleted durably yet.
     var erasures: [Replica.Erasure] = []
+    /// The run before has not ended by itself.
+    var hasBrokenOff = false
     /// Nothing is left to be erased, durably.
     var isErased = true
     /// It has left the ring, and goes when its hints are delivered.

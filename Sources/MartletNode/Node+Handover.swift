@@ -139,9 +139,13 @@ extension Node {
         putMeta(MetaMemory.erasuresKey, Handover.encode([]))
     }
 
-    /// At the start: what an earlier run may not have come to.
+    /// At the start: what an earlier run may not have come to. One that broke off may have made the end of a
+    /// change durable, and not what it had to erase for that: so all goes that lies in slots of others. It
+    /// must not be found when this node gains such a slot again, when what hid it may have been purged.
     mutating func eraseAgain() {
         for erasure in handover.erasures { erase(erasure) }
+        guard handover.hasBrokenOff, formation.isFormed else { return }
+        for index in keyspaces.indices { erase(index, keyspaces.spans(index) { $0.own == nil }) }
     }
 
     /// Whether a slot still holds what is to be erased: nothing may be merged beside it.

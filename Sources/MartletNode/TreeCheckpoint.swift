@@ -146,6 +146,7 @@ extension Node {
             }
             effects.append(.report(.treesRecovered(leaves: metrics.leavesRecovered)))
         } catch {
+            handover.hasBrokenOff = true
             effects.append(.report(.treesForgotten(because: error.name)))
         }
     }
