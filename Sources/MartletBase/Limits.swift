@@ -12,8 +12,8 @@ package enum Limits {
     package static let dataCentersMax = 8
     /// Owners of a key, over all data centres.
     package static let ownersMax = 21
-    /// Places of a request: the owners of a slot, and the one that a change of the ring adds.
-    package static let placesMax = ownersMax + 1
+    /// Places of a request: the owners of a slot before a change of the ring and after it, each a bit of 32.
+    package static let placesMax = 32
     package static let keyspacesMax = 256
     /// Definitions of keyspaces, those of dropped ones included, which stay for ever.
     package static let definitionsMax = 1_024
@@ -356,7 +356,8 @@ package enum Limits {
         invariant(peersMax > nodesMax, "a ring forms of nodes that were strangers")
         invariant(peersMax <= Int(UInt16.max), "a peer's index has 16 bits")
         invariant(replicationFactorMax <= ownersMax, "a data centre's copies are owners")
-        invariant(ownersMax <= 32, "an owner's answer is a bit of 32")
+        invariant(ownersMax <= placesMax, "every owner has a place")
+        invariant(placesMax <= 32, "the answer of a place is a bit of 32")
         invariant(nodesMax < Int(UInt16.max), "a node's ordinal has 16 bits, and one value for none")
         invariant(valueBytesMax <= bulkBytesMax, "a client must be able to announce every value")
         invariant(keyBytesMax <= requestSlackBytesMax, "a request must hold a key beside its value")

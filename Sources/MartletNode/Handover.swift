@@ -14,6 +14,15 @@ struct Handover {
         case own
         case link(LinkID)
         case client(ClientTicket)
+        /// Who is answered when every node that lives knows of it.
+        case definition(ClientTicket, until: Instant)
+    }
+
+    /// What gives the ring another shape.
+    enum Act: Hashable {
+        case entry(RingEntry)
+        /// Of a keyspace whose copies are to be others, or are.
+        case definition(KeyspaceDefinition)
     }
 
     /// An exchange that this node needs before it may vote.
@@ -38,8 +47,8 @@ struct Handover {
     var given: Set<NodeID> = []
     /// Since when it is void.
     var voidSince: Instant?
-    /// Entries on their way to the disk: acts, which nobody may hear of before.
-    var acts: [RingEntry] = []
+    /// On their way to the disk: nobody may hear of them before.
+    var acts: [Act] = []
 
     // This node's own exchanges, under this shape.
     var done: Set<Part> = []
@@ -87,6 +96,25 @@ struct Handover {
     /// Whether what this node says of its records stands: it has nothing left to erase, which it would show
     /// as its own, and won't come back in an earlier shape, to serve what was asked of that.
     var mayCompare: Bool { isErased && (change == nil || held == shape) }
+
+    /// The entries among the acts that are on their way to the disk.
+    var entriesComing: [RingEntry] {
+        acts.compactMap { if case .entry(let entry) = $0 { entry } else { nil } }
+    }
+
+    /// As it is to be stored: what is written behind an act on the same entry must hold it as well.
+    func stored(_ entry: RingEntry) -> RingEntry {
+        var stored = entry
+        for act in entriesComing where act.id == entry.id { stored.merge(act) }
+        return stored
+    }
+
+    /// The same of a keyspace's definition.
+    func stored(_ definition: KeyspaceDefinition) -> KeyspaceDefinition {
+        var stored = definition
+        for case .definition(let act) in acts where act.id == definition.id { stored.merge(act) }
+        return stored
+    }
 
     var tickAt = Instant.distantFuture
 
@@ -149,7 +177,12 @@ struct Ballot: Hashable {
 
 /// An act of an operator that waits until this node has taken its vote back.
 struct Wish {
-    var act: RingAct
+    enum Wanted {
+        case ring(RingAct)
+        case keyspaces(KeyspaceChange, level: ConsistencyLevel?)
+    }
+
+    var wanted: Wanted
     var ticket: ClientTicket
     /// Then whoever asked is told that it can't be done now.
     var until: Instant
@@ -158,7 +191,8 @@ struct Wish {
 /// How far the change in hand is, and what it waits for: `status`.
 package struct HandoverStatus: Sendable {
     package var kind: RingChange.Kind
-    package var subject: NodeID
+    package var subject: RingChange.Subject
+    /// Of the node or the keyspace.
     package var name: String
     package var since: Interval
     /// Exchanges that this node needs for it, and of these those that are over.

@@ -21,6 +21,12 @@ package enum KeyspaceRefusal: Hashable, Sendable {
     /// The first keyspace can't be dropped.
     case first(String)
     case tooMany(max: Int)
+    /// More copies than there are nodes for, in some data centre.
+    case tooFewNodes(ReplicationFactor, nodes: Int)
+    /// It is being given another replication factor.
+    case altering(String, to: ReplicationFactor)
+    /// Owners by the one factor and by the other would be too many at one time.
+    case tooManyOwners(max: Int)
 }
 
 /// A change under way at the node that was asked for it.
@@ -29,7 +35,8 @@ package enum KeyspaceRefusal: Hashable, Sendable {
 /// lives, answer when they have all acknowledged. It needs no agreement before, because definitions that were
 /// changed side by side join to one on every node.
 struct DefinitionChange {
-    let ticket: ClientTicket
+    /// Nil when nobody waits for the answer.
+    let ticket: ClientTicket?
     /// What the change makes, and answers: what else has come to these keyspaces since isn't known to be
     /// anywhere else yet.
     let definitions: [KeyspaceDefinition]
@@ -44,5 +51,5 @@ struct DefinitionChange {
     var ids: [UInt32] { definitions.map(\.id) }
 
     static let vacant = DefinitionChange(
-        ticket: ClientTicket(0), definitions: [], isTruncation: false, level: nil, began: .zero, awaited: [])
+        ticket: nil, definitions: [], isTruncation: false, level: nil, began: .zero, awaited: [])
 }

@@ -8,6 +8,9 @@ import MartletVersions
 struct KeyspaceTable {
     struct Keyspace {
         var definition: KeyspaceDefinition
+        /// Known from this node's cluster.yaml alone: what the data folder or another node says of it counts
+        /// in its place. (The file may have been edited since: joined, that would change what is in force.)
+        fileprivate(set) var isAssumed = false
         /// For each slot its place in `sets`. Empty until the ring has formed.
         var setOfSlot: [UInt16] = []
         var sets: [ReplicaSet] = []
@@ -44,7 +47,11 @@ struct KeyspaceTable {
     var handover: UInt64 = 0
 
     init(founded: [KeyspaceDefinition]) {
-        all = founded.map { Keyspace($0) }
+        all = founded.map { definition in
+            var keyspace = Keyspace(definition)
+            keyspace.isAssumed = true
+            return keyspace
+        }
         invariant(all.count <= Limits.keyspacesMax, "\(all.count) keyspaces are over the limit")
         invariant(founded.contains { $0.id == KeyspaceDefinition.firstID }, "there is no first keyspace")
         arrange()
@@ -82,7 +89,12 @@ struct KeyspaceTable {
     /// when it brought nothing new, and more than one when a name that two keyspaces had is settled.
     mutating func merge(_ definition: KeyspaceDefinition) -> [UInt32] {
         if let index = index(of: definition.id) {
-            guard all[index].definition.merge(definition) else { return [] }
+            if all[index].isAssumed {
+                all[index].isAssumed = false
+                all[index].definition = definition
+            } else {
+                guard all[index].definition.merge(definition) else { return [] }
+            }
         } else if let place = dropped.firstIndex(where: { $0.id == definition.id }) {
             guard dropped[place].merge(definition) else { return [] }
         } else {
@@ -93,6 +105,16 @@ struct KeyspaceTable {
         arrange()
         return changed
     }
+
+    /// What the file says counts as if it were heard: there was nobody to hear it from. Returns the ids.
+    mutating func confirm() -> [UInt32] {
+        let assumed = all.indices.filter { all[$0].isAssumed }
+        for index in assumed { all[index].isAssumed = false }
+        return assumed.map { all[$0].definition.id }
+    }
+
+    /// Those that others may hear of.
+    var told: [KeyspaceDefinition] { all.filter { !$0.isAssumed }.map(\.definition) + dropped }
 
     /// The planted bug: the later definition wins whole.
     mutating func replace(_ definition: KeyspaceDefinition) {

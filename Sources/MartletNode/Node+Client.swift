@@ -29,7 +29,8 @@ extension Node {
             return
         }
         if case .change(let change) = request.operation {
-            changeKeyspaces(ticket, change, level: request.level, timeout: request.timeout)
+            let timeout = request.timeout ?? configuration.requestTimeout
+            changeKeyspaces(ticket, change, level: request.level, until: now.monotonic + timeout)
             return
         }
         if case .ring(let act) = request.operation {

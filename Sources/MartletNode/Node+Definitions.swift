@@ -20,7 +20,7 @@ import MartletWire
 /// node's disk before the first one is discarded, and which no join ever lowers.
 extension Node {
     mutating func changeKeyspaces(
-        _ ticket: ClientTicket, _ change: KeyspaceChange, level: ConsistencyLevel?, timeout: Interval?
+        _ ticket: ClientTicket, _ change: KeyspaceChange, level: ConsistencyLevel?, until deadline: Instant
     ) {
         guard changes.count < Limits.definitionChangesMax else {
             refuseOverload(ticket, "definition_changes_max")
@@ -50,11 +50,36 @@ extension Node {
         switch definitions(after: change, at: stamp.time.bits) {
         case .failure(let refused): effects.append(.reply(ticket, .failed(.keyspace(refused.refusal))))
         case .success(let definitions):
+            if let altered = definitions.first(where: { isAlteration($0) }) {
+                let act = Handover.Act.definition(altered)
+                if let refusal = obstacle(toAct: act) {
+                    let wanted = Wish.Wanted.keyspaces(change, level: level)
+                    postpone(Wish(wanted: wanted, ticket: ticket, until: deadline), refusal)
+                } else {
+                    self.act(act, for: .definition(ticket, until: deadline))
+                }
+                return
+            }
             let isTruncation = if case .truncate = change { true } else { false }
-            begin(
-                ticket, definitions, isTruncation: isTruncation, level: level,
-                until: now.monotonic + (timeout ?? configuration.requestTimeout))
+            begin(ticket, definitions, isTruncation: isTruncation, level: level, until: deadline)
         }
+    }
+
+    /// Whether it asks for other copies than the ring knows of: that is an act on the ring.
+    private func isAlteration(_ definition: KeyspaceDefinition) -> Bool {
+        keyspaces.definition(of: definition.id).map { $0.copies != definition.copies } ?? false
+    }
+
+    /// An act on a keyspace is durable here: now the others hear of it.
+    mutating func spread(_ definition: KeyspaceDefinition, for asker: Handover.Asker) {
+        var (ticket, deadline) = (ClientTicket?.none, now.monotonic + configuration.requestTimeout)
+        if case .definition(let waiting, let until) = asker { (ticket, deadline) = (waiting, until) }
+        guard changes.count < Limits.definitionChangesMax else {
+            keyspaceCame(definition)
+            if let ticket { refuseOverload(ticket, "definition_changes_max") }
+            return
+        }
+        begin(ticket, [definition], isTruncation: false, level: nil, until: deadline)
     }
 
     private struct Refused: Error {
@@ -74,7 +99,7 @@ extension Node {
         switch change {
         case .create(let name, let options):
             if keyspaces.index(named: name) != nil { return refused(.exists(name)) }
-            if let refusal = refusal(of: options) { return refused(refusal) }
+            if let refusal = options.replication.flatMap({ stray($0) }) { return refused(refusal) }
             guard keyspaces.all.count < Limits.keyspacesMax else {
                 return refused(.tooMany(max: Limits.keyspacesMax))
             }
@@ -96,6 +121,10 @@ extension Node {
             if let (option, reason) = definition.fixedOption(among: options) {
                 return refused(.fixed(keyspace: name, option: option, reason: reason))
             }
+            if let factor = options.replication {
+                if let refusal = refusal(of: factor, in: definition) { return refused(refusal) }
+                want(factor, of: &definition, at: stamp)
+            }
             definition.apply(options)
             definition.stamp = stamp
             if configuration.planted == .loseTruncation { definition.truncation = 0 }
@@ -116,14 +145,40 @@ extension Node {
         }
     }
 
-    private func refusal(of options: KeyspaceOptions) -> KeyspaceRefusal? {
-        if case .perDataCenter(let list)? = options.replication {
-            let known = Set(ring.entries.map(\.dataCenter))
-            if let stray = list.first(where: { !known.contains($0.name) }) {
-                return .unknownDataCenter(stray.name, known: known.sorted())
-            }
+    private func stray(_ factor: ReplicationFactor) -> KeyspaceRefusal? {
+        guard case .perDataCenter(let list) = factor else { return nil }
+        let known = Set(ring.entries.map(\.dataCenter))
+        return list.first { !known.contains($0.name) }.map {
+            .unknownDataCenter($0.name, known: known.sorted())
+        }
+    }
+
+    // MARK: Copies
+
+    /// Why a keyspace can't have that factor now; nil when it can.
+    private func refusal(
+        of factor: ReplicationFactor, in definition: KeyspaceDefinition
+    ) -> KeyspaceRefusal? {
+        let copies = definition.copies
+        if factor == copies.factor || factor == copies.wanted { return nil }
+        if let wanted = copies.wanted { return .altering(definition.name, to: wanted) }
+        if let refusal = stray(factor) { return refusal }
+        guard factor.isFilled(by: staying) else { return .tooFewNodes(factor, nodes: staying.count) }
+        guard copies.factor.ownersMax(beside: factor) <= Limits.placesMax else {
+            return .tooManyOwners(max: Limits.placesMax)
         }
         return nil
+    }
+
+    /// What is wanted already stays behind what waits; the factor in force calls off what was wanted.
+    private func want(_ factor: ReplicationFactor, of definition: inout KeyspaceDefinition, at stamp: UInt64)
+    {
+        let copies = definition.copies
+        guard factor != (copies.wanted ?? copies.factor) else { return }
+        // Behind the change in hand, whatever the clocks.
+        let latest = max(handover.change?.stamp ?? 0, copies.altered, copies.done)
+        definition.copies.want(factor, at: max(stamp, latest + 1))
+        if configuration.planted == .alterAtOnce { definition.copies.complete() }
     }
 
     /// Why a truncation can't be acknowledged at its level by the nodes that can be reached; nil when it can,
@@ -145,7 +200,7 @@ extension Node {
     // MARK: Spreading
 
     private mutating func begin(
-        _ ticket: ClientTicket, _ definitions: [KeyspaceDefinition], isTruncation: Bool,
+        _ ticket: ClientTicket?, _ definitions: [KeyspaceDefinition], isTruncation: Bool,
         level: ConsistencyLevel?, until deadline: Instant
     ) {
         let others = ring.entries.compactMap { peers.index(of: $0.id) }.filter {
@@ -269,18 +324,19 @@ extension Node {
     private mutating func finishChange(_ index: Int) {
         let change = changes[index]
         changes.remove(index)
-        effects.append(.reply(change.ticket, .defined(change.definitions)))
+        if let ticket = change.ticket { effects.append(.reply(ticket, .defined(change.definitions))) }
     }
 
     /// Not all that live have acknowledged; gossip will bring it to them.
     mutating func changeExpired(_ index: Int) {
         let change = changes[index]
         changes.remove(index)
+        guard let ticket = change.ticket else { return }
         metrics.writesTimedOut += 1
         func names(_ list: [PeerIndex]) -> [String] { list.map { peers[$0].name }.sorted() }
         effects.append(
             .reply(
-                change.ticket,
+                ticket,
                 .failed(
                     .timeout(
                         .define, .all, required: change.awaited.count + change.acknowledged.count,

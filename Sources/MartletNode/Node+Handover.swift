@@ -58,12 +58,18 @@ extension Node {
     /// Writes once more what the ring's entries were written behind, to know when all of it is durable: until
     /// then a crash would bring this node back in an earlier shape, whose requests it would serve again.
     private mutating func holdShape() {
-        guard let change = handover.change, handover.held != handover.shape, !handover.isHolding,
-            var entry = ring[change.subject]
+        guard let change = handover.change, handover.held != handover.shape, !handover.isHolding
         else { return }
-        for act in handover.acts where act.id == entry.id { entry.merge(act) }
+        switch change.subject {
+        case .node(let id):
+            guard let entry = ring[id] else { return }
+            putMeta(MetaMemory.entryKey(id), handover.stored(entry).encoded(), .shape(handover.shape))
+        case .keyspace(let id):
+            guard let definition = keyspaces.definition(of: id) else { return }
+            putMeta(
+                MetaMemory.keyspaceKey(id), handover.stored(definition).encoded(), .shape(handover.shape))
+        }
         handover.isHolding = true
-        putMeta(MetaMemory.entryKey(entry.id), entry.encoded(), .shape(handover.shape))
     }
 
     mutating func shapeIsDurable(_ shape: UInt64) {
@@ -74,6 +80,13 @@ extension Node {
     }
 
     func name(of id: NodeID) -> String { ring[id]?.name ?? id.description }
+
+    private func name(of subject: RingChange.Subject) -> String {
+        switch subject {
+        case .node(let id): name(of: id)
+        case .keyspace(let id): keyspaces.definition(of: id)?.name ?? "\(id)"
+        }
+    }
 
     /// Merges that wait for a stamp ceiling were accepted under another placement: who asked for them may
     /// count on owners that are none any more.
@@ -232,9 +245,7 @@ extension Node {
         if handover.held != shape || !handover.acts.isEmpty && !handover.isCompleting { return .act }
         if !handover.isErased { return .erasing }
         // The subject has voted before it asks others. So when all others have voted, all have.
-        let isFirst =
-            change.kind == .remove || id == change.subject || ballot.givenTo.contains(change.subject)
-        if !isFirst { return .subject }
+        if let first = change.ownCompleter, id != first, !ballot.givenTo.contains(first) { return .subject }
         let isReady = partsNeeded(for: change).allSatisfy { handover.done.contains($0) }
         return isReady || configuration.planted == .voteBeforeExchange ? nil : .exchange
     }
@@ -276,7 +287,7 @@ extension Node {
         switch asker {
         case .own: voteCame(configuration.id, answer)
         case .link(let link): effects.append(.respond(link, .voteAnswer(answer)))
-        case .client: invariantBroken("no client asks for votes")
+        case .client, .definition: invariantBroken("no client asks for votes")
         }
     }
 
@@ -288,9 +299,9 @@ extension Node {
     /// Whether it is this node's to complete the change: the subject's own; of one that isn't there the first
     /// voter's that is. Several may believe so, and all do the same.
     private func completes(_ change: RingChange) -> Bool {
-        if change.kind != .remove {
-            if change.subject == configuration.id { return true }
-            if isHere(change.subject) { return false }
+        if let completer = change.ownCompleter {
+            if completer == configuration.id { return true }
+            if isHere(completer) { return false }
         }
         return ring.voters.first { $0 == configuration.id || isHere($0) } == configuration.id
     }
@@ -301,16 +312,17 @@ extension Node {
         guard let change = handover.change, completes(change), !handover.isCompleting else { return }
         if callOffLeave(change) { return }
         let shape = handover.shape
-        if change.subject == configuration.id, !handover.votes.contains(configuration.id) {
+        let isOwn = change.node == configuration.id
+        if isOwn, !handover.votes.contains(configuration.id) {
             return vote(.own, shape, askedBy: configuration.id)
         }
-        if change.subject == configuration.id, !giveVoteToVoters() { return }
+        if isOwn, !giveVoteToVoters() { return }
         for id in ring.voters where !handover.votes.contains(id) {
             // This node's own answer may come at once, and complete the change.
             guard handover.shape == shape, !handover.isCompleting else { return }
             if id == configuration.id {
                 vote(.own, shape, askedBy: configuration.id)
-            } else if change.subject == configuration.id && !handover.given.contains(id) {
+            } else if isOwn && !handover.given.contains(id) {
                 handover.obstacles[id] = .silent
             } else if let peer = peers.index(of: id), peers.isReachable(peer) {
                 effects.append(.send(peer, .vote(VoteRequest(shape: shape))))
@@ -335,7 +347,7 @@ extension Node {
     private func isDecided(_ change: RingChange) -> Bool {
         ring.voters.allSatisfy {
             handover.votes.contains($0)
-                || $0 == change.subject && change.kind != .remove && change.subject != configuration.id
+                || $0 == change.ownCompleter && $0 != configuration.id
         }
     }
 
@@ -358,22 +370,31 @@ extension Node {
         guard answer.obstacle == nil else { return }
         let isFirst = id == configuration.id && !handover.votes.contains(id)
         handover.votes.insert(id)
-        if isFirst, change.subject == id { handover.tick(by: now.monotonic) }
+        if isFirst, change.node == id { handover.tick(by: now.monotonic) }
         completeIfAllVoted(change)
     }
 
     /// All have voted: nothing can put another change in hand any more but this.
     private mutating func complete(_ change: RingChange) {
-        guard var entry = ring[change.subject] else { return }
+        if case .keyspace(let id) = change.subject { return completeAlteration(id) }
+        guard let id = change.node, var entry = ring[id] else { return }
         handover.isCompleting = true
         switch change.kind {
         case .join, .replace, .move: entry.done = max(entry.done, change.stamp)
         case .leave, .remove:
             // Later than the verdict that it ends, whatever the clocks.
             entry.verdict = Verdict(
-                kind: .removed, stamp: change.stamp + 1, by: entry.verdict?.by ?? change.subject)
+                kind: .removed, stamp: change.stamp + 1, by: entry.verdict?.by ?? id)
+        case .alter: break
         }
-        act(entry, for: .own)
+        act(.entry(entry), for: .own)
+    }
+
+    private mutating func completeAlteration(_ keyspace: UInt32) {
+        guard var definition = keyspaces.definition(of: keyspace) else { return }
+        handover.isCompleting = true
+        definition.copies.complete()
+        act(.definition(definition), for: .own)
     }
 
     /// The peer is gone, or runs on another data folder than when it voted: it may not know its vote any

@@ -18,16 +18,28 @@ extension Node {
             publishKeyspace(id)
             if keyspaces.isDropped(id) { eraseKeyspace(id) }
         }
-        placeSlots(of: changed)
+        if formation.isFormed, noteAlterations() {
+            placeSlots()
+            publishRingDigest()
+        } else {
+            placeSlots(of: changed)
+        }
         if definition.truncation > before?.truncation ?? 0 { truncationCame(definition) }
+    }
+
+    /// Takes into the ring what definitions say of copies. True when that changed it.
+    @discardableResult
+    mutating func noteAlterations() -> Bool {
+        var hasChanged = false
+        for definition in keyspaces.definitions where ring.merge(definition) { hasChanged = true }
+        return hasChanged
     }
 
     /// What this node says of a keyspace, to its own disk and to the others.
     mutating func publishKeyspace(_ id: UInt32) {
         guard let definition = keyspaces.definition(of: id) else { return }
-        let bytes = definition.encoded()
-        putMeta(MetaMemory.keyspaceKey(id), bytes)
-        publish(Rumour.key(keyspace: id), bytes)
+        putMeta(MetaMemory.keyspaceKey(id), handover.stored(definition).encoded())
+        publish(Rumour.key(keyspace: id), definition.encoded())
     }
 
     /// The keyspace has been flushed: its records from before are hidden from here on.
@@ -58,8 +70,9 @@ extension Node {
     /// Takes up the definitions that the data folder remembers.
     mutating func recoverKeyspaces(_ memory: MetaMemory) {
         for definition in memory.keyspaces {
-            let isFounded = keyspaces.definition(of: definition.id) != nil
-            if !keyspaces.merge(definition).isEmpty, isFounded {
+            let founded = keyspaces.definition(of: definition.id)
+            _ = keyspaces.merge(definition)
+            if let founded, founded != keyspaces.definition(of: definition.id) {
                 effects.append(.report(.keyspaceDiffers(name: definition.name)))
             }
             clock.observe(HybridTime(bits: definition.truncation))

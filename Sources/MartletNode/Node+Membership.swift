@@ -268,10 +268,7 @@ extension Node {
     /// An entry of the ring is new or has changed: remember it, spread it, and place the slots anew.
     mutating func ringChanged(_ id: NodeID) {
         guard let entry = ring[id] else { return }
-        // An act on the entry may be on its way to the disk: what is written behind it must hold it as well.
-        var stored = entry
-        for act in handover.acts where act.id == id { stored.merge(act) }
-        putMeta(MetaMemory.entryKey(id), stored.encoded())
+        putMeta(MetaMemory.entryKey(id), handover.stored(entry).encoded())
         publishEntry(entry)
         leaveIfRemoved()
         guard life != .stopped else { return }
@@ -312,7 +309,7 @@ extension Node {
         publish(Rumour.ringDigest.key(id), bytes)
     }
 
-    private mutating func publishRingDigest(above floor: UInt64 = 0) {
+    mutating func publishRingDigest(above floor: UInt64 = 0) {
         ringDigestAt = max(max(floor, ringDigestAt) &+ 1, hybridTime.bits)
         let digest = RingDigest(at: ringDigestAt, digest: ring.digest)
         publish(Rumour.ringDigest.key(configuration.id), digest.encoded())
@@ -342,7 +339,7 @@ extension Node {
     func view() -> View {
         View(
             entries: ring.entries.map { $0.encoded() },
-            keyspaces: keyspaces.definitions.map { $0.encoded() })
+            keyspaces: keyspaces.told.map { $0.encoded() })
     }
 
     /// A replica's view, which came because its placement differs from ours: merge it, and show ours, so that
@@ -422,7 +419,7 @@ extension Node {
 
     /// Tells gossip what this node has to say at its start.
     mutating func publishOwn() {
-        for definition in keyspaces.definitions { publishKeyspace(definition.id) }
+        for definition in keyspaces.told { publishKeyspace(definition.id) }
         if formation.isFormed {
             for entry in ring.entries { publishEntry(entry) }
             if let own = ring[configuration.id] { putMeta(MetaMemory.entryKey(own.id), own.encoded()) }

@@ -6,7 +6,11 @@ extension Node {
     /// Computes every keyspace's placement anew, in the form that the coordinator uses.
     mutating func placeSlots() {
         guard formation.isFormed else { return }
+        noteAlterations()
         isMember = ring[configuration.id]?.isPlaced ?? false
+        // Nobody has said otherwise of a keyspace in cluster.yaml. One that has lost its disk may not have
+        // heard yet what others say.
+        if isMember, rebuilding == nil { for id in keyspaces.confirm() { publishKeyspace(id) } }
         skew.isAlone = ring.entries.count(where: \.ownsTokens) == 1
         keyspaces.handover = ring.change == nil ? 0 : ring.shape
         for index in keyspaces.indices {
@@ -49,7 +53,11 @@ extension Node {
             centers.append(name)
             return centers.count - 1
         }
+        // The placement numbers data centres otherwise.
         let factors = DataCenterFactors(definition.replication, number: number)
+        let nextFactors =
+            placement.isAltered
+            ? DataCenterFactors(definition.copies.next, number: number) : factors
         let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
         var sets: [ReplicaSet] = []
         var lastSlots: [Slot] = []
@@ -71,7 +79,8 @@ extension Node {
                     ReplicaSet(
                         peers: owners.map(\.peer), old: old, new: new,
                         digest: placement.digest(of: range.first),
-                        marks: run.levels, factors: factors, dataCenters: owners.map(\.dataCenter),
+                        marks: run.levels, factors: factors, nextFactors: nextFactors,
+                        dataCenters: owners.map(\.dataCenter),
                         countsNewAlone: configuration.planted == .countJoinerAlone))
             }
         }

@@ -307,7 +307,7 @@ extension Node {
         // What it had promised is lost with the disk: it may have been anything.
         if let change = handover.change {
             var ballot = Ballot(shape: handover.shape)
-            ballot.givenTo = Set(ring.voters + [change.subject])
+            ballot.givenTo = Set(ring.voters + (change.node.map { [$0] } ?? []))
             cast(ballot, for: nil)
         }
     }

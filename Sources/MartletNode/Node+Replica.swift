@@ -387,7 +387,7 @@ extension Node {
         case .deletion(let index): hintsDeleted(index)
         case .meta(let key, let value): metaIsDurable(key, value)
         case .marks(_, _, let asker, let answer): self.answer(asker, answer)
-        case .act(let entry, let asker): actIsDurable(entry, asker)
+        case .act(let act, let asker): actIsDurable(act, asker)
         case .ballot(let ballot, let asker): ballotIsDurable(ballot, asker)
         case .shape(let shape): shapeIsDurable(shape)
         case .erasure(let erasure): erasureIsDurable(erasure)
@@ -429,7 +429,7 @@ extension Node {
         case .hint(let index): hintRefused(index)
         case .deletion(let index): deletionRefused(index)
         case .erasure(let erasure): replica.refusedErasures.append(erasure)
-        case .act(let entry, let asker): actRefused(entry, asker)
+        case .act(let act, let asker): actRefused(act, asker)
         // Who asked asks again.
         case .ballot: break
         case .shape: handover.isHolding = false

@@ -3,37 +3,48 @@ import MartletRing
 import MartletVersions
 import MartletWire
 
-/// Acts: what gives the ring another shape. Each is one ring entry, and durable at the node that did it
-/// before anybody hears of it, itself included.
+/// Acts: what gives the ring another shape. Each is one ring entry, or one keyspace's definition, and durable
+/// at the node that did it before anybody hears of it, itself included.
 ///
 /// No act is done by a node that has voted for the present shape; and a change is completed only when all
 /// voters have voted. So of an act and a completion that would not know of each other one doesn't happen.
 extension Node {
-    /// Makes an entry durable, and then part of the ring.
-    mutating func act(_ entry: RingEntry, for asker: Handover.Asker) {
-        handover.acts.append(entry)
-        putMeta(MetaMemory.entryKey(entry.id), entry.encoded(), .act(entry, asker))
+    /// Makes it durable, and then part of the ring.
+    mutating func act(_ act: Handover.Act, for asker: Handover.Asker) {
+        handover.acts.append(act)
+        switch act {
+        case .entry(let entry):
+            putMeta(MetaMemory.entryKey(entry.id), entry.encoded(), .act(act, asker))
+        case .definition(let definition):
+            let stored = handover.stored(definition)
+            putMeta(MetaMemory.keyspaceKey(definition.id), stored.encoded(), .act(act, asker))
+        }
     }
 
-    mutating func actIsDurable(_ entry: RingEntry, _ asker: Handover.Asker) {
-        if let place = handover.acts.firstIndex(of: entry) { handover.acts.remove(at: place) }
+    mutating func actIsDurable(_ act: Handover.Act, _ asker: Handover.Asker) {
+        if let place = handover.acts.firstIndex(of: act) { handover.acts.remove(at: place) }
         handover.isCompleting = false
-        if (try? ring.merge(entry)) == true { ringChanged(entry.id) }
-        tellAll(entry)
+        switch act {
+        case .entry(let entry):
+            if (try? ring.merge(entry)) == true { ringChanged(entry.id) }
+            tellAll(entry)
+        case .definition(let definition):
+            spread(definition, for: asker)
+        }
         switch asker {
-        case .own: break
+        case .own, .definition: break
         case .link(let link): answerJoin(link, .taken)
         case .client(let ticket): effects.append(.reply(ticket, .acted))
         }
     }
 
-    mutating func actRefused(_ entry: RingEntry, _ asker: Handover.Asker) {
-        if let place = handover.acts.firstIndex(of: entry) { handover.acts.remove(at: place) }
+    mutating func actRefused(_ act: Handover.Act, _ asker: Handover.Asker) {
+        if let place = handover.acts.firstIndex(of: act) { handover.acts.remove(at: place) }
         handover.isCompleting = false
         switch asker {
         case .own: break
         case .link(let link): answerJoin(link, .notServing)
-        case .client(let ticket): refuseOverload(ticket, "storage")
+        case .client(let ticket), .definition(let ticket, _): refuseOverload(ticket, "storage")
         }
     }
 
@@ -50,12 +61,15 @@ extension Node {
 
     /// Why this node may not act now; nil when it may. What leaves the change in hand as it is may be done by
     /// one that has voted, too: that change is completed before it, or after it, all the same.
-    private func obstacle(toAct entry: RingEntry) -> RingActRefusal? {
+    func obstacle(toAct act: Handover.Act) -> RingActRefusal? {
         guard formation.isFormed, life == .running, rebuilding == nil, vouching == nil,
             ring.voters.contains(configuration.id)
         else { return .notServing }
         var next = ring
-        guard (try? next.merge(entry)) != nil else { return .noRoom }
+        switch act {
+        case .entry(let entry): guard (try? next.merge(entry)) != nil else { return .noRoom }
+        case .definition(let definition): next.merge(definition)
+        }
         return isBoundByVote && next.change != ring.change ? .busy : nil
     }
 
@@ -78,18 +92,19 @@ extension Node {
             }
         }
         // It asks again until it is answered.
-        guard !handover.acts.contains(where: { $0.id == id }) else { return }
+        let entriesComing = handover.entriesComing
+        guard !entriesComing.contains(where: { $0.id == id }) else { return }
         // When it asked says which purge floors it can't know of (`gain`).
         let age = now.wall - WallTime(milliseconds: HybridTime(bits: entry.joined).milliseconds)
         guard skew.isGood(now), age <= configuration.clockSkewMax else {
             return answerJoin(link, .notServing)
         }
-        let isNameTaken = (ring.entries + handover.acts).contains {
+        let isNameTaken = (ring.entries + entriesComing).contains {
             $0.name == entry.name && $0.id != id && !$0.isGone
         }
         guard !isNameTaken else { return answerJoin(link, .nameTaken) }
         if let replaced = entry.replaces {
-            let isTaken = (ring.entries + handover.acts).contains {
+            let isTaken = (ring.entries + entriesComing).contains {
                 $0.replaces == replaced && $0.id != id && $0.ownsTokens
             }
             guard let dead = ring[replaced], dead.isPlaced, dead.tokens == entry.tokens, !isTaken else {
@@ -97,12 +112,12 @@ extension Node {
             }
             guard isDown(replaced) else { return answerJoin(link, .replacedIsAlive) }
         }
-        switch obstacle(toAct: entry) {
+        switch obstacle(toAct: .entry(entry)) {
         case .busy:
             handover.isWishedFor = true
             answerJoin(link, .busy)
         case .noRoom: answerJoin(link, .noRoom)
-        case nil: act(entry, for: .link(link))
+        case nil: act(.entry(entry), for: .link(link))
         default: answerJoin(link, .notServing)
         }
     }
@@ -199,17 +214,24 @@ extension Node {
             if ring[entry.id] == entry {
                 // It is so already: asking twice doesn't put it behind others that wait.
                 effects.append(.reply(ticket, .acted))
-            } else if let refusal = obstacle(toAct: entry) {
-                guard refusal == .busy, handover.wishes.count < Limits.ringWishesMax else {
-                    return effects.append(.reply(ticket, .failed(.ringAct(refusal))))
-                }
-                handover.wishes.append(
-                    Wish(act: wish, ticket: ticket, until: now.monotonic + configuration.requestTimeout))
-                handover.tick(by: now.monotonic)
+            } else if let refusal = obstacle(toAct: .entry(entry)) {
+                postpone(
+                    Wish(
+                        wanted: .ring(wish), ticket: ticket,
+                        until: now.monotonic + configuration.requestTimeout), refusal)
             } else {
-                act(entry, for: .client(ticket))
+                act(.entry(entry), for: .client(ticket))
             }
         }
+    }
+
+    /// What is refused only because somebody has this node's vote waits until it has taken that back.
+    mutating func postpone(_ wish: Wish, _ refusal: RingActRefusal) {
+        guard refusal == .busy, handover.wishes.count < Limits.ringWishesMax else {
+            return effects.append(.reply(wish.ticket, .failed(.ringAct(refusal))))
+        }
+        handover.wishes.append(wish)
+        handover.tick(by: now.monotonic)
     }
 
     /// A node that has given its vote takes it back from those who have it, usually the subject of the change
@@ -220,10 +242,14 @@ extension Node {
         let wishes = handover.wishes
         handover.wishes = []
         for wish in wishes {
-            if isFulfilled(wish.act) {
+            if case .ring(let act) = wish.wanted, isFulfilled(act) {
                 effects.append(.reply(wish.ticket, .acted))
             } else if !isBoundByVote {
-                ringActAsked(wish.ticket, wish.act)
+                switch wish.wanted {
+                case .ring(let act): ringActAsked(wish.ticket, act)
+                case .keyspaces(let change, let level):
+                    changeKeyspaces(wish.ticket, change, level: level, until: wish.until)
+                }
             } else if now.monotonic < wish.until {
                 handover.wishes.append(wish)
             } else {
@@ -249,7 +275,7 @@ extension Node {
         guard now.monotonic - since > configuration.requestTimeout else { return }
         own.turn += 1
         own.incarnation += 1
-        act(own, for: .own)
+        act(.entry(own), for: .own)
     }
 
     private func isFulfilled(_ act: RingAct) -> Bool {
@@ -311,31 +337,26 @@ extension Node {
 
     /// Others have left since this node was told to: it stays. It looks before it votes, and votes first.
     mutating func callOffLeave(_ change: RingChange) -> Bool {
-        guard change.kind == .leave, change.subject == configuration.id, var own = ring[configuration.id],
+        guard change.kind == .leave, change.node == configuration.id, var own = ring[configuration.id],
             !staysEnough(without: own), !isBoundByVote, handover.acts.isEmpty, rebuilding == nil,
             vouching == nil
         else { return false }
         own.verdict = Verdict(
             kind: .aborted, stamp: max(hybridTime.bits, change.stamp + 1), by: configuration.id)
-        act(own, for: .own)
+        act(.entry(own), for: .own)
         return true
     }
 
-    /// Whether each keyspace still finds as many nodes as it wants copies, if it does now.
+    /// Whether each keyspace still finds as many nodes as it has copies, and as it is to have.
     private func staysEnough(without leaver: RingEntry) -> Bool {
-        let staying = ring.entries.filter {
-            $0.isPlaced && $0.id != leaver.id && $0.verdict?.kind != .removing
-        }
+        let staying = staying.filter { $0.id != leaver.id }
         return keyspaces.all.allSatisfy { keyspace in
-            switch keyspace.definition.replication {
-            case .count(let count): staying.count >= count
-            case .perDataCenter(let list):
-                list.allSatisfy { factor in
-                    staying.count { $0.dataCenter == factor.name } >= factor.count
-                }
-            }
+            keyspace.definition.copies.all.allSatisfy { $0.isFilled(by: staying) }
         }
     }
+
+    /// The owners of slots that nobody has told to go.
+    var staying: [RingEntry] { ring.entries.filter { $0.isPlaced && $0.verdict?.kind != .removing } }
 
     // MARK: Leaving
 

@@ -8,7 +8,6 @@ extension Node {
     package var isFormed: Bool { formation.isFormed }
     package var isRunning: Bool { life == .running }
 
-    package var ringEntries: [RingEntry] { ring.entries }
     package var ringDigest: UInt64 { ring.digest }
     package var topologyStamp: TopologyStamp {
         TopologyStamp(ringDigest: ring.digest, livenessChanges: peers.livenessChanges)

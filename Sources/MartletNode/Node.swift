@@ -58,7 +58,7 @@ package struct Node: ~Copyable {
     var gossip: Gossip
     var gossipEffects: [GossipEffect] = []
     var peers: PeerTable
-    var ring = Ring()
+    package internal(set) var ring = Ring()
     var formation: Formation
     /// The founders that the log was last told of as not heard yet.
     var waitsTold: [String] = []

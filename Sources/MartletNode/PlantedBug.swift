@@ -94,6 +94,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case countJoinerAlone
     /// A former owner deletes what it holds before the change is complete.
     case eraseBeforeProof
+    /// A keyspace's new replication factor is in force as soon as it is asked for.
+    case alterAtOnce
     /// A replica serves requests that were made on another placement.
     case skipPlacementDigest
     /// A node that was removed is taken for an owner again when its old entry comes.

@@ -30,7 +30,7 @@ struct Replica {
             /// Marks of slots, and who is to hear that they are durable.
             case marks(key: Blob, value: Blob, Node.PurgeAsker, PurgeAnswer)
             /// An entry that isn't in the ring before it is durable.
-            case act(RingEntry, Handover.Asker)
+            case act(Handover.Act, Handover.Asker)
             /// A promise, and who is to hear of it.
             case ballot(Ballot, Handover.Asker?)
             /// All that makes the ring of this shape is durable.

@@ -77,10 +77,12 @@ package final class ReplicaSet: Sendable {
 
     /// - Parameter dataCenters: each place's data centre as a number; this node's is zero.
     ///   - new: nil where the slots don't change hands.
+    ///   - nextFactors: what the new owners are counted by; nil: as the old ones are.
     ///   - countsNewAlone: a planted bug.
     init(
         peers: [PeerIndex], old: Places, new: Places?, digest: UInt64, marks: PurgeMarks.Levels = .none,
-        factors: DataCenterFactors, dataCenters: [Int], countsNewAlone: Bool = false
+        factors: DataCenterFactors, nextFactors: DataCenterFactors? = nil, dataCenters: [Int],
+        countsNewAlone: Bool = false
     ) {
         invariant(peers.count <= Limits.placesMax, "\(peers.count) places are over the limit")
         self.peers = peers
@@ -92,12 +94,13 @@ package final class ReplicaSet: Sendable {
         formerDigest = Self.digest(digest, marks.former)
         nextDigest = Self.digest(digest, max(marks.proved, marks.floor))
         requirements = ConsistencyLevel.allCases.map { level in
-            func requirement(among places: Places) -> Requirement {
+            func requirement(_ factors: DataCenterFactors, among places: Places) -> Requirement {
                 Requirement(level, factors: factors, coordinator: 0, among: places.bits) { dataCenters[$0] }
             }
-            guard let new else { return requirement(among: old) }
-            if countsNewAlone { return requirement(among: new) }
-            return .both(requirement(among: old), requirement(among: new))
+            let before = requirement(factors, among: old)
+            guard let new else { return before }
+            let after = requirement(nextFactors ?? factors, among: new)
+            return countsNewAlone ? after : .both(before, after)
         }
         own = peers.firstIndex(of: PeerTable.own)
         all = .first(peers.count)

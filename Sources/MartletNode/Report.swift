@@ -22,7 +22,7 @@ package enum Report: Sendable {
     /// This node's disk has lost something: it rebuilds it from its peers.
     case rebuilding(epoch: UInt64)
     case rebuilt(after: Interval, exchanges: Int)
-    /// A change of the ring is in hand.
+    /// A change of the ring is in hand, of the node or the keyspace of that name.
     case handoverBegan(RingChange.Kind, name: String)
     /// None is any more.
     case handoversOver

@@ -1,7 +1,7 @@
 import MartletBase
 
 /// How many nodes hold a copy of each key.
-package enum ReplicationFactor: Hashable, Sendable {
+package enum ReplicationFactor: Hashable, Sendable, CustomStringConvertible {
     /// N copies, wherever the walk over the zones finds them.
     case count(Int)
     /// So many in each of these data centres, none in others. Sorted by name, names distinct.
@@ -14,6 +14,13 @@ package enum ReplicationFactor: Hashable, Sendable {
         package init(name: String, count: Int) {
             self.name = name
             self.count = count
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .count(let n): "\(n)"
+        case .perDataCenter(let list): list.map { "\($0.name):\($0.count)" }.joined(separator: ",")
         }
     }
 
@@ -33,6 +40,43 @@ package enum ReplicationFactor: Hashable, Sendable {
             return (1...Limits.dataCentersMax).contains(list.count) && total <= Limits.ownersMax
                 && list.allSatisfy { isFactor($0.count) && Names.isValid($0.name) }
                 && zip(list, list.dropFirst()).allSatisfy { $0.name < $1.name }
+        }
+    }
+
+    /// From `3`, or `dc1:3,dc2:2`; nil when it is neither, or impossible.
+    package init?(_ text: String) {
+        if let count = Int(text) {
+            self = .count(count)
+        } else {
+            var list: [DataCenterFactor] = []
+            for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+                guard let colon = part.lastIndex(of: ":"), let count = Int(part[part.index(after: colon)...])
+                else { return nil }
+                list.append(DataCenterFactor(name: String(part[..<colon]), count: count))
+            }
+            self = .perDataCenter(list.sorted { $0.name < $1.name })
+        }
+        guard isValid else { return nil }
+    }
+
+    /// How many owners a slot may have by the one factor or the other, over one walk: a walk for more copies
+    /// in a data centre finds all that one for fewer does.
+    package func ownersMax(beside other: ReplicationFactor) -> Int {
+        switch (self, other) {
+        case (.count(let a), .count(let b)): return max(a, b)
+        case (.perDataCenter(let list), .perDataCenter(let others)):
+            return Dictionary((list + others).map { ($0.name, $0.count) }, uniquingKeysWith: max)
+                .values.reduce(0, +)
+        default: return total + other.total
+        }
+    }
+
+    /// Whether so many copies find a node each among these.
+    package func isFilled(by nodes: [RingEntry]) -> Bool {
+        switch self {
+        case .count(let count): nodes.count >= count
+        case .perDataCenter(let list):
+            list.allSatisfy { each in nodes.count { $0.dataCenter == each.name } >= each.count }
         }
     }
 
@@ -64,6 +108,12 @@ package enum ReplicationFactor: Hashable, Sendable {
             }
         }
     }
+
+    func encoded() -> Blob {
+        var writer = ByteWriter()
+        write(to: &writer)
+        return Blob(writer.bytes)
+    }
 }
 
 /// What becomes of concurrent writes to a key.
@@ -78,9 +128,11 @@ package enum ConflictPolicy: UInt8, Sendable, CaseIterable, CustomStringConverti
 
 /// A keyspace as the cluster knows it; gossiped with the ring's entries and merged like them.
 ///
-/// The join has three parts, each a semilattice, so their product is one, and the three laws hold:
+/// The join has four parts, each a semilattice, so their product is one, and the three laws hold:
 ///
 /// - the *settings*: the later stamp wins whole, at equal stamps the greater canonical bytes (a chain);
+/// - the *copies*: how many there are, and how many are wanted (`Copies`). No setting, because a factor comes
+///   into force by a handover, and an ALTER that was made beside its completion must not undo that;
 /// - *dropped*: once dropped, always dropped. The definition stays as its own tombstone, so that its id is
 ///   never given again, and a hint or a node that was away can't bring the keyspace back;
 /// - the *truncation*: the greater one. It isn't part of the settings, because an ALTER that was made beside
@@ -88,7 +140,7 @@ package enum ConflictPolicy: UInt8, Sendable, CaseIterable, CustomStringConverti
 ///
 /// Encoding (canonical):
 ///
-///     id 4 | name | created 8 | stamp 8 | replication factor | conflict 1 | read 1 | write 1
+///     id 4 | name | created 8 | stamp 8 | copies | conflict 1 | read 1 | write 1
 ///     | sloppy quorum 1 | ttl in nanoseconds 8 | dropped 1 | truncation 8
 package struct KeyspaceDefinition: Hashable, Sendable {
     /// The keyspace's part of the data keys; never reused.
@@ -98,7 +150,7 @@ package struct KeyspaceDefinition: Hashable, Sendable {
     package var created: UInt64
     /// The hybrid time of the last change of its settings, as bits.
     package var stamp: UInt64
-    package var replication: ReplicationFactor
+    package var copies: Copies
     package var conflict: ConflictPolicy
     /// The levels of requests that don't say theirs.
     package var read: ConsistencyLevel
@@ -122,7 +174,7 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         self.name = name
         self.created = created
         self.stamp = stamp
-        self.replication = replication
+        copies = Copies(replication)
         self.conflict = conflict
         self.read = read
         self.write = write
@@ -133,6 +185,9 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         checkInvariants()
     }
 
+    /// The factor in force, before the change in hand.
+    package var replication: ReplicationFactor { copies.factor }
+
     /// Joins another definition of the same keyspace into this one. True when that changed it.
     @discardableResult
     package mutating func merge(_ other: KeyspaceDefinition) -> Bool {
@@ -142,6 +197,8 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         if hasSettings(below: other) { self = other }
         isDropped = before.isDropped || other.isDropped
         truncation = max(before.truncation, other.truncation)
+        copies = before.copies
+        copies.merge(other.copies)
         return self != before
     }
 
@@ -150,6 +207,7 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         var (a, b) = (self, other)
         (a.truncation, b.truncation) = (0, 0)
         (a.isDropped, b.isDropped) = (false, false)
+        a.copies = b.copies
         return a.encoded() < b.encoded()
     }
 
@@ -158,7 +216,7 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         name = try Names.read("keyspace name", from: &reader)
         created = try Self.readTime(from: &reader)
         stamp = try Self.readTime(from: &reader)
-        replication = try ReplicationFactor(from: &reader)
+        copies = try Copies(from: &reader)
         guard let conflict = ConflictPolicy(rawValue: try reader.u8()) else { throw .invalid("conflict") }
         self.conflict = conflict
         read = try ConsistencyLevel(from: &reader)
@@ -177,7 +235,7 @@ package struct KeyspaceDefinition: Hashable, Sendable {
     }
 
     /// A hybrid time that stamps may have: none is above 2^63.
-    private static func readTime(from reader: inout ByteReader) throws(WireError) -> UInt64 {
+    static func readTime(from reader: inout ByteReader) throws(WireError) -> UInt64 {
         let bits = try reader.u64()
         guard bits <= 1 << 63 else { throw .invalid("hybrid time") }
         return bits
@@ -188,7 +246,7 @@ package struct KeyspaceDefinition: Hashable, Sendable {
         writer.string(name)
         writer.u64(created)
         writer.u64(stamp)
-        replication.write(to: &writer)
+        copies.write(to: &writer)
         writer.u8(conflict.rawValue)
         read.write(to: &writer)
         write.write(to: &writer)
@@ -208,7 +266,7 @@ package struct KeyspaceDefinition: Hashable, Sendable {
 
     package func checkInvariants() {
         invariant(Names.isValid(name), "\"\(name)\" can't be the name of a keyspace")
-        invariant(replication.isValid, "replication factor \(replication) of keyspace \(name)")
+        copies.checkInvariants(name)
         invariant(!read.isForWritesOnly, "keyspace \(name) can't be read at \(read)")
         invariant(ttl >= .zero, "keyspace \(name) has a negative ttl")
         invariant(!isDropped || id != Self.firstID, "the first keyspace can't be dropped")

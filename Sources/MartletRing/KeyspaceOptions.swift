@@ -15,8 +15,8 @@ package struct KeyspaceOptions: Hashable, Sendable {
 extension KeyspaceDefinition {
     /// What can't be changed once the keyspace exists, and why; nil when all of it can.
     ///
-    /// Whether a keyspace holds anything is known to no single node at any one moment, so these stay as they
-    /// were created, data or not.
+    /// Whether a keyspace holds anything is known to no single node at any one moment, so this stays as it
+    /// was created, data or not.
     package func fixedOption(among options: KeyspaceOptions) -> (name: StaticName, reason: String)? {
         if let policy = options.conflict, policy != conflict {
             return (
@@ -25,15 +25,10 @@ extension KeyspaceDefinition {
                     + "copy the keys"
             )
         }
-        if let factor = options.replication, factor != replication {
-            return (
-                "replication_factor",
-                "this version can't hand data over to other owners; create another keyspace and copy the keys"
-            )
-        }
         return nil
     }
 
+    /// Sets all but the replication factor, which is wanted of the ring (`Copies`).
     package mutating func apply(_ options: KeyspaceOptions) {
         if let value = options.read { read = value }
         if let value = options.write { write = value }

@@ -5,7 +5,8 @@ package struct SlotRange: Hashable, Sendable {
     package let first: Slot
     package let last: Slot
     package let owners: Owners
-    /// The owners after the change in hand, where they are others, or in another order.
+    /// The owners after the change in hand, where they are others, in another order, or counted by another
+    /// factor.
     package let next: Owners?
 
     package var count: Int { Int(last.index) - Int(first.index) + 1 }
@@ -22,8 +23,8 @@ package struct SlotRange: Hashable, Sendable {
 /// - The *owners* of a slot are the next N distinct nodes, spread over zones (`PreferenceWalk`). *Fallbacks*
 ///   are the nodes after them, for sloppy quorums.
 /// - The *digest* of a slot covers what two nodes must agree on before they may be parts of one quorum: the
-///   owners' ids in order, before the change in hand and after it, the keyspace and its definition's stamp,
-///   the purge floor. Never liveness: views of that may differ without harm.
+///   owners' ids in order and the replication factors, before the change in hand and after it, the keyspace
+///   and its definition's stamp, the purge floor. Never liveness: views of that may differ without harm.
 ///
 /// A pure function of the ring and the definition: computed anew whenever one of them changes (3 ms for 1,000
 /// nodes), never altered. A lookup is two array reads. It is a class only so that handing it on counts one
@@ -36,6 +37,10 @@ package final class Placement: Sendable {
     /// them.
     package let dataCenters: [String]
     package let factors: DataCenterFactors
+    /// After the change in hand.
+    package let nextFactors: DataCenterFactors
+    /// Whether that gives the keyspace another factor.
+    package let isAltered: Bool
     /// The tokens of those that own slots before the change in hand.
     private let walk: RingWalk
 
@@ -52,34 +57,43 @@ package final class Placement: Sendable {
 
     package init(ring: Ring, keyspace: KeyspaceDefinition) {
         let change = ring.change
-        let members = ring.entries.filter { $0.isPlaced || $0.id == change?.subject }
+        let members = ring.entries.filter { $0.isPlaced || $0.id == change?.node }
+        let replication = keyspace.replication
+        let isAltered = change?.subject == .keyspace(keyspace.id)
+        let nextReplication = isAltered ? keyspace.copies.next : replication
         var centers = Set(members.map(\.dataCenter))
-        if case .perDataCenter(let list) = keyspace.replication { centers.formUnion(list.map(\.name)) }
+        for case .perDataCenter(let list) in [replication, nextReplication] {
+            centers.formUnion(list.map(\.name))
+        }
         let dataCenters = centers.sorted()
         func number(_ dataCenter: String) -> Int { dataCenters.firstIndex(of: dataCenter) ?? 0 }
 
-        let walk = RingWalk(members, keyspace.replication, isIn: \.isPlaced)
-        let next = change.map { change in
-            RingWalk(members.map(change.completed), keyspace.replication, isIn: \.isPlaced)
+        let walk = RingWalk(members, replication, isIn: \.isPlaced)
+        let next = change.flatMap { change in
+            change.concerns(keyspace.id)
+                ? RingWalk(members.map(change.completed), nextReplication, isIn: \.isPlaced) : nil
         }
         let lasts = next.map { Set($0.lasts).union(walk.lasts).sorted() } ?? walk.lasts
         let owners = lasts.map { walk.owners(of: $0) }
         let nexts = zip(lasts, owners).map { last, owners -> Owners? in
-            guard let after = next?.owners(of: last), after != owners else { return nil }
+            guard let after = next?.owners(of: last), after != owners || isAltered else { return nil }
             return after
         }
         self.keyspace = keyspace
+        self.isAltered = isAltered
         self.members = members
         self.walk = walk
         self.dataCenters = dataCenters
-        factors = DataCenterFactors(keyspace.replication, number: number)
+        factors = DataCenterFactors(replication, number: number)
+        nextFactors = DataCenterFactors(nextReplication, number: number)
         dataCenterOfMember = members.map { UInt16(number($0.dataCenter)) }
         lastOfRange = lasts
         ownersOfRange = owners
         nextOfRange = nexts
         rangeOfSlot = RingWalk.rangeOfSlot(lasts: lasts)
         digestOfRange = zip(owners, nexts).map {
-            Self.digest(of: $0, next: $1, members: members, keyspace: keyspace)
+            Self.digest(
+                of: ($0, replication), next: ($1, nextReplication), members: members, keyspace: keyspace)
         }
         slotsOfMember = Self.slots(owners: owners, lasts: lasts, memberCount: members.count)
     }
@@ -175,8 +189,8 @@ extension Placement {
         invariant(rangeOfSlot.count == Limits.slots, "the placement doesn't cover every slot")
         for range in ranges {
             invariant(range.first <= range.last, "an empty range at slot \(range.first)")
-            for owners in [range.owners, range.next ?? Owners()] {
-                invariant(owners.count <= keyspace.replication.total, "more owners than copies")
+            for (owners, factors) in [(range.owners, factors), (range.next ?? Owners(), nextFactors)] {
+                invariant(owners.count <= factors.total, "more owners than copies")
             }
         }
     }
@@ -196,13 +210,16 @@ extension Placement {
     }
 
     private static func digest(
-        of owners: Owners, next: Owners?, members: [RingEntry], keyspace: KeyspaceDefinition
+        of old: (owners: Owners, replication: ReplicationFactor),
+        next: (owners: Owners?, replication: ReplicationFactor), members: [RingEntry],
+        keyspace: KeyspaceDefinition
     ) -> UInt64 {
-        var writer = ByteWriter(reservingCapacity: 32 + 2 * owners.count * NodeID.byteCount)
+        var writer = ByteWriter(reservingCapacity: 64 + 2 * old.owners.count * NodeID.byteCount)
         writer.u32(keyspace.id)
         writer.u64(keyspace.stamp)
         writer.u64(keyspace.truncation)
-        for list in [owners, next ?? Owners()] {
+        for (list, replication) in [old, (next.owners ?? Owners(), next.replication)] {
+            replication.write(to: &writer)
             writer.u8(UInt8(list.count))
             for place in list.indices { members[list[place]].id.write(to: &writer) }
         }

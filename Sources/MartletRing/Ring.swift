@@ -23,6 +23,9 @@ package enum RingError: Error, Hashable, Sendable, CustomStringConvertible {
 ///   *range*, which begins after the token before it.
 /// - The *preference list* of a slot is what `Placement` computes from the ring and a keyspace's definition.
 ///
+/// Beside the entries stands what was said of keyspaces' numbers of copies (`Copies`), because that gives
+/// slots other owners as well, and all such changes have one order (`RingChange`).
+///
 /// Rings merge entry by entry, so they form a semilattice as entries do: nodes that have heard the same
 /// entries, in any order, hold equal rings, equal digests and so equal preference lists (invariant Agreed).
 /// Removed and left nodes stay in it, so that nothing late brings them back.
@@ -33,7 +36,27 @@ package struct Ring: Hashable, Sendable {
     /// Sorted by id.
     package private(set) var entries: [RingEntry] = []
 
-    /// Equal for equal rings. A sum of the entries' digests, so merging one entry costs that entry alone.
+    /// Of keyspaces whose replication factor was ever to be altered, by id; of dropped ones too.
+    package private(set) var alterations: [Alteration] = []
+
+    package struct Alteration: Hashable, Sendable {
+        package let keyspace: UInt32
+        package fileprivate(set) var copies: Copies
+
+        func write(to writer: inout ByteWriter) {
+            writer.u32(keyspace)
+            copies.write(to: &writer)
+        }
+
+        fileprivate var digest: UInt64 {
+            var writer = ByteWriter()
+            write(to: &writer)
+            return XXH3.hash(writer.bytes.span.bytes)
+        }
+    }
+
+    /// Equal for equal rings. A sum of the digests of all that it holds, so merging one entry costs
+    /// that entry alone.
     package private(set) var digest: UInt64 = 0
 
     package init() {}
@@ -80,6 +103,32 @@ package struct Ring: Hashable, Sendable {
         return true
     }
 
+    /// Joins what a definition says of its keyspace's copies into the ring. True when that changed it.
+    @discardableResult
+    package mutating func merge(_ definition: KeyspaceDefinition) -> Bool {
+        definition.copies.altered > 0
+            && merge(Alteration(keyspace: definition.id, copies: definition.copies))
+    }
+
+    private mutating func merge(_ alteration: Alteration) -> Bool {
+        guard let place = alterations.firstIndex(where: { $0.keyspace == alteration.keyspace }) else {
+            alterations.append(alteration)
+            alterations.sort { $0.keyspace < $1.keyspace }
+            digest &+= alteration.digest
+            return true
+        }
+        let before = alterations[place].digest
+        guard alterations[place].copies.merge(alteration.copies) else { return false }
+        digest = digest &- before &+ alterations[place].digest
+        return true
+    }
+
+    /// Joins all that another ring holds into this one.
+    package mutating func merge(_ other: Ring) throws(RingError) {
+        for entry in other.entries { try merge(entry) }
+        for alteration in other.alterations { _ = merge(alteration) }
+    }
+
     package subscript(_ id: NodeID) -> RingEntry? {
         let i = index(notBelow: id)
         return i < entries.count && entries[i].id == id ? entries[i] : nil
@@ -106,7 +155,8 @@ package struct Ring: Hashable, Sendable {
             zip(entries, entries.dropFirst()).allSatisfy { $0.id.short < $1.id.short },
             "the ring's entries aren't sorted by distinct ids")
         invariant(
-            digest == entries.reduce(0) { $0 &+ $1.digest }, "the ring's digest isn't that of its entries")
+            digest == entries.reduce(alterations.reduce(0) { $0 &+ $1.digest }) { $0 &+ $1.digest },
+            "the ring's digest isn't that of what it holds")
         for entry in entries { entry.checkInvariants() }
     }
 }

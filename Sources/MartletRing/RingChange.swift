@@ -1,10 +1,10 @@
 import MartletBase
 
-/// A change of who owns slots that is wanted: one node comes, goes, takes the place of another, or moves
-/// (docs/ARCHITECTURE.md, handover).
+/// A change of who owns slots that is wanted: one node comes, goes, takes the place of another, or moves; or
+/// one keyspace gets more copies or fewer (docs/ARCHITECTURE.md, handover).
 ///
-/// Nothing but ring entries says so: a node's own entry, or the verdict `removing`. So changes need
-/// no log and no leader; nodes that hold equal rings see the same ones, in one order:
+/// Nothing but the ring says so: a node's own entry, the verdict `removing`, or what is said of a keyspace's
+/// copies. So changes need no log and no leader; nodes that hold equal rings see the same ones, in one order:
 ///
 ///     the change in hand = of those wanted the least by (whether a node is given up, stamp, subject)
 ///
@@ -22,6 +22,8 @@ package struct RingChange: Hashable, Comparable, Sendable {
         case replace = 4
         /// It takes other tokens in place of its own.
         case move = 5
+        /// A keyspace gets another replication factor.
+        case alter = 6
 
         /// As `status` and the log say it.
         package var text: StaticName {
@@ -31,16 +33,37 @@ package struct RingChange: Hashable, Comparable, Sendable {
             case .remove: "remove"
             case .replace: "replace"
             case .move: "move"
+            case .alter: "alter"
             }
         }
     }
 
+    /// Who or what changes.
+    package enum Subject: Hashable, Comparable, Sendable {
+        case node(NodeID)
+        /// By its id.
+        case keyspace(UInt32)
+    }
+
     package let kind: Kind
-    package let subject: NodeID
+    package let subject: Subject
     /// The hybrid time of the act, as bits.
     package let stamp: UInt64
     /// Whose place the subject takes.
     package var replaced: NodeID?
+
+    /// The node that changes.
+    package var node: NodeID? {
+        if case .node(let id) = subject { id } else { nil }
+    }
+
+    /// The node that changes, where it takes part in that: it votes first, and completes the change.
+    package var ownCompleter: NodeID? { kind == .remove ? nil : node }
+
+    /// Whether slots of that keyspace may get other owners by it.
+    package func concerns(_ keyspace: UInt32) -> Bool {
+        if case .keyspace(let id) = subject { id == keyspace } else { true }
+    }
 
     /// Those first that make good for a node that is given up: nobody waits for what it gains, so nothing may
     /// be given to it.
@@ -56,12 +79,14 @@ extension RingChange {
     /// The entry as it is when the change is over.
     package func completed(_ entry: RingEntry) -> RingEntry {
         var entry = entry
+        guard let node else { return entry }
         if entry.id == replaced {
-            entry.verdict = Verdict(kind: .removed, stamp: stamp, by: subject)
-        } else if entry.id == subject {
+            entry.verdict = Verdict(kind: .removed, stamp: stamp, by: node)
+        } else if entry.id == node {
             switch kind {
             case .join, .replace, .move: entry.done = max(entry.done, stamp)
-            case .leave, .remove: entry.verdict = Verdict(kind: .removed, stamp: stamp, by: subject)
+            case .leave, .remove: entry.verdict = Verdict(kind: .removed, stamp: stamp, by: node)
+            case .alter: break
             }
         }
         return entry
@@ -74,14 +99,24 @@ extension RingEntry {
         guard ownsTokens else { return nil }
         if isJoining {
             return RingChange(
-                kind: replaces == nil ? .join : .replace, subject: id, stamp: joined, replaced: replaces)
+                kind: replaces == nil ? .join : .replace, subject: .node(id), stamp: joined,
+                replaced: replaces)
         }
         if let verdict, verdict.kind == .removing {
-            return RingChange(kind: verdict.by == id ? .leave : .remove, subject: id, stamp: verdict.stamp)
+            return RingChange(
+                kind: verdict.by == id ? .leave : .remove, subject: .node(id), stamp: verdict.stamp)
         }
         let isCalledOff = verdict.map { $0.stamp >= moved } ?? false
         guard !nextTokens.isEmpty, moved > done, !isCalledOff else { return nil }
-        return RingChange(kind: .move, subject: id, stamp: moved)
+        return RingChange(kind: .move, subject: .node(id), stamp: moved)
+    }
+}
+
+extension Ring.Alteration {
+    /// What is wanted of this keyspace.
+    package var change: RingChange? {
+        copies.wanted == nil
+            ? nil : RingChange(kind: .alter, subject: .keyspace(keyspace), stamp: copies.altered)
     }
 }
 
@@ -89,8 +124,10 @@ extension Ring {
     /// Those that are wanted, the one in hand first. Of a node that is given up nothing is but that it goes.
     package var changes: [RingChange] {
         let givenUp = givenUp
-        return entries.compactMap(\.change).filter { $0.kind == .remove || !givenUp.contains($0.subject) }
-            .sorted()
+        let ofNodes = entries.compactMap(\.change).filter { change in
+            change.kind == .remove || change.node.map { !givenUp.contains($0) } ?? true
+        }
+        return (ofNodes + alterations.compactMap(\.change)).sorted()
     }
 
     package var change: RingChange? { changes.first }
@@ -113,15 +150,15 @@ extension Ring {
     /// Those on whom it depends whether the change in hand may be completed: all that own slots before it or
     /// after it, but for those that an operator has given up.
     package var voters: [NodeID] {
-        let subject = change?.subject
+        let node = change?.node
         let givenUp = givenUp
         return entries.filter { entry in
-            (entry.isPlaced || entry.id == subject) && !givenUp.contains(entry.id)
+            (entry.isPlaced || entry.id == node) && !givenUp.contains(entry.id)
         }.map(\.id)
     }
 
-    /// What voters agree on: all that has been said of who comes and who goes, what waits and what is over
-    /// included. Unlike `digest` it doesn't cover what else entries say.
+    /// What voters agree on: all that has been said of who comes and who goes and of how many copies there
+    /// are, what waits and what is over included. Unlike `digest` it doesn't cover what else entries say.
     ///
     /// A ring only grows, so a shape that is left never comes again: whoever is found in it twice has been in
     /// it all the time between. The change in hand, the owners and their tokens would not do: they may be the
@@ -145,6 +182,7 @@ extension Ring {
             }
             if let verdict = entry.verdict { verdict.write(to: &writer) } else { writer.u8(0) }
         }
+        for alteration in alterations { alteration.write(to: &writer) }
         return XXH3.hash(writer.bytes.span.bytes)
     }
 }

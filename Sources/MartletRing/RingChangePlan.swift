@@ -8,6 +8,8 @@ package enum RingWish: Hashable, Sendable {
     /// The entry's node takes the tokens of the other one.
     case replace(NodeID, by: RingEntry)
     case move([RingMove])
+    /// The keyspace of that id gets another replication factor.
+    case alter(UInt32, ReplicationFactor)
 }
 
 /// Tokens that a node should have in place of its own.
@@ -41,6 +43,7 @@ extension Ring {
                 guard let place = placed.firstIndex(where: { $0.id == move.node }) else { continue }
                 placed[place].ownTokens = move.tokens
             }
+        case .alter: break
         }
         return Ring(placing: placed)
     }
@@ -56,6 +59,16 @@ extension Ring {
             // One that has no place in a full ring is none that a plan can show.
             _ = try? merge(placed)
         }
+    }
+}
+
+extension KeyspaceDefinition {
+    /// With the factor in force that the wish is for.
+    fileprivate func fulfilling(_ wish: RingWish) -> KeyspaceDefinition {
+        guard case .alter(id, let factor) = wish else { return self }
+        var definition = self
+        definition.copies = Copies(factor)
+        return definition
     }
 }
 
@@ -84,7 +97,7 @@ package struct RingChangePlan: Sendable {
     package private(set) var least = 0
     /// All copies that there are before.
     package private(set) var total = 0
-    /// Of the first keyspace, which tokens are chosen for.
+    /// Of the first keyspace, which tokens are chosen for; of the one that is altered.
     package let before: RingBalance
     package let after: RingBalance
 
@@ -93,13 +106,17 @@ package struct RingChangePlan: Sendable {
         let (settled, next) = (old.settled, old.fulfilling(wish))
         let present = keyspaces.filter { !$0.isDropped }
         invariant(!present.isEmpty, "a plan for no keyspace")
-        before = RingBalance(Placement(ring: settled, keyspace: present[0]))
-        after = RingBalance(Placement(ring: next, keyspace: present[0]))
-        for keyspace in present {
-            add(
-                keyspace, Placement(ring: settled, keyspace: keyspace),
-                Placement(ring: next, keyspace: keyspace))
+        let places = present.map { keyspace in
+            (
+                Placement(ring: settled, keyspace: keyspace),
+                Placement(ring: next, keyspace: keyspace.fulfilling(wish))
+            )
         }
+        var shown = 0
+        if case .alter(let id, _) = wish { shown = present.firstIndex { $0.id == id } ?? 0 }
+        before = RingBalance(places[shown].0)
+        after = RingBalance(places[shown].1)
+        for (keyspace, (old, new)) in zip(present, places) { add(keyspace, old, new) }
     }
 
     private mutating func add(_ keyspace: KeyspaceDefinition, _ old: Placement, _ new: Placement) {

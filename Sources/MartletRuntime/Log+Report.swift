@@ -79,7 +79,8 @@ extension Log {
         switch report {
         case .handoverBegan(let kind, let name):
             write(
-                .info, .ringChanging, [("peer", name), ("change", kind.text.description)],
+                .info, .ringChanging,
+                [(kind == .alter ? "keyspace" : "peer", name), ("change", kind.text.description)],
                 "slots change hands")
         case .handoversOver: write(.info, .ringSettled, [], "every slot has its owners")
         case .joinRefused(let why):

@@ -55,11 +55,14 @@ extension PlantedBug {
     var needsTurns: Bool {
         switch self {
         case .voteBeforeExchange, .countJoinerAlone, .eraseBeforeProof, .skipPlacementDigest,
-            .reuseRemovedID:
+            .reuseRemovedID, .alterAtOnce:
             true
         default: false
         }
     }
+
+    /// Whether it can only show while keyspaces get other replication factors.
+    var needsAlterations: Bool { self == .alterAtOnce }
 
     /// Without which the bug can't show: every seed that it is planted in has them.
     var faultsNeeded: Set<FaultKind> {

@@ -38,6 +38,7 @@ enum Occurrence {
     case walk
     case operate
     case reshape
+    case alter
     /// An operator gives a dead node up.
     case giveUp(Int)
     case shop

@@ -322,13 +322,13 @@ extension Simulation {
         }
     }
 
-    /// By data centre: the owners whose disks hold no less than the version, whatever crashes.
+    /// The owners whose disks hold no less than the version, whatever crashes.
     ///
     /// - Parameter began: who acknowledged something since then may have lost its disk.
     func holders(
         _ key: Int, _ version: HeldVersion, since began: Instant, seenBy process: SimulatedProcess,
-        isEnough: ([Int]) -> Bool
-    ) -> [Int] {
+        isEnough: (Holders) -> Bool
+    ) -> Holders {
         counts(key, seenBy: process, isEnough: isEnough) {
             isHolder(processes[$0], key, version, since: began)
         }

@@ -7,11 +7,11 @@ extension Simulation {
     /// Whether hints may have helped to meet the level.
     func isWeak(_ operation: Operation) -> Bool { operation.level == .any || plan.hints.isSloppy }
 
-    /// By data centre: the owners that hold no less than the version, whatever crashes, or for whom a hint
+    /// The owners that hold no less than the version, whatever crashes, or for whom a hint
     /// that is as durable does.
     func holdersOrHints(
-        _ key: Int, _ version: HeldVersion, seenBy process: SimulatedProcess, isEnough: ([Int]) -> Bool
-    ) -> [Int] {
+        _ key: Int, _ version: HeldVersion, seenBy process: SimulatedProcess, isEnough: (Holders) -> Bool
+    ) -> Holders {
         counts(key, seenBy: process, isEnough: isEnough) { isHeldOrHinted(key, version, by: $0) }
     }
 

@@ -111,7 +111,7 @@ extension Simulation {
         for number in cartRequests.keys { cartRequests[number]?.floor = [] }
         stamped.lost(process.index)
         for key in owners.indices where owners[key].all.contains(process.index) {
-            if owners[key].lists.contains([process.index]) {
+            if owners[key].lists.contains(where: { $0.owners == [process.index] }) {
                 noResurrection.lost(key)
                 // What the copy had purged, it doesn't hold.
                 let stored = WorkloadKeys.stored(key)
@@ -143,7 +143,8 @@ extension Simulation {
     private func leastLeft<Held: Comparable>(
         _ owners: KeyOwners, afterLossOf process: SimulatedProcess, _ held: (Int) -> Held
     ) -> Held? {
-        owners.lists.filter { $0.contains(process.index) }.compactMap { $0.map(held).max() }.min()
+        owners.lists.map(\.owners).filter { $0.contains(process.index) }
+            .compactMap { $0.map(held).max() }.min()
     }
 
     /// The cluster has told a node what its folder must become.

@@ -38,6 +38,7 @@ extension Simulation {
             }
             if plan.changes.isOn { schedule(.operate, after: .seconds(1)) }
             if plan.ring.joiners > 0 || plan.ring.leaves { schedule(.reshape, after: .seconds(1)) }
+            if !plan.ring.factors.isEmpty { schedule(.alter, after: .seconds(1)) }
             schedule(.phase(.healing), after: plan.faultPhase)
         case .healing:
             endFaults()
@@ -125,10 +126,12 @@ extension Simulation {
         return configuration
     }
 
+    /// As the file has them. Once the ring has formed somebody edits the factors in it, to no effect.
     private func keyspaces(_ levels: (ConsistencyLevel, ConsistencyLevel)) -> [KeyspaceDefinition] {
+        let edited = counters.formedAt == nil ? nil : plan.ring.factors.last
         func definition(_ id: UInt32, _ name: String, _ conflict: ConflictPolicy) -> KeyspaceDefinition {
             KeyspaceDefinition(
-                id: id, name: name, stamp: 0, replication: plan.replication, conflict: conflict,
+                id: id, name: name, stamp: 0, replication: edited ?? plan.replication, conflict: conflict,
                 read: levels.0, write: levels.1, sloppyQuorum: plan.hints.isSloppy)
         }
         let first = definition(0, "default", .lww)
@@ -198,9 +201,9 @@ extension Simulation {
 
     /// Whether it is to stop: by its own ring, or by that of those who refuse it.
     private func isOut(_ process: SimulatedProcess) -> Bool {
-        let entries = process.node?.ringEntries ?? []
+        let entries = process.node?.ring.entries ?? []
         let isKnown = entries.contains { $0.isGone && ($0.id == process.id || $0.id == process.replaces) }
-        return isKnown || furthestRing[process.id]?.isGone == true
+        return isKnown || processes.contains { $0.node?.ring[process.id]?.isGone == true }
     }
 
     /// A ring has formed, or was remembered: from now on every key has its owners.

@@ -8,9 +8,14 @@ struct KeyOwners: Equatable {
     var old: [Int]
     /// Nil where the change in hand makes no difference.
     var new: [Int]?
+    /// What they are counted by.
+    var factor: ReplicationFactor
+    var nextFactor: ReplicationFactor
 
     var all: [Int] { old + (new ?? []).filter { !old.contains($0) } }
-    var lists: [[Int]] { [old] + (new.map { [$0] } ?? []) }
+    var lists: [(owners: [Int], factor: ReplicationFactor)] {
+        [(old, factor)] + (new.map { [($0, nextFactor)] } ?? [])
+    }
 }
 
 /// Nodes that come and go while clients go on, and what the checkers make of it.
@@ -59,7 +64,7 @@ extension Simulation {
         let candidates = present.filter { $0.state == .running && $0.node?.isMember == true }
         guard !candidates.isEmpty else { return }
         let process = candidates[shapers.below(candidates.count)]
-        if shapers.chance(0.15), let subject = process.node?.handoverStatus()?.subject {
+        if shapers.chance(0.15), case .node(let subject)? = process.node?.handoverStatus()?.subject {
             record("an operator tells \(process.name) to call the change off")
             return try askRing(process, .abort(subject))
         }
@@ -74,7 +79,8 @@ extension Simulation {
     /// A machine dies for good; some time later an operator gives it up. To the others it is a lost disk, of
     /// which there is one at a time.
     private mutating func forsake() throws(Violation) {
-        guard case .count(let copies) = plan.replication else { return }
+        guard case .count(let founded) = plan.replication else { return }
+        let copies = furthestRing.alterations.flatMap(\.copies.all).reduce(founded) { max($0, $1.total) }
         let staying = furthestRing.entries.count { $0.isPlaced && $0.verdict?.kind != .removing }
         let candidates = processes.filter { mayLose($0) && furthestRing[$0.id]?.isPlaced == true }
         guard staying > copies, !candidates.isEmpty else { return }
@@ -91,7 +97,7 @@ extension Simulation {
         let candidates = present.filter { $0.state == .running && $0.node?.isMember == true }
         guard !candidates.isEmpty else { return }
         let process = candidates[shapers.below(candidates.count)]
-        guard let own = process.node?.ringEntries.first(where: { $0.id == process.id }) else { return }
+        guard let own = process.node?.ring.entries.first(where: { $0.id == process.id }) else { return }
         var tokens = own.tokens
         for index in tokens.indices where shapers.chance(0.3) {
             tokens[index] = Slot(index: UInt16(shapers.below(Limits.slots)))
@@ -117,11 +123,15 @@ extension Simulation {
             return invite(spare)
         }
         // So it is until the replacement has been let in.
-        if processes.contains(where: { $0.replaces == process.id && $0.isPresent }) { return }
+        if isBeingReplaced(process) { return }
         let askable = present.filter { $0.state == .running && $0.node?.isMember == true }
         guard let asked = askable.isEmpty ? nil : askable[shapers.below(askable.count)] else { return }
         record("an operator tells \(asked.name) that \(process.name) is dead")
         try askRing(asked, .remove(process.id))
+    }
+
+    private func isBeingReplaced(_ process: SimulatedProcess) -> Bool {
+        processes.contains { $0.replaces == process.id && $0.isPresent }
     }
 
     /// The dead machine lives after all. When others have gone on without it, it knows nothing of that, and
@@ -146,8 +156,9 @@ extension Simulation {
     mutating func ringActAnswered(_ process: SimulatedProcess, _ reply: ClientReply) throws(Violation) {
         switch reply {
         case .failed(.ringAct(.tooFew)):
-            // Nobody can do without it: it is repaired.
-            for dead in processes where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true {
+            // Nobody can do without it: it is repaired, unless another one takes its place.
+            for dead in processes
+            where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true && !isBeingReplaced(dead) {
                 dead.isForsaken = false
                 try comeBack(dead)
             }
@@ -155,6 +166,18 @@ extension Simulation {
         default:
             throw Violation("Answered", "\(process.name) answers an act on the ring with another's answer")
         }
+    }
+
+    /// A keyspace gets another number of copies, or gets back the one that it had, now and then.
+    mutating func alter() throws(Violation) {
+        guard phase == .faults else { return }
+        schedule(.alter, after: alterers.within(.milliseconds(500)...plan.ring.alterGapMax))
+        let process = asked[alterers.below(asked.count)]
+        let name = plan.hasCarts && alterers.chance(0.3) ? "carts" : "default"
+        var options = KeyspaceOptions()
+        options.replication = plan.ring.factors[alterers.below(plan.ring.factors.count)]
+        guard process.state == .running else { return }
+        try order(process, .alter(name, options), level: .quorum)
     }
 
     // MARK: States
@@ -166,10 +189,12 @@ extension Simulation {
         process.turnedAt = now
         process.owners = owners
         // Of two rings that which knows all that the other does is further on.
-        guard let ring = try? Ring(process.node?.ringEntries ?? []) else { return }
+        guard let ring = process.node?.ring else { return }
         var joined = ring
-        for entry in furthestRing.entries { _ = try? joined.merge(entry) }
-        guard joined == ring else { return }
+        guard (try? joined.merge(furthestRing)) != nil, joined == ring else { return }
+        counters.alterations += zip(ring.alterations, furthestRing.alterations).count {
+            $0.keyspace == $1.keyspace && $0.copies.done > $1.copies.done
+        }
         furthestRing = ring
         self.owners = owners
     }
@@ -181,24 +206,26 @@ extension Simulation {
                 processes.firstIndex { $0.id == placement.members[member].id } ?? -1
             }
         }
+        let copies = placement.keyspace.copies
         return (0..<plan.workload.keys).map { index in
             let slot = Token(key: WorkloadKeys.key(index)).slot
             return KeyOwners(
-                old: indices(placement.owners(of: slot)), new: placement.next(of: slot).map(indices))
+                old: indices(placement.owners(of: slot)), new: placement.next(of: slot).map(indices),
+                factor: copies.factor, nextFactor: placement.isAltered ? copies.next : copies.factor)
         }
     }
 
-    /// By data centre: of the owners of a key those for whom a condition holds. Of all the states that the
-    /// coordinator has had, and of their lists of owners, what suffices, or else what doesn't.
+    /// Of the owners of a key those for whom a condition holds. Of all the states that the coordinator has
+    /// had, and of their lists of owners, what suffices, or else what doesn't.
     func counts(
-        _ key: Int, seenBy process: SimulatedProcess, isEnough: ([Int]) -> Bool, _ holds: (Int) -> Bool
-    ) -> [Int] {
-        var worst = Array(repeating: 0, count: levels.centres)
+        _ key: Int, seenBy process: SimulatedProcess, isEnough: (Holders) -> Bool, _ holds: (Int) -> Bool
+    ) -> Holders {
+        var worst = Holders(Array(repeating: 0, count: levels.centres), of: plan.replication)
         for state in [process.owners, process.ownersBefore, owners] where !state.isEmpty {
             let lists = state[key].lists.map { list in
-                var counts = Array(repeating: 0, count: levels.centres)
-                for owner in list where holds(owner) { counts[centreOfProcess[owner]] += 1 }
-                return counts
+                var holders = Holders(Array(repeating: 0, count: levels.centres), of: list.factor)
+                for owner in list.owners where holds(owner) { holders.counts[centreOfProcess[owner]] += 1 }
+                return holders
             }
             guard let failing = lists.first(where: { !isEnough($0) }) else { return lists[0] }
             worst = failing
@@ -237,8 +264,35 @@ package struct RingPlan: Sendable {
     /// Nodes take other tokens.
     package var moves = false
     var gapMax = Interval.seconds(10)
+    /// Those that operators give keyspaces, one after the other; none where they keep what they have.
+    package var factors: [ReplicationFactor] = []
+    var alterGapMax = Interval.seconds(10)
 
     package init() {}
+
+    /// - Parameter machines: of each data centre.
+    mutating func drawFactors(
+        seed: UInt64, _ replication: ReplicationFactor, machines: [String: Int], chance: Double
+    ) {
+        // From a source of its own, because it came later.
+        var random = Random(seed: seed ^ 0x616C_7465_72)
+        guard random.chance(chance) else { return }
+        alterGapMax = .seconds(Int64(1 + random.below(12)))
+        // With one copy levels mean less: seldom.
+        func count(upTo most: Int) -> Int {
+            most == 1 || random.chance(0.1) ? 1 : 2 + random.below(min(5, most) - 1)
+        }
+        factors = [replication]
+        for _ in 0..<(1 + random.below(2)) {
+            switch replication {
+            case .count: factors.append(.count(count(upTo: machines.values.reduce(0, +))))
+            case .perDataCenter(let list):
+                factors.append(
+                    .perDataCenter(
+                        list.map { .init(name: $0.name, count: count(upTo: machines[$0.name] ?? 1)) }))
+            }
+        }
+    }
 
     init(seed: UInt64) {
         // From a source of its own, because it came later.
@@ -253,6 +307,8 @@ package struct RingPlan: Sendable {
 
     var text: String {
         let kinds = [(leaves, "leaves"), (removes, "removes"), (moves, "moves")].filter(\.0).map(\.1)
-        return joiners == 0 && kinds.isEmpty ? "off" : (["+\(joiners)"] + kinds).joined(separator: ",")
+        let altered = factors.isEmpty ? [] : ["alters"]
+        return joiners == 0 && kinds.isEmpty && altered.isEmpty
+            ? "off" : (["+\(joiners)"] + kinds + altered).joined(separator: ",")
     }
 }

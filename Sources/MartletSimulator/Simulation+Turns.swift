@@ -39,7 +39,7 @@ extension Simulation {
             try carryOutEffects(process)
             process.node?.checkInvariants()
             if let digest = process.node?.ringDigest, agreed.hasChanged(process.index, digest) {
-                try agreed.changed(process.index, process.name, digest, process.node?.ringEntries ?? [])
+                try agreed.changed(process.index, process.name, digest, process.node?.ring.entries ?? [])
                 ringTurned(process)
             }
         }

@@ -55,6 +55,7 @@ package struct Simulation: ~Copyable {
     var operators: Random
     var customers: Random
     var shapers: Random
+    var alterers: Random
 
     // What the checkers know.
     let levels: LevelTable
@@ -101,6 +102,8 @@ package struct Simulation: ~Copyable {
         package var reads = 0
         package var pages = 0
         package var changes = 0
+        /// Handovers from one replication factor to another.
+        package var alterations = 0
         package var refused = 0
         package var timedOut = 0
         package var orphaned = 0
@@ -122,6 +125,7 @@ package struct Simulation: ~Copyable {
             reads += other.reads
             pages += other.pages
             changes += other.changes
+            alterations += other.alterations
             refused += other.refused
             timedOut += other.timedOut
             orphaned += other.orphaned
@@ -154,14 +158,17 @@ package struct Simulation: ~Copyable {
         operators = root.fork()
         customers = root.fork()
         shapers = root.fork()
+        alterers = Random(seed: plan.seed ^ 0x616C_7465_7265_7273)
         network = SimulatedNetwork(
             random: networkSource, machines: plan.machines.count,
             latencyMin: Self.latencies(plan.machines, &world))
         let centres = plan.centres
         levels = LevelTable(
-            plan.replication, centres: centres,
+            plan.ring.factors.isEmpty ? [plan.replication] : plan.ring.factors, centres: centres,
             machines: centres.map { name in
-                plan.machines[..<plan.founders].count { $0.dataCenter == name }
+                // An altered factor is refused where there aren't as many nodes.
+                let there = plan.ring.factors.isEmpty ? plan.machines[..<plan.founders] : plan.machines[...]
+                return there.count { $0.dataCenter == name }
             })
         durable = Durable(levels: levels)
         monotone = Monotone(levels: levels, keys: plan.workload.keys)
@@ -298,6 +305,7 @@ package struct Simulation: ~Copyable {
         case .walk: beginWalk()
         case .operate: try operate()
         case .reshape: try reshape()
+        case .alter: try alter()
         case .giveUp(let index): try giveUp(processes[index])
         case .shop: try shop()
         case .shopAgain(let retry): try shopAgain(retry)

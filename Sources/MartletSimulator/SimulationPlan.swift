@@ -75,6 +75,10 @@ package struct SimulationPlan: Sendable {
         let isNeeded = options.turns || options.plant?.needsTurns == true
         if nodes >= max(2, replication.total) {
             addJoiners(joiners, centres: centres, zones: zones, isNeeded: isNeeded)
+            ring.drawFactors(
+                seed: seed, replication,
+                machines: Dictionary(machines.map { ($0.dataCenter, 1) }, uniquingKeysWith: +),
+                chance: options.plant?.needsAlterations == true ? 1 : isNeeded ? 0.5 : 0.2)
         }
     }
 

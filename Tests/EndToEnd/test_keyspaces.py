@@ -65,7 +65,12 @@ class Keyspaces(scenario.Scenario):
                 (("create", "k", "--conflict", "best"), 7, "allowed: lww"),
                 (("create", "k", "--replication-factor", "mars:2"), 7, "no node is in a data centre 'mars'"),
                 (("alter", "default"), 2, "nothing to change"),
-                (("alter", "default", "--replication-factor", "2"), 7, "can not be changed"),
+                (("alter", "default", "--conflict", "siblings"), 7, "can not be changed"),
+                (("alter", "default", "--replication-factor", "5"), 7, "add nodes first"),
+                (("alter", "default", "--replication-factor", "8"), 7, "allowed: 1 to 7"),
+                (("alter", "default", "--replication-factor", "default:4"), 7, "add nodes first"),
+                (("alter", "default", "--replication-factor", "5", "--plan"), 7, "martlet up --add 1"),
+                (("alter", "default", "--read", "ONE", "--plan"), 2, "--replication-factor"),
                 (("alter", "default", "--read", "ANY"), 7, "allowed: ONE"),
                 (("drop", "default"), 7, "FLUSHDB empties it")]:
             done = self.cli("keyspace", *words)

@@ -189,6 +189,40 @@ class Operators(unittest.TestCase):
         self.assertEqual([e for w in load.writers for e in w.errors], [])
         self.assertEqual(load.lost(self.node(5)), [])
 
+    def copies(self):
+        keyspace = self.json("keyspace", "show", "default")
+        return keyspace["replication_factor"], keyspace["replication_factor_wanted"]
+
+    def test_a_keyspace_gets_more_copies_and_fewer(self):
+        self.cli("up", "--add", "2")
+        with Load([self.node(1)], clients=4, keys=40) as load:
+            until("writes", lambda: load.acknowledged_count > 200, SEEN_S)
+            plan = self.json("keyspace", "alter", "default", "--replication-factor", "5", "--plan")
+            self.assertEqual((plan["slots_moved"], plan["slots_least"]), (2 * 16384, 2 * 16384))
+            self.cli("keyspace", "alter", "default", "--replication-factor", "5")
+            self.assertEqual(self.copies(), (5, None))
+            self.check_placed([1, 2, 3, 4, 5])
+            self.assertIn("copies", self.cli("decommission", "n2", status=7).stderr)
+
+            # With a voter stopped the change waits; it is called off by what is in force.
+            os.kill(self.pid(5), signal.SIGSTOP)
+            self.wait_down("n5")
+            self.cli("keyspace", "alter", "default", "--replication-factor", "3", "--detach")
+            self.assertEqual(self.copies(), (5, 3))
+            self.assertIn("5 -> 3", self.cli("keyspace", "show", "default").stdout)
+            self.assertIn("keyspace default: alter", self.cli("status").stdout)
+            self.assertIn("is being given replication_factor 3",
+                          self.cli("keyspace", "alter", "default", "--replication-factor", "2",
+                                   status=7).stderr)
+            self.cli("keyspace", "alter", "default", "--replication-factor", "5", "--detach")
+            self.assertEqual(self.copies(), (5, None))
+            os.kill(self.pid(5), signal.SIGCONT)
+            self.cli("keyspace", "alter", "default", "--replication-factor", "3")
+            self.assertEqual(self.copies(), (3, None))
+            self.check_placed([1, 2, 3, 4, 5])
+        self.assertEqual([e for w in load.writers for e in w.errors], [])
+        self.assertEqual(load.lost(self.node(4)), [])
+
     def test_what_makes_no_sense_is_refused(self):
         self.assertIn("copies", self.cli("decommission", "n2", status=7).stderr)
         self.assertIn("martlet up --add 1", self.cli("decommission", "n2", "--plan", status=7).stderr)

@@ -407,13 +407,17 @@ extension NodeWorld {
             ])
             : .count(1 + input.below(5))
         let (id, name, stamp) = (UInt32(input.below(4)), "k\(input.below(3))", UInt64(input.u8()))
-        return KeyspaceDefinition(
+        var definition = KeyspaceDefinition(
             id: id, name: name, stamp: stamp, replication: replication,
             read: ConsistencyLevel(rawValue: 1 + UInt8(input.below(8))) ?? .one,
             write: ConsistencyLevel(rawValue: UInt8(input.below(9))) ?? .one,
             sloppyQuorum: input.below(2) == 1, ttl: Interval(nanoseconds: Int64(input.u64() >> 1)),
             isDropped: id > 0 && stamp & 3 == 3,
-            truncation: stamp & 4 == 0 ? 0 : HybridTime(now.wall).bits + stamp
-        ).encoded()
+            truncation: stamp & 4 == 0 ? 0 : HybridTime(now.wall).bits + stamp)
+        if input.below(4) == 3 {
+            definition.copies.want(.count(1 + input.below(5)), at: 1 + UInt64(input.u8()))
+            if input.below(3) == 2 { definition.copies.complete() }
+        }
+        return definition.encoded()
     }
 }

@@ -376,7 +376,7 @@ import Testing
         cluster.restart(owners[2])
         // An operator removes the first owner.
         let gone = cluster.members[owners[0]].configuration.id
-        let entries = cluster.members[coordinator].node.ringEntries
+        let entries = cluster.members[coordinator].node.ring.entries
         var entry = try #require(entries.first { $0.id == gone })
         entry.verdict = Verdict(kind: .removed, stamp: 1, by: cluster.members[coordinator].configuration.id)
         for i in cluster.members.indices where i != owners[0] {

@@ -88,11 +88,8 @@ import Testing
             return
         }
         options.conflict = nil
-        options.replication = .count(2)
-        guard case .fixed("default", "replication_factor", _)? = refusal(.alter("default", options)) else {
-            Issue.record("a replication factor stays")
-            return
-        }
+        options.replication = .count(4)
+        #expect(refusal(.alter("default", options)) == .tooFewNodes(.count(4), nodes: 3))
         options.replication = .perDataCenter([.init(name: "mars", count: 1)])
         #expect(refusal(.create("far", options)) == .unknownDataCenter("mars", known: ["default"]))
         #expect(names(cluster, 0) == ["default"])
@@ -113,6 +110,64 @@ import Testing
             Issue.record("the new level holds at once")
             return
         }
+    }
+
+    /// cluster.yaml says what a cluster is founded with; nobody votes on an edit of it.
+    @Test(arguments: [1, 5])
+    func anEditedFileAltersNothing(copies: Int) {
+        let cluster = formed()
+        for node in 0..<3 {
+            cluster.kill(node)
+            cluster.advance(.seconds(1))
+            cluster.restart(node) { $0.keyspaces[0].copies = Copies(.count(copies)) }
+            cluster.advance(.seconds(1))
+        }
+        for node in 0..<3 {
+            #expect(definition(cluster, node, "default")?.replication == .count(3))
+        }
+    }
+
+    /// An altered factor is a change of the ring: it waits while a voter is dead, and can be called off.
+    @Test func anotherFactorTakesAHandover() {
+        let cluster = formed()
+        func alter(_ node: Int, _ copies: Int) -> ClientReply? {
+            var options = KeyspaceOptions()
+            options.replication = .count(copies)
+            return cluster.change(node, .alter("default", options))
+        }
+        func copies(_ node: Int) -> Copies? { definition(cluster, node, "default")?.copies }
+        guard case .defined? = alter(1, 2) else {
+            Issue.record("a factor is altered")
+            return
+        }
+        cluster.advance(.seconds(5))
+        for node in 0..<3 {
+            #expect(copies(node)?.factor == .count(2) && copies(node)?.wanted == nil)
+            let status = cluster.members[node].node.handoverStatus()
+            #expect(status == nil, "node \(node)")
+        }
+        cluster.kill(0)
+        cluster.advance(.seconds(10))
+        guard case .defined? = alter(1, 3) else {
+            Issue.record("what needs a vote of the dead waits")
+            return
+        }
+        cluster.advance(.seconds(5))
+        let status = cluster.members[2].node.handoverStatus()
+        #expect(status?.kind == .alter && status?.name == "default")
+        #expect(copies(2)?.factor == .count(2) && copies(2)?.wanted == .count(3))
+        // One at a time; the factor in force calls the other off.
+        guard case .keyspace(.altering("default", .count(3)))? = alter(1, 1)?.failure else {
+            Issue.record("a second factor beside the first")
+            return
+        }
+        guard case .defined? = alter(2, 2) else {
+            Issue.record("an alteration is called off")
+            return
+        }
+        cluster.advance(.seconds(2))
+        let after = cluster.members[1].node.handoverStatus()
+        #expect(copies(1)?.wanted == nil && after == nil)
     }
 
     @Test func twoOfOneNameSettleOnTheLater() throws {

@@ -171,11 +171,15 @@ final class ScriptedCluster {
     }
 
     /// Starts a dead node again on its own folder.
-    func restart(_ i: Int, end: RunEnd = RunEnd(), trees: Blob? = nil) {
+    func restart(
+        _ i: Int, end: RunEnd = RunEnd(), trees: Blob? = nil,
+        change: (inout NodeConfiguration) -> Void = { _ in }
+    ) {
         let old = members[i]
         var configuration = old.configuration
         configuration.boot += 1
         configuration.epoch += 1
+        change(&configuration)
         let meta = old.meta.sorted { $0.key < $1.key }.map { (key: $0.key, value: $0.value) }
         let member = Member(
             configuration, now: now(old.wallOffset),

@@ -142,7 +142,7 @@ import Testing
     private func definitions(seed: UInt64) -> [KeyspaceDefinition] {
         var random = Random(seed: seed)
         return (0..<12).map { _ in
-            KeyspaceDefinition(
+            var definition = KeyspaceDefinition(
                 id: 3, name: "k\(random.below(2))", created: UInt64(random.below(2)),
                 stamp: UInt64(random.below(3)),
                 replication: random.chance(0.5)
@@ -154,6 +154,11 @@ import Testing
                 write: random.chance(0.5) ? .any : .eachQuorum, sloppyQuorum: random.chance(0.5),
                 ttl: .seconds(Int64(random.below(3))), isDropped: random.chance(0.1),
                 truncation: UInt64(random.below(3)))
+            for stamp in UInt64(1)...3 where random.chance(0.4) {
+                definition.copies.want(.count(1 + random.below(7)), at: stamp)
+                if random.chance(0.5) { definition.copies.complete() }
+            }
+            return definition
         }
     }
 

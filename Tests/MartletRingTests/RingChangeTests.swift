@@ -27,7 +27,7 @@ private struct ChangingRing {
 
     /// The ring when the change in hand is complete.
     func completed() throws -> Ring {
-        guard let change = ring.change, var entry = ring[change.subject] else { return ring }
+        guard let change = ring.change, let node = change.node, var entry = ring[node] else { return ring }
         var next = ring
         if change.kind == .join {
             entry.state = .normal
@@ -50,7 +50,7 @@ private struct ChangingRing {
             zip(wanted, wanted.dropFirst()).allSatisfy { ($0.stamp, $0.subject) < ($1.stamp, $1.subject) })
         for change in wanted {
             #expect(changing.ring.change == change)
-            #expect(changing.ring.voters.contains(change.subject))
+            #expect(changing.ring.voters.contains { .node($0) == change.subject })
             let before = Placement(ring: changing.ring, keyspace: keyspace())
             changing.ring = try changing.completed()
             let after = Placement(ring: changing.ring, keyspace: keyspace())
@@ -125,7 +125,7 @@ private struct ChangingRing {
         var other = changing.world.entry(tokens: changing.world.slots(8), state: .joining)
         other.joined = 9
         try changing.ring.merge(other)
-        #expect(changing.ring.change?.subject == other.id)
+        #expect(changing.ring.change?.node == other.id)
         shapes.append(changing.ring.shape)
         for (stamp, var entry) in [other, joiner].enumerated() {
             entry.verdict = Verdict(
@@ -135,6 +135,91 @@ private struct ChangingRing {
         }
         #expect(changing.ring.change == nil)
         #expect(Set(shapes).count == 5)
+    }
+
+    /// A keyspace's new owners are those of a keyspace that always had the new factor; no other one changes.
+    @Test(arguments: [(3, 5), (5, 3), (3, 2), (1, 3)])
+    func anAlterationGivesOneKeyspaceOtherOwners(from: Int, to: Int) throws {
+        var changing = try ChangingRing(seed: 7, placed: 6, zones: 3)
+        var definition = keyspace(.count(from), id: 4)
+        let before = changing.ring.shape
+        changing.ring.merge(definition)
+        #expect(changing.ring.shape == before, "what was never altered is nothing that the ring holds")
+        definition.copies.want(.count(to), at: 10)
+        changing.ring.merge(definition)
+        let change = try #require(changing.ring.change)
+        #expect(change.kind == .alter && change.subject == .keyspace(4) && change.ownCompleter == nil)
+        #expect(changing.ring.voters.count == 6 && changing.ring.shape != before)
+        let joint = Placement(ring: changing.ring, keyspace: definition)
+        let settled = Placement(ring: try Ring(changing.ring.entries), keyspace: keyspace(.count(to), id: 4))
+        #expect(joint.isAltered)
+        for slot in stride(from: 0, to: Limits.slots, by: 97).map({ Slot($0) }) {
+            #expect(joint.owners(of: slot).count == from)
+            #expect(joint.next(of: slot) == settled.owners(of: slot))
+        }
+        let other = Placement(ring: changing.ring, keyspace: keyspace(.count(3), id: 5))
+        #expect(!other.isAltered && other.ranges.allSatisfy { $0.next == nil })
+        definition.copies.complete()
+        changing.ring.merge(definition)
+        changing.ring.checkInvariants()
+        #expect(changing.ring.change == nil && definition.replication == .count(to))
+        let after = Placement(ring: changing.ring, keyspace: definition)
+        #expect(after.owners(of: Slot(5)) == settled.owners(of: Slot(5)) && after.next(of: Slot(5)) == nil)
+        #expect(after.digest(of: Slot(5)) != joint.digest(of: Slot(5)))
+    }
+
+    /// Where as many nodes own a slot before and after, its levels still differ.
+    @Test func aFactorIsPartOfTheDigest() throws {
+        let changing = try ChangingRing(seed: 8, placed: 2)
+        let digests = [2, 3].map {
+            Placement(ring: changing.ring, keyspace: keyspace(.count($0))).digest(of: Slot(9))
+        }
+        #expect(digests[0] != digests[1])
+    }
+
+    /// Quorums of each list are counted by its own factor.
+    @Test func eachListIsCountedByItsFactor() {
+        func requirement(_ level: ConsistencyLevel, _ copies: Int) -> Requirement {
+            let factors = DataCenterFactors(.count(copies), number: { _ in 0 })
+            return Requirement(level, factors: factors, coordinator: 0, among: Requirement.first(copies)) {
+                _ in
+                0
+            }
+        }
+        let quorum = Requirement.both(requirement(.quorum, 3), requirement(.quorum, 5))
+        #expect(quorum.required == 3)
+        #expect(!quorum.isMet(by: 0b11001), "one of the old owners")
+        #expect(!quorum.isMet(by: 0b00011), "two of the new ones")
+        #expect(quorum.isMet(by: 0b10011) && quorum.isMet(by: 0b00111))
+        let all = Requirement.both(requirement(.all, 5), requirement(.all, 3))
+        #expect(all.isMet(by: 0b11111) && !all.isMet(by: 0b00111))
+        #expect(quorum.complement.isMet(by: 0b00111) && !quorum.complement.isMet(by: 0b00011))
+    }
+
+    @Test func alterationsWaitTheirTurnAndAreCalledOff() throws {
+        var changing = try ChangingRing(seed: 9, placed: 4, joining: 1)
+        let joining = try #require(changing.ring.change)
+        var definition = keyspace(.count(3), id: 4)
+        definition.copies.want(.count(4), at: joining.stamp + 5)
+        changing.ring.merge(definition)
+        #expect(changing.ring.change == joining && changing.ring.changes.count == 2)
+        let waiting = changing.ring.shape
+        // The factor in force is wanted again.
+        definition.copies.want(.count(3), at: joining.stamp + 6)
+        changing.ring.merge(definition)
+        #expect(changing.ring.changes == [joining] && changing.ring.shape != waiting)
+        #expect(definition.copies.wanted == nil && definition.copies.all == [.count(3)])
+        // What is asked for later waits behind it; and rings join in any order.
+        definition.copies.want(.count(2), at: joining.stamp + 7)
+        var (a, b) = (changing.ring, changing.ring)
+        a.merge(definition)
+        var other = keyspace(.count(3), id: 2)
+        other.copies.want(.count(1), at: 1)
+        b.merge(other)
+        var (ab, ba) = (a, b)
+        try ab.merge(b)
+        try ba.merge(a)
+        #expect(ab == ba && ab.digest == ba.digest && ab.changes.count == 3)
     }
 
     @Test func whoIsGivenUpHasNoVote() throws {

@@ -22,7 +22,7 @@ import Testing
     ])
     func levelsMeetWhereEverySetDoes(_ replication: ReplicationFactor, _ machines: [Int]) {
         let names = Array(["a", "b"].prefix(machines.count))
-        let table = LevelTable(replication, centres: names, machines: machines)
+        let table = LevelTable([replication], centres: names, machines: machines)
         var owners: [String] = []
         for (name, count) in zip(names, machines) { owners += Array(repeating: name, count: count) }
         let sets = UInt32(1) << UInt32(owners.count)
@@ -39,7 +39,9 @@ import Testing
         for a in classes {
             let first = table.index(a.level, centre: a.centre)
             for set in 0..<sets {
-                #expect(table.isMet(first, by: counts(set)) == met(a, set), "\(a.level) by \(set)")
+                #expect(
+                    table.isMet(first, by: Holders(counts(set), of: replication)) == met(a, set),
+                    "\(a.level) by \(set)")
             }
             for b in classes {
                 var alwaysMeet = true
@@ -54,14 +56,14 @@ import Testing
     }
 
     @Test func quorumReadsKeepWhatTheyShow() {
-        let table = LevelTable(.count(3), centres: ["a"], machines: [3])
+        let table = LevelTable([.count(3)], centres: ["a"], machines: [3])
         func index(_ level: ConsistencyLevel) -> Int { table.index(level, centre: 0) }
         #expect(table.keeps(index(.quorum), for: index(.quorum)))
         #expect(table.keeps(index(.one), for: index(.all)))
         #expect(!table.keeps(index(.one), for: index(.quorum)))
         // A repair of ALL need leave no more than one holder behind: N - R + 1.
         #expect(!table.keeps(index(.all), for: index(.quorum)))
-        #expect(table.isKept(index(.quorum), by: [2]))
-        #expect(!table.isKept(index(.quorum), by: [1]))
+        #expect(table.isKept(index(.quorum), by: Holders([2], of: .count(3))))
+        #expect(!table.isKept(index(.quorum), by: Holders([1], of: .count(3))))
     }
 }

@@ -93,6 +93,15 @@ enum FailureText {
             "ERR keyspace '\(name)' can not be dropped: connections begin in it; FLUSHDB empties it"
         case .tooMany(let max):
             "ERR there are \(max) keyspaces, those that were dropped included: a cluster has no more"
+        case .tooFewNodes(let factor, let nodes):
+            "ERR replication_factor \(factor) needs a node for each copy, in each data centre that it names, "
+                + "and the ring has \(nodes), without those that leave: add nodes first"
+        case .altering(let name, let factor):
+            "ERR keyspace '\(name)' is being given replication_factor \(factor): wait until MARTLET STATUS "
+                + "shows no change, or call it off by altering it to the one in force"
+        case .tooManyOwners(let max):
+            "ERR a slot would have more than \(max) owners by the one replication_factor or the other: take "
+                + "two steps"
         }
     }
 

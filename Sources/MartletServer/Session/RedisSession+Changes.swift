@@ -197,7 +197,7 @@ package enum KeyspaceOptionText {
         let allowed: String
         switch name {
         case "replication_factor":
-            options.replication = replication(value)
+            options.replication = ReplicationFactor(value)
             (isGood, allowed) = (
                 options.replication != nil,
                 "1 to \(Limits.replicationFactorMax), or so many for each data centre: dc1:3,dc2:2"
@@ -222,21 +222,5 @@ package enum KeyspaceOptionText {
             (isGood, allowed) = (options.ttl != nil, "a time with its unit, such as 60s or 0s for none")
         }
         return isGood ? nil : allowed
-    }
-
-    private static func replication(_ text: String) -> ReplicationFactor? {
-        let factor: ReplicationFactor
-        if let count = Int(text) {
-            factor = .count(count)
-        } else {
-            var list: [ReplicationFactor.DataCenterFactor] = []
-            for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-                guard let colon = part.lastIndex(of: ":"), let count = Int(part[part.index(after: colon)...])
-                else { return nil }
-                list.append(.init(name: String(part[..<colon]), count: count))
-            }
-            factor = .perDataCenter(list.sorted { $0.name < $1.name })
-        }
-        return factor.isValid ? factor : nil
     }
 }

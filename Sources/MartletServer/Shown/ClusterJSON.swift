@@ -37,7 +37,12 @@ enum ClusterJSON {
     private static func change(_ handover: HandoverStatus, to json: inout JSONWriter) {
         json.object { json in
             json.member("kind", handover.kind.text.description)
-            json.member("node", handover.name)
+            switch handover.subject {
+            case .node: json.member("node", handover.name)
+            case .keyspace:
+                json.member("node", Int?.none)
+                json.member("keyspace", handover.name)
+            }
             json.member("since_s", Int(handover.since.seconds))
             // This node's own, of those that bring it what it gains.
             json.member("exchanges", handover.parts)

@@ -34,6 +34,11 @@ enum KeyspaceJSON {
         json.member("name", keyspace.name)
         json.member("id", Int(keyspace.id))
         json.member("replication_factor") { ClusterJSON.factor(keyspace.replication, to: &$0) }
+        if let wanted = keyspace.copies.wanted {
+            json.member("replication_factor_wanted") { ClusterJSON.factor(wanted, to: &$0) }
+        } else {
+            json.member("replication_factor_wanted", Int?.none)
+        }
         json.member("conflict", keyspace.conflict.description)
         json.member("read", keyspace.read.description)
         json.member("write", keyspace.write.description)

@@ -17,9 +17,9 @@ struct Durable {
 
     init(levels: LevelTable) { self.levels = levels }
 
-    /// - Parameter holders: by data centre, the owners whose disks surely hold no less than the version.
+    /// - Parameter holders: the owners whose disks surely hold no less than the version.
     mutating func acknowledged(
-        _ operation: Operation, _ version: HeldVersion, holders: [Int]
+        _ operation: Operation, _ version: HeldVersion, holders: Holders
     ) throws(Violation) {
         checked += 1
         guard levels.isMet(operation.levelClass, by: holders) else {
@@ -27,8 +27,8 @@ struct Durable {
                 "Durable", key: operation.key,
                 "\(operation.described) was "
                     + "acknowledged as \(version), which needs "
-                    + "\(levels.required(operation.levelClass)) owners, but only "
-                    + "\(holders.reduce(0, +)) hold it durably")
+                    + "\(levels.required(operation.levelClass, holders.factor)) owners, but only "
+                    + "\(holders.total) hold it durably")
         }
     }
 

@@ -49,9 +49,9 @@ struct Hinted {
         }
     }
 
-    /// - Parameter holders: by data centre, the owners that durably hold no less than a version of a key.
+    /// - Parameter holders: the owners that durably hold no less than a version of a key.
     mutating func atTheEnd(
-        exceptFor isFlushed: (HeldVersion) -> Bool, _ holders: (Int, HeldVersion, Int) -> [Int]
+        exceptFor isFlushed: (HeldVersion) -> Bool, _ holders: (Int, HeldVersion, Int) -> Holders
     ) throws(Violation) {
         for place in acknowledged.indices
         where acknowledged[place] > .none && !isFlushed(acknowledged[place]) {

@@ -21,50 +21,68 @@ package struct LevelTable {
         }
     }
 
+    /// What one replication factor makes of the levels.
+    private struct Reckoning {
+        /// The owners that each key has in each data centre, and the copies that the replication factor asks
+        /// for there.
+        let owners: [Int]
+        let copies: [Int]
+        var needs: [Need] = []
+        /// What certainly holds a read's result when it is shown: its level, or N - R + 1 after a repair.
+        var complements: [Need] = []
+    }
+
     package let centres: Int
-    /// The owners that each key has in each data centre, and the copies that the replication factor asks for
-    /// there.
-    private let owners: [Int]
-    private let copies: [Int]
-    private let needs: [Need]
-    /// What certainly holds a read's result when it is shown: its level, or N - R + 1 after a repair.
-    private let complements: [Need]
+    private let factors: [ReplicationFactor]
+    /// By factor.
+    private let reckonings: [Reckoning]
     private let meets: [Bool]
     private let keeps: [Bool]
     package let classes: Int
 
-    /// - Parameter machines: the machines of each data centre.
-    package init(_ replication: ReplicationFactor, centres names: [String], machines: [Int]) {
-        switch replication {
-        case .count(let count):
-            // Where the copies are is then left to the walk: the data centres count as one.
-            centres = 1
-            copies = [count]
-            owners = [min(count, machines.reduce(0, +))]
-        case .perDataCenter(let list):
-            centres = names.count
-            let factors = names.map { name in list.first { $0.name == name }?.count ?? 0 }
-            copies = factors
-            owners = zip(factors, machines).map { min($0, $1) }
+    /// - Parameters:
+    ///   - factors: those that the keyspaces may have in the course of a run, of one kind. What is to hold
+    ///     from one to the next must hold in each.
+    ///   - machines: the machines of each data centre.
+    package init(_ factors: [ReplicationFactor], centres names: [String], machines: [Int]) {
+        var reckonings: [Reckoning] = []
+        var centres = 1
+        for factor in factors {
+            switch factor {
+            case .count(let count):
+                // Where the copies are is then left to the walk: the data centres count as one.
+                reckonings.append(Reckoning(owners: [min(count, machines.reduce(0, +))], copies: [count]))
+            case .perDataCenter(let list):
+                centres = names.count
+                let copies = names.map { name in list.first { $0.name == name }?.count ?? 0 }
+                reckonings.append(
+                    Reckoning(owners: zip(copies, machines).map { min($0, $1) }, copies: copies))
+            }
         }
-        classes = ConsistencyLevel.allCases.count * centres
-        var needs: [Need] = []
-        var complements: [Need] = []
         for level in ConsistencyLevel.allCases {
             for centre in 0..<centres {
-                needs.append(Self.need(level, centre, copies))
-                complements.append(Self.complement(level, centre, copies, owners))
+                for (place, each) in reckonings.enumerated() {
+                    reckonings[place].needs.append(Self.need(level, centre, each.copies))
+                    reckonings[place].complements.append(
+                        Self.complement(level, centre, each.copies, each.owners))
+                }
             }
         }
-        self.needs = needs
-        self.complements = complements
-        let owners = owners
-        meets = needs.flatMap { a in needs.map { b in Self.alwaysMeet(a, b, owners) } }
-        keeps = zip(needs, complements).flatMap { need, complement in
-            needs.map { later in
-                Self.alwaysMeet(need, later, owners) && Self.alwaysMeet(complement, later, owners)
+        let classes = ConsistencyLevel.allCases.count * centres
+        func always(_ holds: (Reckoning, Int, Int) -> Bool) -> [Bool] {
+            (0..<classes * classes).map { pair in
+                reckonings.allSatisfy { holds($0, pair / classes, pair % classes) }
             }
         }
+        meets = always { Self.alwaysMeet($0.needs[$1], $0.needs[$2], $0.owners) }
+        keeps = always {
+            Self.alwaysMeet($0.needs[$1], $0.needs[$2], $0.owners)
+                && Self.alwaysMeet($0.complements[$1], $0.needs[$2], $0.owners)
+        }
+        self.factors = factors
+        self.centres = centres
+        self.classes = classes
+        self.reckonings = reckonings
     }
 
     package func index(_ level: ConsistencyLevel, centre: Int) -> Int {
@@ -116,22 +134,37 @@ package struct LevelTable {
         }
     }
 
-    /// Whether the owners counted by data centre satisfy the class.
-    package func isMet(_ index: Int, by counts: [Int]) -> Bool { needs[index].isMet(by: counts) }
+    private func reckoning(_ factor: ReplicationFactor) -> Reckoning {
+        guard let place = factors.firstIndex(of: factor) else {
+            invariantBroken("a keyspace has the factor \(factor), which the run has none of")
+        }
+        return reckonings[place]
+    }
+
+    /// Whether the owners satisfy the class.
+    package func isMet(_ index: Int, by holders: Holders) -> Bool {
+        reckoning(holders.factor).needs[index].isMet(by: holders.counts)
+    }
 
     /// Whether they suffice to hold what a read of the class showed.
-    package func isKept(_ index: Int, by counts: [Int]) -> Bool {
-        needs[index].isMet(by: counts) || complements[index].isMet(by: counts)
+    package func isKept(_ index: Int, by holders: Holders) -> Bool {
+        isMet(index, by: holders)
+            || reckoning(holders.factor).complements[index].isMet(by: holders.counts)
     }
 
     /// Whether the loss of one owner's disk may take away all that the class is sure of.
     func isFragile(_ index: Int) -> Bool {
-        required(index) <= 1
-            || max(complements[index].total, complements[index].perCentre.reduce(0, +)) <= 1
+        reckonings.contains { each in
+            let (need, complement) = (each.needs[index], each.complements[index])
+            return max(need.total, need.perCentre.reduce(0, +)) <= 1
+                || max(complement.total, complement.perCentre.reduce(0, +)) <= 1
+        }
     }
 
     /// Whether the class can be satisfied at all.
-    func isPossible(_ index: Int) -> Bool { needs[index].isMet(by: owners) }
+    func isPossible(_ index: Int) -> Bool {
+        reckonings.allSatisfy { $0.needs[index].isMet(by: $0.owners) }
+    }
 
     /// Whether every set that satisfies the one class shares an owner with every set that satisfies the
     /// other.
@@ -140,5 +173,23 @@ package struct LevelTable {
     /// Whether a later read of the second class sees what a read of the first has shown.
     package func keeps(_ shown: Int, for later: Int) -> Bool { keeps[shown * classes + later] }
 
-    func required(_ index: Int) -> Int { max(needs[index].total, needs[index].perCentre.reduce(0, +)) }
+    func required(_ index: Int, _ factor: ReplicationFactor) -> Int {
+        let need = reckoning(factor).needs[index]
+        return max(need.total, need.perCentre.reduce(0, +))
+    }
+}
+
+/// Of one list of owners of a key those for whom something holds.
+package struct Holders {
+    /// By data centre.
+    package var counts: [Int]
+    /// What the list is counted by.
+    package var factor: ReplicationFactor
+
+    package init(_ counts: [Int], of factor: ReplicationFactor) {
+        self.counts = counts
+        self.factor = factor
+    }
+
+    var total: Int { counts.reduce(0, +) }
 }

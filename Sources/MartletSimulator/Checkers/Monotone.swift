@@ -87,9 +87,9 @@ struct Monotone {
         }
     }
 
-    /// - Parameter holders: by data centre, the owners whose disks surely hold no less than what is shown.
+    /// - Parameter holders: the owners whose disks surely hold no less than what is shown.
     mutating func read(
-        _ operation: Operation, _ version: HeldVersion, holders: [Int]
+        _ operation: Operation, _ version: HeldVersion, holders: Holders
     ) throws(Violation) {
         checked += 1
         guard version >= operation.floor else {
@@ -102,7 +102,7 @@ struct Monotone {
             throw Violation(
                 "Monotone", key: operation.key,
                 "\(operation.described) shows \(version), which only "
-                    + "\(holders.reduce(0, +)) owners hold durably: a later read may show less")
+                    + "\(holders.total) owners hold durably: a later read may show less")
         }
         let place = operation.key * levels.classes + operation.levelClass
         shown[place] = max(shown[place], version)

@@ -1,6 +1,7 @@
 import MartletBase
 import MartletConfig
 import MartletRESP
+import MartletRing
 
 extension Command {
     static let keyspace = Command(
@@ -61,15 +62,69 @@ extension Command {
 
     private static let alter = Command(
         CommandSpecification(
-            "alter", "Changes what a keyspace's requests go by.", arguments: [name],
-            options: changing + Session.options,
-            examples: [("martlet keyspace alter sessions --read ONE", "from now on, on every node")],
-            notes: "Changes take effect on every node without a restart. The conflict policy and the\n"
-                + "replication factor stay as they were created.")
+            "alter", "Changes what a keyspace's requests go by, and how many copies it has.",
+            arguments: [name],
+            options: changing + [RingAction.planOption, RingAction.detachOption] + Session.options,
+            examples: [
+                ("martlet keyspace alter sessions --read ONE", "from now on, on every node"),
+                ("martlet keyspace alter sessions --replication-factor 5 --plan", "what would move"),
+                (
+                    "martlet keyspace alter sessions --replication-factor 5",
+                    "do it, and wait until it is done"
+                ),
+            ],
+            notes: """
+                Changes take effect on every node without a restart. The conflict policy stays as it was
+                created. With another replication factor the nodes hand copies over, as they do when nodes
+                come and go; altering it to the one in force meanwhile calls that off.
+                """ + "\n" + RingAction.notes)
     ) { invocation throws(Failure) in
         let options = options(invocation)
         guard !options.isEmpty else { throw .usage("nothing to change: say at least one of its options") }
-        return try ask(invocation, ["ALTER", invocation.line.arguments[0]] + options)
+        let name = invocation.line.arguments[0]
+        let factor = invocation.line.value("--replication-factor")
+        if invocation.line.has("--plan") { return try plan(invocation, name, factor) }
+        guard factor != nil, !invocation.line.has("--detach") else {
+            return try ask(invocation, ["ALTER", name] + options)
+        }
+        let session = try Session(invocation)
+        _ = try session.json(["MARTLET", "KEYSPACE", "ALTER", name] + options)
+        let status = try session.json(["MARTLET", "STATUS"]).raw
+        let asked = status["asked"]?.text
+        var watch = ChangeWatch("keyspace \(printable(name))", asking: RingAction.endpoints(status))
+        let end = watch.wait { status in
+            // All nodes know of it since ALTER was answered.
+            guard status["asked"]?.text == asked else { return .underWay }
+            return status["change"] == nil || status["change"] == .null ? .over : .underWay
+        }
+        if case .over = end { return try ask(invocation, ["SHOW", name]) }
+        return try RingAction.finish(
+            end, invocation, undo: "altering it to the replication factor in force")
+    }
+
+    private static func plan(
+        _ invocation: Invocation, _ name: String, _ text: String?
+    ) throws(Failure) -> ExitCode {
+        guard let text else { throw .usage("only another --replication-factor moves anything to plan for") }
+        guard let factor = ReplicationFactor(text) else {
+            throw .usage(
+                "--replication-factor: found \(quoted(text)), allowed: 1 to "
+                    + "\(Limits.replicationFactorMax), or so many for each data centre: dc1:3,dc2:2")
+        }
+        let picture = try RingPicture.ask(try Session(invocation))
+        guard let keyspace = picture.keyspaces.first(where: { $0.name == name }) else {
+            throw .usage("no keyspace is named \(quoted(name))")
+        }
+        guard factor.isFilled(by: picture.ring.entries) else {
+            throw .refused(
+                "replication factor \(factor) needs a node for each copy, in each data centre that it names: "
+                    + "add nodes first (`martlet up --add 1`)")
+        }
+        PlanReport(
+            "keyspace \(printable(name)) gets replication factor \(factor), it has \(keyspace.replication)",
+            picture, .alter(keyspace.id, factor)
+        ).show(invocation)
+        return .done
     }
 
     private static let drop = Command(
@@ -129,7 +184,7 @@ package enum KeyspaceReport {
             let flushed = keyspace["flushed_ms"]?.integer
             table.add([
                 .init(keyspace["index"]?.description ?? "-"), .init(keyspace["name"]?.text ?? "-"),
-                .init(copies(keyspace["replication_factor"])), .init(keyspace["conflict"]?.text ?? "-"),
+                .init(copies(of: keyspace)), .init(keyspace["conflict"]?.text ?? "-"),
                 .init(keyspace["read"]?.text ?? "-"), .init(keyspace["write"]?.text ?? "-"),
                 .init(keyspace["sloppy_quorum"] == .boolean(true) ? "yes" : "no"),
                 .init(ttl == 0 ? "none" : Quantities.duration(seconds: ttl / 1_000)),
@@ -137,6 +192,13 @@ package enum KeyspaceReport {
             ])
         }
         return table.text(columnsMax: columnsMax, palette: palette)
+    }
+
+    /// `3`, or `3 -> 5` while another factor is wanted.
+    private static func copies(of keyspace: JSONValue) -> String {
+        let factor = copies(keyspace["replication_factor"])
+        guard let wanted = keyspace["replication_factor_wanted"], wanted != .null else { return factor }
+        return "\(factor) -> \(copies(wanted))"
     }
 
     /// `3`, or `dc1:3 dc2:2`.

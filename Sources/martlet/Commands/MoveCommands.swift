@@ -58,8 +58,8 @@ extension Command {
         if invocation.line.has("--abort") { return try abortMove(invocation, session, picture.status) }
         if let change = picture.status["change"], change != .null, change["kind"]?.text != "move" {
             throw .refused(
-                "the ring changes already (\(change["node"]?.text ?? "-"): \(change["kind"]?.text ?? "-")): "
-                    + "wait until `martlet status` shows no change")
+                "the ring changes already (\(ChangeProgress.subject(change)): "
+                    + "\(change["kind"]?.text ?? "-")): wait until `martlet status` shows no change")
         }
         let moves = Rebalance.choose(in: picture.ring, replication: picture.keyspaces[0].replication)
         if invocation.line.has("--plan") {

@@ -89,7 +89,7 @@ package struct ChangeProgress {
         for status in statuses {
             guard let change = status["change"], change != .null else { continue }
             if text.isEmpty {
-                text = "\(change["node"]?.text ?? "a node"): \(change["kind"]?.text ?? "change")"
+                text = "\(Self.subject(change)): \(change["kind"]?.text ?? "change")"
             }
             let exchanges = change["exchanges"]?.integer ?? 0
             needed += exchanges
@@ -114,6 +114,11 @@ package struct ChangeProgress {
             text += ", \(done) of \(needed) exchanges"
             if !note.isEmpty { text += ", " + note.joined(separator: ", ") }
         }
+    }
+
+    /// Who or what changes.
+    package static func subject(_ change: JSONValue) -> String {
+        change["node"]?.text ?? change["keyspace"]?.text.map { "keyspace \($0)" } ?? "a node"
     }
 
     var point: ProgressBar.Point {
