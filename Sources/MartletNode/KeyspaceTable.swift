@@ -256,11 +256,16 @@ struct KeyspaceTable {
         return spans
     }
 
-    /// The old owners of the slots that this node gains, in order.
+    /// Whose records this node needs for the change in hand, in order: those of the old owners of the slots
+    /// that it gains. A keyspace that gets fewer copies loses owners whose place nobody takes, and what they
+    /// alone were counted for must be held by all that stay.
     func sources(_ index: Int) -> [PeerIndex] {
+        let isAltered = all[index].placement?.isAltered ?? false
         var sources: Set<PeerIndex> = []
-        for set in all[index].sets where set.isGained {
-            set.old.forEach { sources.insert(set.peers[$0]) }
+        for set in all[index].sets {
+            let needed =
+                set.isGained ? set.old : isAltered && set.isKept ? set.old.subtracting(set.new) : .none
+            needed.forEach { sources.insert(set.peers[$0]) }
         }
         return sources.sorted()
     }

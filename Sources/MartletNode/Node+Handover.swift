@@ -168,12 +168,13 @@ extension Node {
 
     // MARK: Exchanges
 
-    /// What this node needs of the old owners of the slots that it gains.
+    /// The exchanges that this node needs (`KeyspaceTable.sources`).
     ///
     /// All of them, not only of the one whose place it takes: that one may be lost, and nobody knows which of
     /// the others hold what it acknowledged (`Rebuilding`).
     func partsNeeded(for change: RingChange) -> [Handover.Part] {
         let givenUp = ring.givenUp
+        if configuration.planted == .forgetLeavers, change.kind == .alter { return [] }
         return keyspaces.indices.flatMap { index in
             keyspaces.sources(index).filter { !givenUp.contains(peers[$0].id) }.map {
                 Handover.Part(keyspace: keyspaces[index].definition.id, peer: $0)

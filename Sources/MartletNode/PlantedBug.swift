@@ -96,14 +96,17 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case eraseBeforeProof
     /// A keyspace's new replication factor is in force as soon as it is asked for.
     case alterAtOnce
+    /// A keyspace gets fewer copies though those that stay haven't got what the others were counted for.
+    case forgetLeavers
     /// A replica serves requests that were made on another placement.
     case skipPlacementDigest
     /// A node that was removed is taken for an owner again when its old entry comes.
     case reuseRemovedID
 
-    /// Those that show only in schedules that chance seldom makes: scenarios do (PurgeScenarioTests).
+    /// Those that show only in schedules that chance seldom makes: scenarios do (PurgeScenarioTests,
+    /// KeyspaceTests).
     package static let shownByScenarios: Set<PlantedBug> = [
         .acceptBelowClosed, .acceptBelowFloor, .purgeOneExchangeSoon, .purgeByAge, .purgeTouchedKeys,
-        .purgeByOneProof, .takeOldPuts,
+        .purgeByOneProof, .takeOldPuts, .forgetLeavers,
     ]
 }

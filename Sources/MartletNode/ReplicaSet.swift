@@ -126,6 +126,8 @@ package final class ReplicaSet: Sendable {
     package var isJoint: Bool { old != new }
     /// Whether this node is one of the old owners.
     var isOwned: Bool { own.map { old.contains($0) } ?? false }
+    /// Whether it is that, and stays one.
+    var isKept: Bool { own.map { old.contains($0) && new.contains($0) } ?? false }
     /// Whether it is one of the new owners alone.
     var isGained: Bool { own.map { !old.contains($0) } ?? false }
 
