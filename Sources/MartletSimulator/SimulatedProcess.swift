@@ -71,9 +71,9 @@ final class SimulatedProcess {
     var isPresent: Bool { isInvited && !isGone && !isForsaken }
 
     // What the checkers follow.
-    /// By key, by its own ring; and by the ring that it had before. Empty until it has one.
+    /// By key, by its own ring; and by the rings that it had before, the latest first. Empty until it has one.
     var owners: [KeyOwners] = []
-    var ownersBefore: [KeyOwners] = []
+    var ownersBefore: [[KeyOwners]] = []
     /// When these were others last: who has acknowledged a write may have been one of them.
     var turnedAt = Instant.zero
     var isFormed = false

@@ -47,7 +47,7 @@ extension Simulation {
     private func heldFor(
         _ target: SimulatedProcess, _ key: Int, seenBy process: SimulatedProcess
     ) -> HeldVersion {
-        let states = [process.owners, process.ownersBefore, owners].filter { !$0.isEmpty }
+        let states = statesSeen(by: process)
         return states.reduce(target.everDurableVersion(key)) { held, state in
             guard !state[key].all.contains(target.index) else { return held }
             let byOwners = state[key].all.map { owner in

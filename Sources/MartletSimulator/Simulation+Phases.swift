@@ -110,7 +110,7 @@ extension Simulation {
             epoch: process.disk.epoch, boot: process.disk.boot,
             seed: seeds.next(),
             founders: Array(founders), seeds: present.map(\.address),
-            keyspaces: keyspaces(levels),
+            keyspaces: keyspaces(process, levels),
             gossip: GossipSettings(clusterName: Self.clusterName))
         configuration.replaces = process.replaces
         configuration.lostEpoch = process.disk.lostEpoch
@@ -126,9 +126,13 @@ extension Simulation {
         return configuration
     }
 
-    /// As the file has them. Once the ring has formed somebody edits the factors in it, to no effect.
-    private func keyspaces(_ levels: (ConsistencyLevel, ConsistencyLevel)) -> [KeyspaceDefinition] {
-        let edited = counters.formedAt == nil ? nil : plan.ring.factors.last
+    /// As the process's file has them. Once the ring has formed somebody edits the factors in it, to no
+    /// effect; but not where a founder has lost its folder: it founds again what it has founded.
+    private func keyspaces(
+        _ process: SimulatedProcess, _ levels: (ConsistencyLevel, ConsistencyLevel)
+    ) -> [KeyspaceDefinition] {
+        let hasFolder = process.isFormed && process.loss == nil
+        let edited = hasFolder || process.index >= plan.founders ? plan.ring.factors.last : nil
         func definition(_ id: UInt32, _ name: String, _ conflict: ConflictPolicy) -> KeyspaceDefinition {
             KeyspaceDefinition(
                 id: id, name: name, stamp: 0, replication: edited ?? plan.replication, conflict: conflict,

@@ -185,7 +185,7 @@ extension Simulation {
     /// A process has another ring than before.
     mutating func ringTurned(_ process: SimulatedProcess) {
         guard let owners = ownersOfKeys(process), owners != process.owners else { return }
-        process.ownersBefore = process.owners
+        process.ownersBefore = Array(([process.owners] + process.ownersBefore).prefix(Self.statesSeenMax))
         process.turnedAt = now
         process.owners = owners
         // Of two rings that which knows all that the other does is further on.
@@ -215,13 +215,21 @@ extension Simulation {
         }
     }
 
+    /// A request may have been counted by a state that has gone since; several go by within milliseconds when
+    /// changes are called off, one after the other.
+    private static let statesSeenMax = 4
+
+    func statesSeen(by process: SimulatedProcess) -> [[KeyOwners]] {
+        ([process.owners] + process.ownersBefore + [owners]).filter { !$0.isEmpty }
+    }
+
     /// Of the owners of a key those for whom a condition holds. Of all the states that the coordinator has
     /// had, and of their lists of owners, what suffices, or else what doesn't.
     func counts(
         _ key: Int, seenBy process: SimulatedProcess, isEnough: (Holders) -> Bool, _ holds: (Int) -> Bool
     ) -> Holders {
         var worst = Holders(Array(repeating: 0, count: levels.centres), of: plan.replication)
-        for state in [process.owners, process.ownersBefore, owners] where !state.isEmpty {
+        for state in statesSeen(by: process) {
             let lists = state[key].lists.map { list in
                 var holders = Holders(Array(repeating: 0, count: levels.centres), of: list.factor)
                 for owner in list.owners where holds(owner) { holders.counts[centreOfProcess[owner]] += 1 }
