@@ -71,7 +71,7 @@ final class SimulatedProcess {
     var isPresent: Bool { isInvited && !isGone && !isForsaken }
 
     // What the checkers follow.
-    /// By key, by its own ring; and by the rings that it had before, the latest first. Empty until it has one.
+    /// By key, by its own ring; and by the rings before, the latest first. Empty until it has one.
     var owners: [KeyOwners] = []
     var ownersBefore: [[KeyOwners]] = []
     /// When these were others last: who has acknowledged a write may have been one of them.
