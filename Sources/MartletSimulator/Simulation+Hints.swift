@@ -75,7 +75,7 @@ extension Simulation {
         var copy = hinted
         let flushed = flushed
         try copy.atTheEnd(exceptFor: { flushed.mayHide($0) }) { key, version, levelClass in
-            holders(key, version, since: now, seenBy: present[0]) { levels.isMet(levelClass, by: $0) }
+            holders(key, version, since: now, seenBy: present[0]) { levels.isMetInTheEnd(levelClass, by: $0) }
         }
         hinted = copy
     }

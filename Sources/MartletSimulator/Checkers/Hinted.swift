@@ -57,7 +57,7 @@ struct Hinted {
         where acknowledged[place] > .none && !isFlushed(acknowledged[place]) {
             checked += 1
             let (key, levelClass) = (place / levels.classes, place % levels.classes)
-            guard levels.isMet(levelClass, by: holders(key, acknowledged[place], levelClass)) else {
+            guard levels.isMetInTheEnd(levelClass, by: holders(key, acknowledged[place], levelClass)) else {
                 throw Violation(
                     "Hinted", key: key,
                     "\(acknowledged[place]) of k\(key) was acknowledged with the help of hints, and in "

@@ -146,6 +146,11 @@ package struct LevelTable {
         reckoning(holders.factor).needs[index].isMet(by: holders.counts)
     }
 
+    /// The same in the end, when the factor may have become too small for the class: then all owners.
+    func isMetInTheEnd(_ index: Int, by holders: Holders) -> Bool {
+        isMet(index, by: holders) || holders.counts == reckoning(holders.factor).owners
+    }
+
     /// Whether they suffice to hold what a read of the class showed.
     package func isKept(_ index: Int, by holders: Holders) -> Bool {
         isMet(index, by: holders)
