@@ -66,7 +66,7 @@ import Testing
     /// Who has left the ring for good is dialled until its connection breaks, and no more.
     @Test func whoIsRemovedIsNotDialledAgain() throws {
         var keyspace = ScriptedCluster.keyspace
-        keyspace.replication = .count(2)
+        keyspace.copies = Copies(.count(2))
         let cluster = ScriptedCluster(nodes: 3, keyspace: keyspace)
         cluster.start()
         cluster.advance(.seconds(2))
