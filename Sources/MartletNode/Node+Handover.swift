@@ -106,7 +106,12 @@ extension Node {
                 ? replicas.isJoint && replicas.own.map { !replicas.new.contains($0) } ?? true
                 : replicas.own == nil
         }
-        erase(index, SlotSpan.common(lost, ownedBefore))
+        let left = SlotSpan.common(lost, ownedBefore)
+        guard !left.isEmpty else { return }
+        erase(index, left)
+        // What this node wrote as an actor may have been here alone: it goes on as another (`Siblings`).
+        siblings.actor = Writer(
+            node: configuration.id.short, boot: UInt32(truncatingIfNeeded: exchanges.random.next()), shard: 0)
     }
 
     /// What is older than the floors that may have been proved so far comes to this node by exchanges alone:
@@ -139,9 +144,6 @@ extension Node {
             exchanges.forest.mark(keyspace, erasure.span)
             erase(erasure)
         }
-        // What this node wrote as an actor may have been here alone: it goes on as another (`Siblings`).
-        siblings.actor = Writer(
-            node: configuration.id.short, boot: UInt32(truncatingIfNeeded: exchanges.random.next()), shard: 0)
         metrics.slotsErased += UInt64(spans.reduce(0) { $0 + Int($1.last - $1.first) + 1 })
     }
 
