@@ -11,10 +11,10 @@ import Testing
     private static let interval = Interval.seconds(20)
 
     private func run(
-        _ nodes: Int, plant: PlantedBug? = nil, hints: Bool = false,
+        _ nodes: Int, plant: PlantedBug? = nil, hints: Bool = false, seed: UInt64 = 3,
         _ body: (inout Simulation) throws -> Void
     ) throws {
-        var plan = SimulationPlan.quiet(seed: 3, nodes: nodes)
+        var plan = SimulationPlan.quiet(seed: seed, nodes: nodes)
         plan.hints.isOn = hints
         plan.purges.grace = .seconds(2)
         plan.purges.interval = Self.interval
@@ -32,12 +32,12 @@ import Testing
 
     /// Holds without, and breaks with, the planted bug.
     private func check(
-        _ nodes: Int, brokenBy plant: PlantedBug, hints: Bool = false,
+        _ nodes: Int, brokenBy plant: PlantedBug, hints: Bool = false, seed: UInt64 = 3,
         _ body: (inout Simulation) throws -> Void
     ) throws {
-        try run(nodes, hints: hints, body)
+        try run(nodes, hints: hints, seed: seed, body)
         do {
-            try run(nodes, plant: plant, hints: hints, body)
+            try run(nodes, plant: plant, hints: hints, seed: seed, body)
             Issue.record("nothing was broken by \(plant)")
         } catch let violation as Violation {
             print("\(plant.rawValue): \(violation.invariant), \(violation.text)")
@@ -138,8 +138,10 @@ import Testing
 
     /// An owner's disk is set back to before it closed when it has proved and another has not, and the others
     /// don't hear of it; then a put comes again that they have closed.
-    @Test func anOwnerWhoseDiskWasSetBackAfterItProved() throws {
-        try check(4, brokenBy: .takeOldPuts) { simulation in
+    /// It holds in every seed; in one of eight the disks' latencies are such that the bug does no harm.
+    @Test(arguments: [1, 2, 4, 5] as [UInt64])
+    func anOwnerWhoseDiskWasSetBackAfterItProved(seed: UInt64) throws {
+        try check(4, brokenBy: .takeOldPuts, seed: seed) { simulation in
             let owners = simulation.owners(of: Self.key)
             let (first, slow, setBack) = (owners[0], owners[1], owners[2])
             let other = try #require((0..<4).first { !owners.contains($0) })
