@@ -159,7 +159,9 @@ extension Node {
     /// must not be found when this node gains such a slot again, when what hid it may have been purged.
     mutating func eraseAgain() {
         for erasure in handover.erasures { erase(erasure) }
-        guard handover.hasBrokenOff, formation.isFormed else { return }
+        // Who isn't in the ring that its disk knows can't say what isn't its own.
+        guard handover.hasBrokenOff, formation.isFormed, ring[configuration.id]?.ownsTokens == true
+        else { return }
         for index in keyspaces.indices { erase(index, keyspaces.spans(index) { $0.own == nil }) }
     }
 
