@@ -37,8 +37,7 @@ import MartletVersions
 ///    disk) takes part in no quorum. It must be rebuilt from owners at F, and what of its versions at or
 ///    below F they lack is deleted: they are older than the tombstone that is gone.
 ///
-/// **Simpler rules, and what breaks them** (each is a scenario of the simulator, PurgeScenarioTests; what
-/// comes without promises random schedules find as well):
+/// **Simpler rules, and what breaks them** (each is a scenario of the simulator, PurgeScenarioTests):
 ///
 /// - *After a fixed grace* (Cassandra's `gc_grace_seconds`): a replica that was away longer brings the value
 ///   back; so does a coordinator that was paused for longer while it read, and then repairs with what it had

@@ -128,6 +128,12 @@ package struct SimulationPlan: Sendable {
         return plan
     }
 
+    /// For scenarios: all machines but the first few are in a data centre that has no copies.
+    package mutating func holdCopies(onFirst count: Int) {
+        for index in count..<machines.count { machines[index] = Machine(zone: "z", dataCenter: "d1") }
+        replication = .perDataCenter([.init(name: "d0", count: count)])
+    }
+
     /// For scenarios: how many keys there are.
     package mutating func setKeys(_ count: Int) { workload.keys = count }
 

@@ -11,11 +11,13 @@ import Testing
     private static let interval = Interval.seconds(20)
 
     private func run(
-        _ nodes: Int, plant: PlantedBug? = nil, hints: Bool = false, seed: UInt64 = 3,
+        _ nodes: Int, plant: PlantedBug? = nil, hints: Bool = false, copiesOn first: Int? = nil,
+        seed: UInt64 = 3,
         _ body: (inout Simulation) throws -> Void
     ) throws {
         var plan = SimulationPlan.quiet(seed: seed, nodes: nodes)
         plan.hints.isOn = hints
+        if let first { plan.holdCopies(onFirst: first) }
         plan.purges.grace = .seconds(2)
         plan.purges.interval = Self.interval
         var options = SimulationOptions()
@@ -32,12 +34,13 @@ import Testing
 
     /// Holds without, and breaks with, the planted bug.
     private func check(
-        _ nodes: Int, brokenBy plant: PlantedBug, hints: Bool = false, seed: UInt64 = 3,
+        _ nodes: Int, brokenBy plant: PlantedBug, hints: Bool = false, copiesOn first: Int? = nil,
+        seed: UInt64 = 3,
         _ body: (inout Simulation) throws -> Void
     ) throws {
-        try run(nodes, hints: hints, seed: seed, body)
+        try run(nodes, hints: hints, copiesOn: first, seed: seed, body)
         do {
-            try run(nodes, plant: plant, hints: hints, seed: seed, body)
+            try run(nodes, plant: plant, hints: hints, copiesOn: first, seed: seed, body)
             Issue.record("nothing was broken by \(plant)")
         } catch let violation as Violation {
             print("\(plant.rawValue): \(violation.invariant), \(violation.text)")
@@ -225,6 +228,28 @@ import Testing
             try simulation.run(for: .seconds(48))
             for node in 0..<3 { simulation.get(Self.key, through: node, .quorum) }
             try simulation.run(for: .seconds(2))
+        }
+    }
+
+    /// A put at ANY is a hint of a node's that owns nothing, and nothing else, until after the grace.
+    @Test func aHintIsTheOnlyCopy() throws {
+        try check(4, brokenBy: .skipPromises, hints: true, copiesOn: 3) { simulation in
+            let keeper = 3
+            for owner in 0..<keeper { simulation.block(from: keeper, to: owner) }
+            simulation.put(Self.key, through: keeper, .any)
+            try simulation.run(for: .seconds(3))
+            #expect(simulation.hintCount == 3)
+            // What is on its way goes with the node that sent it.
+            try simulation.kill(keeper)
+            try simulation.start(keeper)
+            try simulation.run(for: .seconds(50))
+            #expect(simulation.hintCount == 3)
+            simulation.unblock()
+            let delivered = try simulation.run(atMost: .seconds(60)) { $0.hintCount == 0 }
+            #expect(delivered != nil)
+            #expect((0..<keeper).allSatisfy { simulation.holders(of: Self.key)[$0] })
+            simulation.get(Self.key, through: keeper, .all)
+            try simulation.run(for: .seconds(1))
         }
     }
 
