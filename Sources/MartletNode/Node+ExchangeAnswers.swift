@@ -61,8 +61,13 @@ extension Node {
         guard case .exchangeListing(let listing) = exchanges.questions[number.index].message else {
             invariantBroken("a listing is held")
         }
-        guard let index = keyspaces.index(of: listing.subject.keyspace) else {
-            refuse(exchanges.questions[number.index].link, listing.subject.request, .stalePlacement)
+        // It was held for its turn: the ring may be another one by now, and the keyspace gone.
+        let (link, peer) = (exchanges.questions[number.index].link, exchanges.questions[number.index].peer)
+        guard let index = keyspaces.index(of: listing.subject.keyspace),
+            keyspaces.commonLeaves(index, with: peer)?.digest == listing.subject.placement
+        else {
+            showView(to: peer, over: link, listing.subject.keyspace, in: .all)
+            refuse(link, listing.subject.request, .stalePlacement)
             exchanges.questions.remove(number.index)
             return
         }

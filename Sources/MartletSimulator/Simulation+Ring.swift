@@ -189,9 +189,7 @@ extension Simulation {
         process.turnedAt = now
         process.owners = owners
         // Of two rings that which knows all that the other does is further on.
-        guard let ring = process.node?.ring else { return }
-        var joined = ring
-        guard (try? joined.merge(furthestRing)) != nil, joined == ring else { return }
+        guard let ring = process.node?.ring, ring.knows(furthestRing) else { return }
         counters.alterations += zip(ring.alterations, furthestRing.alterations).count {
             $0.keyspace == $1.keyspace && $0.copies.done > $1.copies.done
         }
@@ -318,5 +316,18 @@ package struct RingPlan: Sendable {
         let altered = factors.isEmpty ? [] : ["alters"]
         return joiners == 0 && kinds.isEmpty && altered.isEmpty
             ? "off" : (["+\(joiners)"] + kinds + altered).joined(separator: ",")
+    }
+}
+
+extension Ring {
+    /// Whether it holds all that another one does, but for what nodes said of themselves that are gone by
+    /// now: that may have died with them.
+    fileprivate func knows(_ other: Ring) -> Bool {
+        var known = self
+        for entry in entries where entry.isGone {
+            if let last = other[entry.id], (try? known.merge(last)) == nil { return false }
+        }
+        var joined = known
+        return (try? joined.merge(other)) != nil && joined == known
     }
 }
