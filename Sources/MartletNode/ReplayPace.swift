@@ -5,9 +5,11 @@ import MartletBase
 /// *Quiet* is what the requests' 99th percentile usually is while nothing is replayed. While something is,
 /// the requests of each period are counted that took more than twice that. When more than one in a hundred
 /// did, the rate is halved; else it rises: by half until it was halved for the first time, then by steps
-/// (additive increase, multiplicative decrease: Chiu and Jain, 1989). Without requests it doubles, up to what
-/// the targets take. Exchanges go by the same pace, those that a peer has begun as well: a node
-/// that joins has no requests, and those of the nodes that it asks are in danger.
+/// (additive increase, multiplicative decrease: Chiu and Jain, 1989). Without requests it doubles. It doesn't
+/// rise far above what is really moved, which something else may bound (as TCP's window: RFC 7661): else
+/// it would have to be halved many times before that helped anybody. Exchanges go by the same pace, those
+/// that a peer has begun as well: a node that joins has no requests, and those of the nodes that it asks are
+/// in danger.
 ///
 /// The rate never falls below a floor, so that hints are delivered and slots change hands under any load; at
 /// the floor it costs what a few hundred requests a second do.
@@ -22,6 +24,8 @@ package struct ReplayPace {
     static let periodMin = Interval.milliseconds(100)
     static let periodMax = Interval.seconds(1)
     static let requestsEnough = 100
+    /// A rate of which less is used doesn't rise.
+    private static let usedShare = 0.5
     /// What may be sent at once after a pause, as a time at the present rate.
     static let burst = Interval.milliseconds(50)
     /// Latencies below this are good, whatever is usual: the percentile of a quiet node is a few hundred
@@ -41,6 +45,7 @@ package struct ReplayPace {
     private var periodBegan = Instant.zero
     private var requests = 0
     private var slow = 0
+    private var moved = 0
     /// Bytes that may be sent, as of an instant. Below zero when a large hint was sent whole.
     private var credit = 0.0
     private var creditAt = Instant.zero
@@ -72,6 +77,7 @@ package struct ReplayPace {
         periodBegan = now
         requests = 0
         slow = 0
+        moved = 0
     }
 
     /// A request of a client was answered after this time. While nothing is replayed, one of many is enough.
@@ -92,6 +98,7 @@ package struct ReplayPace {
         credit = min(credit + bytesPerSecond * elapsed.seconds, bytesPerSecond * Self.burst.seconds)
         guard credit > 0 else { return false }
         credit -= Double(bytes)
+        moved += bytes
         return true
     }
 
@@ -99,14 +106,15 @@ package struct ReplayPace {
         let elapsed = now - periodBegan
         guard elapsed >= Self.periodMin else { return }
         isYielding = slow > max(1, requests / 100)
-        // Two slow ones are too many, however many more are to come.
-        guard
-            requests == 0 || requests >= Self.requestsEnough || elapsed >= Self.periodMax
-                || isYielding && requests < Self.requestsEnough
-        else { return }
+        // Two slow ones are too many, however many more are to come; one may be the first of them.
+        guard isYielding || slow == 0 || requests >= Self.requestsEnough || elapsed >= Self.periodMax else {
+            return
+        }
         if isYielding {
             hasYielded = true
             bytesPerSecond = max(bytesPerSecond / 2, Double(Self.rateMin))
+        } else if Double(moved) < bytesPerSecond * elapsed.seconds * Self.usedShare {
+            // It isn't the rate that holds back what is moved.
         } else if hasYielded {
             bytesPerSecond += max(Double(Self.rateStep), bytesPerSecond / Self.ratePart)
         } else {
