@@ -39,12 +39,12 @@ package enum DataCentersCommand {
         let machine = Machine(redis: nil)
         let run = try DataCentersRun(settings, bench)
         defer { run.stop() }
-        if files.talks { say(DataCentersReport.header) }
+        if files.talks { say(DataCentersReport.table.header) }
         var results: [DataCentersResult] = []
         for level in settings.levels {
             let result = try run.run(level)
             results.append(result)
-            if files.talks { say(DataCentersReport.row(result)) }
+            if files.talks { say(DataCentersReport.table.row(result)) }
         }
         let report = DataCentersReport(results: results)
         try files.write(

@@ -29,31 +29,18 @@ package struct DataCentersReport: Sendable {
 
     package init(results: [DataCentersResult]) { self.results = results }
 
-    private static let columns: [(title: String, width: Int, cell: @Sendable (DataCentersResult) -> String)] =
+    static let table = ReportTable<DataCentersResult>(
+        label: .init("level", 14) { $0.level },
         [
-            ("level", 14, { $0.level }),
-            ("get p50, ms", 13, { decimal($0.reads.p50, digits: 1) }),
-            ("p99, ms", 9, { decimal($0.reads.p99, digits: 1) }),
-            ("gets/s", 9, { grouped($0.reads.perSecond) }),
-            ("set p50, ms", 13, { decimal($0.writes.p50, digits: 1) }),
-            ("p99, ms", 9, { decimal($0.writes.p99, digits: 1) }),
-            ("sets/s", 9, { grouped($0.writes.perSecond) }),
-        ]
+            .init("get p50, ms", 13) { decimal($0.reads.p50, digits: 1) },
+            .init("p99, ms", 9) { decimal($0.reads.p99, digits: 1) },
+            .init("gets/s", 9) { grouped($0.reads.perSecond) },
+            .init("set p50, ms", 13) { decimal($0.writes.p50, digits: 1) },
+            .init("p99, ms", 9) { decimal($0.writes.p99, digits: 1) },
+            .init("sets/s", 9) { grouped($0.writes.perSecond) },
+        ])
 
-    static var header: String { columns.map { pad($0.title, $0.width) }.joined() }
-
-    static func row(_ result: DataCentersResult) -> String {
-        columns.map { pad($0.cell(result), $0.width) }.joined()
-    }
-
-    package var markdown: String {
-        var out = "| " + Self.columns.map(\.title).joined(separator: " | ") + " |\n"
-        out += "|---" + String(repeating: "|---:", count: Self.columns.count - 1) + "|\n"
-        for result in results {
-            out += "| " + Self.columns.map { $0.cell(result) }.joined(separator: " | ") + " |\n"
-        }
-        return out
-    }
+    package var markdown: String { Self.table.markdown(results) }
 
     package var json: JSON {
         func load(_ load: DataCentersResult.Load) -> JSON {

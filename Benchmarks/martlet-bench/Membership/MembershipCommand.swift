@@ -38,13 +38,13 @@ package enum MembershipCommand {
         let files = try ReportFiles(line, command: "membership")
         var report = MembershipReport()
         func measure(_ cases: [MembershipCase], _ title: String) throws(Failure) {
-            if files.talks { say("\n\(title)\n\(MembershipReport.header)") }
+            if files.talks { say("\n\(title)\n\(MembershipReport.table.header)") }
             for membership in cases {
                 let run = MembershipRun(
                     seed: seed, tries: membership.nodes < 500 ? tries : max(1, tries / 5))
                 let result = try run.run(membership, check: Interrupts.check)
                 report.results.append(result)
-                if files.talks { say(MembershipReport.row(result)) }
+                if files.talks { say(MembershipReport.table.row(result)) }
             }
         }
         try measure(

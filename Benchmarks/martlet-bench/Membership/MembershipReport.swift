@@ -6,39 +6,26 @@ package struct MembershipReport {
 
     package init() {}
 
-    private static let columns: [(title: String, width: Int, cell: @Sendable (MembershipResult) -> String)] =
+    static let table = ReportTable<MembershipResult>(
         [
-            ("nodes", 6, { "\($0.membership.nodes)" }),
-            ("loss", 6, { "\($0.membership.loss)%" }),
-            ("ailing", 8, { $0.membership.ailment.rawValue }),
-            ("Lifeguard", 11, { $0.membership.hasLifeguard ? "on" : "off" }),
-            ("first, s", 10, { seconds($0.detection) }),
-            ("all, s", 8, { seconds($0.spread) }),
-            ("worst, s", 10, { seconds($0.spreadWorst) }),
-            ("newcomer, s", 13, { seconds($0.arrival) }),
-            ("wrong, healthy", 16, { short($0.healthyHeldDown) }),
-            ("wrong, ailing", 15, { short($0.ailingHeldDown) }),
-            ("bytes/s", 9, { grouped($0.bytesPerSecond) }),
-            ("most", 8, { grouped($0.bytesPerSecondMost) }),
-            ("unfinished", 12, { "\($0.unfinished)" }),
-        ]
+            .init("nodes", 6) { "\($0.membership.nodes)" },
+            .init("loss", 6) { "\($0.membership.loss)%" },
+            .init("ailing", 8) { $0.membership.ailment.rawValue },
+            .init("Lifeguard", 11) { $0.membership.hasLifeguard ? "on" : "off" },
+            .init("first, s", 10) { seconds($0.detection) },
+            .init("all, s", 8) { seconds($0.spread) },
+            .init("worst, s", 10) { seconds($0.spreadWorst) },
+            .init("newcomer, s", 13) { seconds($0.arrival) },
+            .init("wrong, healthy", 16) { short($0.healthyHeldDown) },
+            .init("wrong, ailing", 15) { short($0.ailingHeldDown) },
+            .init("bytes/s", 9) { grouped($0.bytesPerSecond) },
+            .init("most", 8) { grouped($0.bytesPerSecondMost) },
+            .init("unfinished", 12) { "\($0.unfinished)" },
+        ])
 
     private static func seconds(_ time: Interval) -> String { decimal(time.seconds, digits: 2) }
 
-    static var header: String { columns.map { pad($0.title, $0.width) }.joined() }
-
-    static func row(_ result: MembershipResult) -> String {
-        columns.map { pad($0.cell(result), $0.width) }.joined()
-    }
-
-    package var markdown: String {
-        var out = "| " + Self.columns.map(\.title).joined(separator: " | ") + " |\n"
-        out += String(repeating: "|---:", count: Self.columns.count) + "|\n"
-        for result in results {
-            out += "| " + Self.columns.map { $0.cell(result) }.joined(separator: " | ") + " |\n"
-        }
-        return out
-    }
+    package var markdown: String { Self.table.markdown(results) }
 
     package var json: JSON {
         .object([("format", .integer(1)), ("results", .array(results.map(Self.json)))])

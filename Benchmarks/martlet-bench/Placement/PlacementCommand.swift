@@ -83,12 +83,12 @@ package enum PlacementCommand {
     ) throws(Failure) -> [PlacementResult] {
         var results: [PlacementResult] = []
         for zones in zoneCounts {
-            if talks { say("\n\(run.copies) copies, \(zoneText(zones))\n" + PlacementReport.header) }
+            if talks { say("\n\(run.copies) copies, \(zoneText(zones))\n" + PlacementReport.table.header) }
             for kind in PlacementKind.allCases {
                 try run.run(kind, zones: zones, sizes: sizes, check: Interrupts.check) {
                     result throws(Failure) in
                     results.append(result)
-                    if talks { say(PlacementReport.row(result)) }
+                    if talks { say(PlacementReport.table.row(result)) }
                 }
             }
         }
@@ -99,7 +99,9 @@ package enum PlacementCommand {
         sizes: [Int], zoneCounts: [Int], _ copies: Int, _ seed: UInt64, talks: Bool
     ) throws(Failure) -> [RebalancedResult] {
         if talks {
-            say("\njoins and leaves at random, then rebalanced: median, worst\n" + RebalancedReport.header)
+            say(
+                "\njoins and leaves at random, then rebalanced: median, worst\n"
+                    + RebalancedReport.table.header)
         }
         var results: [RebalancedResult] = []
         for zones in zoneCounts {
@@ -108,7 +110,7 @@ package enum PlacementCommand {
                     size: size, zones: zones, copies: copies, seed: seed,
                     rings: RebalancedRing.rings(ofSize: size), check: Interrupts.check)
                 results.append(result)
-                if talks { say(RebalancedReport.row(result)) }
+                if talks { say(RebalancedReport.table.row(result)) }
             }
         }
         return results

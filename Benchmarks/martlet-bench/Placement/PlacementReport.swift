@@ -10,29 +10,22 @@ package struct PlacementReport {
         self.copies = copies
     }
 
-    private static let columns: [(title: String, width: Int, cell: @Sendable (PlacementResult) -> String)] = [
-        ("nodes", 6, { "\($0.nodes)" }),
-        ("max", 7, { decimal($0.grown.maximum, digits: 3) }),
-        ("dev", 7, { decimal($0.grown.deviation, digits: 3) }),
-        ("max, churned", 14, { decimal($0.churned.maximum, digits: 3) }),
-        ("max, failed", 13, { decimal($0.failed.maximum, digits: 3) }),
-        ("moved, join", 13, { decimal($0.joinMoves, digits: 3) }),
-        ("moved, leave", 14, { decimal($0.leaveMoves, digits: 3) }),
-        ("takers", 8, { decimal($0.receivers, digits: 1) }),
-        ("sets", 10, { grouped(Double($0.distinctSets)) }),
-        ("loss", 11, { chance($0.lossChance) }),
-        ("bytes", 11, { grouped(Double($0.metadataBytes)) }),
-        ("ns", 9, { grouped($0.lookupNanoseconds) }),
-    ]
-
-    static var header: String {
-        padAfter("scheme", 12) + columns.map { pad($0.title, $0.width) }.joined()
-    }
-
-    static func row(_ result: PlacementResult) -> String {
-        padAfter(result.kind.rawValue, 12)
-            + columns.map { pad($0.cell(result), $0.width) }.joined()
-    }
+    static let table = ReportTable<PlacementResult>(
+        label: .init("scheme", 12) { $0.kind.rawValue },
+        [
+            .init("nodes", 6) { "\($0.nodes)" },
+            .init("max", 7) { decimal($0.grown.maximum, digits: 3) },
+            .init("dev", 7) { decimal($0.grown.deviation, digits: 3) },
+            .init("max, churned", 14) { decimal($0.churned.maximum, digits: 3) },
+            .init("max, failed", 13) { decimal($0.failed.maximum, digits: 3) },
+            .init("moved, join", 13) { decimal($0.joinMoves, digits: 3) },
+            .init("moved, leave", 14) { decimal($0.leaveMoves, digits: 3) },
+            .init("takers", 8) { decimal($0.receivers, digits: 1) },
+            .init("sets", 10) { grouped(Double($0.distinctSets)) },
+            .init("loss", 11) { chance($0.lossChance) },
+            .init("bytes", 11) { grouped(Double($0.metadataBytes)) },
+            .init("ns", 9) { grouped($0.lookupNanoseconds) },
+        ])
 
     private static func chance(_ value: Double) -> String {
         let percent = value * 100
@@ -42,18 +35,10 @@ package struct PlacementReport {
     private var zoneCounts: [Int] { Set(results.map(\.zones)).sorted() }
 
     package var markdown: String {
-        var out = ""
-        for zones in zoneCounts {
-            let titles = ["scheme"] + Self.columns.map(\.title)
-            out += "\n\(copies) copies, \(PlacementCommand.zoneText(zones)):\n\n"
-            out += "| " + titles.joined(separator: " | ") + " |\n|---"
-            out += String(repeating: "|---:", count: Self.columns.count) + "|\n"
-            for result in results where result.zones == zones {
-                let cells = [result.kind.rawValue] + Self.columns.map { $0.cell(result) }
-                out += "| " + cells.joined(separator: " | ") + " |\n"
-            }
-        }
-        return out
+        zoneCounts.map { zones in
+            "\n\(copies) copies, \(PlacementCommand.zoneText(zones)):\n\n"
+                + Self.table.markdown(results.filter { $0.zones == zones })
+        }.joined()
     }
 
     package var json: JSON {

@@ -4,36 +4,23 @@ package struct RebalancedReport {
 
     package init(results: [RebalancedResult]) { self.results = results }
 
-    private static let columns: [(title: String, width: Int, cell: @Sendable (RebalancedResult) -> String)] =
+    static let table = ReportTable<RebalancedResult>(
         [
-            ("zones", 6, { $0.zones == 1 ? "none" : "\($0.zones)" }),
-            ("nodes", 7, { "\($0.nodes)" }),
-            ("rings", 7, { "\($0.rings)" }),
-            ("joined", 15, { both($0.grown, digits: 3) }),
-            ("churned", 15, { both($0.churned, digits: 3) }),
-            ("rebalanced", 15, { both($0.rebalanced, digits: 3) }),
-            ("moved, %", 13, { both($0.moved, digits: 1) }),
-            ("over the least", 16, { both($0.overLeast, digits: 2) }),
-        ]
+            .init("zones", 6) { $0.zones == 1 ? "none" : "\($0.zones)" },
+            .init("nodes", 7) { "\($0.nodes)" },
+            .init("rings", 7) { "\($0.rings)" },
+            .init("joined", 15) { both($0.grown, digits: 3) },
+            .init("churned", 15) { both($0.churned, digits: 3) },
+            .init("rebalanced", 15) { both($0.rebalanced, digits: 3) },
+            .init("moved, %", 13) { both($0.moved, digits: 1) },
+            .init("over the least", 16) { both($0.overLeast, digits: 2) },
+        ])
 
     private static func both(_ middle: RebalancedResult.Middle, digits: Int) -> String {
         "\(decimal(middle.median, digits: digits)), \(decimal(middle.worst, digits: digits))"
     }
 
-    static var header: String { columns.map { pad($0.title, $0.width) }.joined() }
-
-    static func row(_ result: RebalancedResult) -> String {
-        columns.map { pad($0.cell(result), $0.width) }.joined()
-    }
-
-    package var markdown: String {
-        var out = "| " + Self.columns.map(\.title).joined(separator: " | ") + " |\n"
-        out += String(repeating: "|---:", count: Self.columns.count) + "|\n"
-        for result in results {
-            out += "| " + Self.columns.map { $0.cell(result) }.joined(separator: " | ") + " |\n"
-        }
-        return out
-    }
+    package var markdown: String { Self.table.markdown(results) }
 
     var json: JSON {
         func both(_ middle: RebalancedResult.Middle) -> JSON {

@@ -50,12 +50,12 @@ package enum RebalanceCommand {
         let filled = try run.fill()
         if files.talks {
             say("\(keyText(settings)) written at \(short(filled / 1e6)) MB/s")
-            say(RebalanceReport.header)
+            say(RebalanceReport.table.header)
         }
         var results: [RebalanceResult] = []
         let failure = steps(run) { result in
             results.append(result)
-            if files.talks { say(RebalanceReport.row(result)) }
+            if files.talks { say(RebalanceReport.table.row(result)) }
             for (kind, errors) in result.errors.sorted(by: { $0.key < $1.key }) {
                 complain("\(errors.count) × \(kind): \(errors.example)")
             }

@@ -13,19 +13,22 @@ package struct RebalanceReport: Sendable {
         self.copies = copies
     }
 
-    private static let columns: [(title: String, width: Int, cell: @Sendable (RebalanceResult) -> String)] = [
-        ("step", 31, { "\($0.step.title) (\($0.before.count) to \($0.after.count))" }),
-        ("balanced after, s", 19, { ($0.isBalanced ? "" : "not in ") + decimal($0.took.seconds, digits: 1) }),
-        ("MB moved", 10, { grouped($0.bytesMoved / 1e6) }),
-        ("over the least", 16, { $0.isBalanced ? decimal($0.overLeast, digits: 3) : "" }),
-        ("MB/s", 7, { decimal($0.megabytesPerSecond, digits: 1) }),
-        ("p50, ms", 22, { spread($0, 0.5) }),
-        ("p99, ms", 22, { spread($0, 0.99) }),
-        ("p99.9, ms", 24, { spread($0, 0.999) }),
-        ("requests/s", 22, { rates($0) }),
-        ("processors", 12, { decimal($0.processors, digits: 2) }),
-        ("errors", 8, { "\($0.errorCount)" }),
-    ]
+    static let table = ReportTable<RebalanceResult>(
+        label: .init("step", 31) { "\($0.step.title) (\($0.before.count) to \($0.after.count))" },
+        [
+            .init("balanced after, s", 19) {
+                ($0.isBalanced ? "" : "not in ") + decimal($0.took.seconds, digits: 1)
+            },
+            .init("MB moved", 10) { grouped($0.bytesMoved / 1e6) },
+            .init("over the least", 16) { $0.isBalanced ? decimal($0.overLeast, digits: 3) : "" },
+            .init("MB/s", 7) { decimal($0.megabytesPerSecond, digits: 1) },
+            .init("p50, ms", 22) { spread($0, 0.5) },
+            .init("p99, ms", 22) { spread($0, 0.99) },
+            .init("p99.9, ms", 24) { spread($0, 0.999) },
+            .init("requests/s", 22) { rates($0) },
+            .init("processors", 12) { decimal($0.processors, digits: 2) },
+            .init("errors", 8) { "\($0.errorCount)" },
+        ])
 
     /// Before, during and after it.
     private static func spread(_ result: RebalanceResult, _ quantile: Double) -> String {
@@ -38,20 +41,7 @@ package struct RebalanceReport: Sendable {
             .joined(separator: ", ")
     }
 
-    static var header: String { columns.map { pad($0.title, $0.width) }.joined() }
-
-    static func row(_ result: RebalanceResult) -> String {
-        columns.map { pad($0.cell(result), $0.width) }.joined()
-    }
-
-    package var markdown: String {
-        var out = "| " + Self.columns.map(\.title).joined(separator: " | ") + " |\n"
-        out += "|---" + String(repeating: "|---:", count: Self.columns.count - 1) + "|\n"
-        for result in results {
-            out += "| " + Self.columns.map { $0.cell(result) }.joined(separator: " | ") + " |\n"
-        }
-        return out
-    }
+    package var markdown: String { Self.table.markdown(results) }
 
     package var json: JSON {
         .object([
