@@ -185,7 +185,9 @@ extension Simulation {
         // What one owner alone has may have gone with its disk.
         let mayBeLost =
             request.began <= lastLossAt && causal.isFragile(request.levelClass, plan.hints.isSloppy)
-        if plan.durability == .batch, !mayBeLost { causal.acknowledged(request.source, request.levelClass) }
+        if plan.durability == .batch, !mayBeLost {
+            causal.acknowledged(request.source, as: dot, request.levelClass)
+        }
         guard carts[request.customer].key == request.key else { return }
         // The customer goes on from what it has put, without another read.
         var context = request.context

@@ -148,9 +148,11 @@ struct Causal {
 
     // MARK: Acknowledged puts
 
-    mutating func acknowledged(_ number: UInt64, _ levelClass: Int) {
+    /// - Parameter dot: the one that the answer named. Another that the put had, when it was sent before, may
+    ///   have been refused by the only disk that it was on its way to.
+    mutating func acknowledged(_ number: UInt64, as dot: Stamp, _ levelClass: Int) {
         guard let put = puts[number] else { return }
-        for dot in put.dots { published(dot, put.key) }
+        published(dot, put.key)
         acknowledged[put.key].append((number, levelClass))
     }
 
