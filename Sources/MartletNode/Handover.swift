@@ -43,6 +43,7 @@ struct Handover {
     var isHolding = false
     /// What this node has promised last; durable, or on its way to the disk.
     var ballot: Ballot?
+    var isCasting = false
     /// Who has this node's vote, durably.
     var given: Set<NodeID> = []
     /// Since when it is void.

@@ -276,13 +276,16 @@ extension Node {
     /// Written again even where it is known already: the write that made it so may not be durable yet.
     mutating func cast(_ ballot: Ballot, for asker: Handover.Asker?) {
         handover.ballot = ballot
+        handover.isCasting = true
         putMeta(MetaMemory.ballotKey, ballot.encoded(), .ballot(ballot, asker))
     }
 
     mutating func ballotIsDurable(_ ballot: Ballot, _ asker: Handover.Asker?) {
+        handover.isCasting = false
         if ballot == self.ballot, handover.given != ballot.givenTo {
             handover.given = ballot.givenTo
             handover.tick(by: now.monotonic)
+            rebuilding?.tickAt = now.monotonic
         }
         guard let asker else { return }
         answerVote(asker, VoteAnswer(shape: ballot.shape, isVoid: ballot.isVoid, obstacle: nil))
@@ -340,11 +343,15 @@ extension Node {
 
     /// With its question each voter gets the subject's vote: it may have to complete the change without it.
     /// True when those that are here have it, durably.
-    private mutating func giveVoteToVoters() -> Bool {
+    private mutating func giveVoteToVoters() -> Bool { promise(to: ring.voters.filter { isHere($0) }) }
+
+    /// Gives these its vote, beside those that have it. True when that is durable: until then it is to be
+    /// called again, for the storage may refuse it.
+    mutating func promise(to ids: [NodeID]) -> Bool {
         var ballot = ballot
-        ballot.givenTo.formUnion(ring.voters.filter { isHere($0) })
+        ballot.givenTo.formUnion(ids)
         if ballot.givenTo == handover.given { return true }
-        if ballot != self.ballot { cast(ballot, for: nil) }
+        if ballot != self.ballot || !handover.isCasting { cast(ballot, for: nil) }
         return false
     }
 

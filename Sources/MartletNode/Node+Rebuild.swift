@@ -297,6 +297,10 @@ extension Node {
 
     private mutating func finishRebuilding() {
         guard let work = rebuilding else { return }
+        // What it had promised is lost with the disk: it may have been anything.
+        if let change = handover.change {
+            guard promise(to: ring.voters + (change.node.map { [$0] } ?? [])) else { return }
+        }
         rebuilding?.isOver = true
         rememberRebuilding()
         rebuilding = nil
@@ -304,12 +308,6 @@ extension Node {
         effects.append(.report(.rebuilt(after: now.monotonic - work.beganAt, exchanges: work.done.count)))
         updateAnswersReads()
         publishOwnState()
-        // What it had promised is lost with the disk: it may have been anything.
-        if let change = handover.change {
-            var ballot = Ballot(shape: handover.shape)
-            ballot.givenTo = Set(ring.voters + (change.node.map { [$0] } ?? []))
-            cast(ballot, for: nil)
-        }
     }
 
     /// How far it is, for `status`; nil while it doesn't rebuild.

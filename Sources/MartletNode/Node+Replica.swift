@@ -431,7 +431,7 @@ extension Node {
         case .erasure(let erasure): replica.refusedErasures.append(erasure)
         case .act(let act, let asker): actRefused(act, asker)
         // Who asked asks again.
-        case .ballot: break
+        case .ballot: handover.isCasting = false
         case .shape: handover.isHolding = false
         case .sweep: sweepRefused()
         case .answered, .refused: break
