@@ -59,6 +59,10 @@ client-docs: ## build the Swift client's documentation; warnings are failures
 	@scripts/bootstrap
 	@scripts/client-docs
 
+.PHONY: simulate-large
+simulate-large: build ## whole nodes, NODES (200), join, leave, are replaced and cut off
+	@$(RELEASE)/martlet-sim --large --nodes $(or $(NODES),200) --seed 1 --jobs 1
+
 .PHONY: simulate
 simulate: build ## run the simulator over seeds 1 to SEEDS (200)
 	@$(RELEASE)/martlet-sim --seeds 1..$(SEEDS)

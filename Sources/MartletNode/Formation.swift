@@ -2,12 +2,14 @@ import MartletBase
 import MartletRing
 import MartletVersions
 
-/// What one founding node says of the ring's founding, by gossip: which list it was given, and, once it has
-/// formed, which ids founded it.
+/// What is said of the ring's founding, by gossip: by each founding node which list it was given; and, once
+/// it has formed, by all alike which ids founded it.
 struct FoundingRumour: Hashable {
     /// A hash of the founding list in cluster.yaml. Rings form only of nodes that were given the same one.
     var list: UInt64
     /// When it was said, in the speaker's hybrid time: a node may be started again with a corrected list.
+    /// Zero once the ring has formed: what all say is one fact (`key`), or n nodes would each keep n lists of
+    /// n ids.
     var at: UInt64
     /// The founders' ids in the order of the list; empty while the ring is not formed.
     var ids: [NodeID]
@@ -21,10 +23,26 @@ struct FoundingRumour: Hashable {
         return Blob(writer.bytes)
     }
 
-    init(list: UInt64, at: HybridTime, ids: [NodeID]) {
+    /// Of a node that has formed nothing yet.
+    init(list: UInt64, at: HybridTime) {
         self.list = list
         self.at = at.bits
+        ids = []
+    }
+
+    init(list: UInt64, formedOf ids: [NodeID]) {
+        self.list = list
+        at = 0
         self.ids = ids
+    }
+
+    /// Under which id it is spread: that of the node which says it, or one that follows from the founders. So
+    /// two rings that have formed are two facts, and whoever hears both knows.
+    func key(saidBy id: NodeID) -> NodeID {
+        guard !ids.isEmpty else { return id }
+        var writer = ByteWriter(reservingCapacity: NodeID.byteCount * ids.count)
+        for id in ids { id.write(to: &writer) }
+        return NodeID(short: XXH3.hash(writer.bytes.span.bytes), middle: 0, low: 0)
     }
 
     /// Whether the other one is to be kept of two by one founder: a chain, so that all nodes come to keep the
@@ -66,6 +84,11 @@ struct Formation {
     private(set) var list: UInt64
     /// Entries heard, by founder's name. Usually one each.
     private var heard: [String: [RingEntry]] = [:]
+    /// Of all whose entries were heard.
+    private var nameOfID: [NodeID: String] = [:]
+    /// Founders' names of which there are none, in the order of the list.
+    private var unheard: [String]
+    /// By id.
     private var rumours: [(id: NodeID, rumour: FoundingRumour)] = []
     /// In the order of the list, once formed.
     private(set) var ids: [NodeID]
@@ -75,6 +98,7 @@ struct Formation {
 
     init(founders: [NodeConfiguration.Founder], own name: String, formed: FoundingRumour?) {
         self.founders = founders
+        unheard = founders.map(\.name)
         isJoiner = !founders.contains { $0.name == name }
         ids = formed?.ids ?? []
         var writer = ByteWriter()
@@ -91,9 +115,7 @@ struct Formation {
     var isFormed: Bool { !ids.isEmpty }
 
     /// The founding nodes not heard yet.
-    var waits: [String] {
-        isFormed || isJoiner ? [] : founders.map(\.name).filter { heard[$0]?.isEmpty ?? true }
-    }
+    var waits: [String] { isFormed || isJoiner ? [] : unheard }
 
     func isFounder(name: String) -> Bool { founders.contains { $0.name == name } }
 
@@ -101,6 +123,7 @@ struct Formation {
     mutating func hear(_ entry: RingEntry) -> RingEntry? {
         // This node's list needn't name them all: of a ring that others have formed.
         guard heard[entry.name] != nil || heard.count < 2 * Limits.nodesMax else { return nil }
+        if heard[entry.name] == nil { unheard.removeAll { $0 == entry.name } }
         var entries = heard[entry.name] ?? []
         var joined: RingEntry?
         if let known = entries.firstIndex(where: { $0.id == entry.id }) {
@@ -109,6 +132,7 @@ struct Formation {
         } else if entries.count < 8 {
             entries.append(entry)
             entries.sort { $0.id < $1.id }
+            nameOfID[entry.id] = entry.name
             joined = entry
         }
         heard[entry.name] = entries
@@ -118,14 +142,28 @@ struct Formation {
     /// Takes news in; returns what is known of its founder now, nil when that isn't kept. That the ring has
     /// formed is never unsaid by older news.
     mutating func hear(_ rumour: FoundingRumour, from id: NodeID) -> FoundingRumour? {
-        if let known = rumours.firstIndex(where: { $0.id == id }) {
-            if rumours[known].rumour.isBelow(rumour) { rumours[known].rumour = rumour }
-            return rumours[known].rumour
+        let place = rumourPlace(notBelow: id)
+        if place < rumours.count, rumours[place].id == id {
+            if rumours[place].rumour.isBelow(rumour) { rumours[place].rumour = rumour }
+            return rumours[place].rumour
         }
         guard rumours.count < 2 * Limits.nodesMax else { return nil }
-        rumours.append((id, rumour))
-        rumours.sort { $0.id < $1.id }
+        rumours.insert((id, rumour), at: place)
         return rumour
+    }
+
+    private func rumourPlace(notBelow id: NodeID) -> Int {
+        var (low, high) = (0, rumours.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if rumours[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private func rumour(of id: NodeID) -> FoundingRumour? {
+        let place = rumourPlace(notBelow: id)
+        return place < rumours.count && rumours[place].id == id ? rumours[place].rumour : nil
     }
 
     mutating func form(_ ids: [NodeID]) {
@@ -138,7 +176,8 @@ struct Formation {
     /// What a ring of these founders begins with here, with those that were let in later.
     func entries(of ids: [NodeID]) -> [RingEntry] {
         let all = heard.values.flatMap { $0 }.sorted { $0.id < $1.id }
-        return all.filter { ids.contains($0.id) || $0.joined > 0 }
+        let founders = Set(ids)
+        return all.filter { founders.contains($0.id) || $0.joined > 0 }
     }
 
     /// What the news heard so far amount to.
@@ -158,7 +197,7 @@ struct Formation {
                 return .conflict(
                     "\(founder.name) is at \(entry.address), not at \(founder.address.ip) as listed")
             }
-            guard let rumour = rumours.first(where: { $0.id == entry.id })?.rumour else { return .waiting }
+            guard let rumour = rumour(of: entry.id) else { return .waiting }
             guard rumour.list == list else {
                 return .conflict("\(founder.name) was started with another list of nodes in its cluster.yaml")
             }
@@ -172,9 +211,8 @@ struct Formation {
         if let other = rumours.first(where: { !$0.rumour.ids.isEmpty && $0.rumour.ids != formed.ids }) {
             return .conflict("two rings have formed: one says \(formed.ids[0]), \(other.id) says another")
         }
-        let entries = formed.ids.compactMap { id in
-            heard.values.lazy.compactMap { $0.first { $0.id == id } }.first
-        }
+        guard nameOfID.count >= formed.ids.count else { return .waiting }
+        let entries = formed.ids.compactMap { id in nameOfID[id].flatMap { entry(id, named: $0) } }
         guard entries.count == formed.ids.count else { return .waiting }
         if let holder = entries.first(where: { $0.name == name && $0.id != own && !$0.isGone }) {
             return .replaced(holder.id)

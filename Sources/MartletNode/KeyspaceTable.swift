@@ -19,6 +19,8 @@ struct KeyspaceTable {
         var placement: Placement?
         /// How far its slots are purged.
         var marks = PurgeMarks()
+        /// What is promised of all slots, durably, as far as this run knows.
+        var promisedDurable = HybridTime.zero
         /// When a purge floor has last risen, in this run.
         var floorRaisedAt: Instant?
         /// How long reads take at this coordinator: what speculation waits for.

@@ -197,7 +197,7 @@ extension Node {
     }
 
     mutating func raiseFloor(_ index: Int, to floor: HybridTime, in spans: [SlotSpan]) {
-        guard keyspaces[index].marks.raise(\.floor, to: floor, in: spans) else { return }
+        guard keyspaces[index].marks.raise(.floor, to: floor, in: spans) else { return }
         metrics.floorsRaised += 1
         keyspaces[index].floorRaisedAt = now.monotonic
         // What the leaves' sums count has come to lie behind the horizon.

@@ -128,7 +128,7 @@ extension Node {
             let latest = min(begun, present).milliseconds - configuration.tombstoneGrace.milliseconds
             closed = max(closed, HybridTime(WallTime(milliseconds: max(0, latest))))
         }
-        if keyspaces[index].marks.raise(\.closed, to: closed, in: gained) { storeMarks(index) }
+        if keyspaces[index].marks.raise(.closed, to: closed, in: gained) { storeMarks(index) }
     }
 
     /// Deletes what this node held of slots that it doesn't own any more: all that counts is held by those

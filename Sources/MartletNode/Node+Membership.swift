@@ -442,9 +442,13 @@ extension Node {
             flushGossip()
             return
         }
-        let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: formation.ids)
-        _ = formation.hear(founding, from: configuration.id)
-        publish(Rumour.founding.key(configuration.id), founding.encoded())
+        let founding =
+            formation.isFormed
+            ? FoundingRumour(list: formation.list, formedOf: formation.ids)
+            : FoundingRumour(list: formation.list, at: hybridTime)
+        let key = founding.key(saidBy: configuration.id)
+        _ = formation.hear(founding, from: key)
+        publish(Rumour.founding.key(key), founding.encoded())
         flushGossip()
     }
 
@@ -482,9 +486,9 @@ extension Node {
         }
         formation.form(ids)
         for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
-        let founding = FoundingRumour(list: formation.list, at: hybridTime, ids: ids)
+        let founding = FoundingRumour(list: formation.list, formedOf: ids)
         putMeta(MetaMemory.formedKey, founding.encoded())
-        publish(Rumour.founding.key(configuration.id), founding.encoded())
+        publish(Rumour.founding.key(founding.key(saidBy: configuration.id)), founding.encoded())
         leaveIfRemoved()
         guard life != .stopped else { return }
         if let own = ring[configuration.id] {

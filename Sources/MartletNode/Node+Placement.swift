@@ -61,26 +61,32 @@ extension Node {
         let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
         var sets: [ReplicaSet] = []
         var lastSlots: [Slot] = []
-        var setOfSlot = [UInt16](repeating: 0, count: Limits.slots)
+        var setOfSlot: [UInt16] = []
+        setOfSlot.reserveCapacity(Limits.slots)
+        // Both the ranges and the runs of marks are ascending, and cover all slots.
+        let runs = keyspaces[index].marks.runs
+        var run = 0
         for range in placement.ranges {
-            let (ordinals, old, new) = Self.places(of: range)
-            let owners = ordinals.map { members[$0] }
-            var first = range.first.index
-            let span = SlotSpan(first: first, last: range.last.index)
-            for run in keyspaces[index].marks.runs(in: span) {
-                for slot in first...run.last { setOfSlot[Int(slot)] = UInt16(sets.count) }
-                first = run.last &+ 1
-                lastSlots.append(Slot(index: run.last))
-                if let known = before?.set(of: run.last), known.marks == run.levels {
+            var places: (ordinals: [Int], old: Places, new: Places?)?
+            while lastSlots.last != range.last {
+                let last = min(runs[run].last, range.last.index)
+                let levels = runs[run].levels
+                if runs[run].last == last { run += 1 }
+                setOfSlot.append(
+                    contentsOf: repeatElement(UInt16(sets.count), count: Int(last) + 1 - setOfSlot.count))
+                lastSlots.append(Slot(index: last))
+                if let known = before?.set(of: last), known.marks == levels {
                     sets.append(known)
                     continue
                 }
+                let (ordinals, old, new) = places ?? Self.places(of: range)
+                places = (ordinals, old, new)
                 sets.append(
                     ReplicaSet(
-                        peers: owners.map(\.peer), old: old, new: new,
+                        peers: ordinals.map { members[$0].peer }, old: old, new: new,
                         digest: placement.digest(of: range.first),
-                        marks: run.levels, factors: factors, nextFactors: nextFactors,
-                        dataCenters: owners.map(\.dataCenter),
+                        marks: levels, factors: factors, nextFactors: nextFactors,
+                        dataCenters: ordinals.map { members[$0].dataCenter },
                         countsNewAlone: configuration.planted == .countJoinerAlone))
             }
         }

@@ -51,7 +51,7 @@ extension Node {
         if purge.nextKeyspace < keyspaces.all.count { purge.nextRoundAt = now.monotonic + Self.roundPause }
         let (spans, owners) = driven(index)
         let floor = nextFloor
-        guard !spans.isEmpty, keyspaces[index].marks.lowest(\.floor, in: spans) < floor else { return }
+        guard !spans.isEmpty, keyspaces[index].marks.lowest(.floor, in: spans) < floor else { return }
         purge.roundsBegun += 1
         let all = ring.entries.filter(\.isPlaced).map(\.id).sorted()
         purge.round = Purge.Round(
@@ -210,7 +210,7 @@ extension Node {
                     id: id, name: peers.index(of: id).map { peers[$0].name } ?? id.description,
                     obstacle: blocker.obstacle, since: now.monotonic - blocker.since)
             }
-            let floor = keyspace.marks.lowest(\.floor, in: [.all])
+            let floor = keyspace.marks.lowest(.floor, in: [.all])
             return PurgeStatus(
                 keyspace: keyspace.definition.name,
                 floor: floor == .zero ? nil : WallTime(milliseconds: floor.milliseconds),

@@ -58,15 +58,24 @@ extension Node {
         _ mark: PurgeMarks.Mark, _ index: Int, _ request: PurgeRequest, in spans: [SlotSpan],
         for asker: PurgeAsker
     ) {
-        if keyspaces[index].marks.raise(mark, to: request.floor, in: spans), mark == \.proved {
+        if keyspaces[index].marks.raise(mark, to: request.floor, in: spans), mark == .proved {
             layOutMarks(index)
         }
         let answer = PurgeAnswer(
             round: request.round, step: request.step, outcome: .done(epoch: configuration.epoch))
-        let (key, value) = (
-            MetaMemory.marksKey(keyspaces[index].definition.id), keyspaces[index].marks.encoded()
-        )
-        putMeta(key, value, .marks(key: key, value: value, asker, answer))
+        let keyspace = keyspaces[index].definition.id
+        let marks = Replica.Marks(
+            key: MetaMemory.marksKey(keyspace), value: keyspaces[index].marks.encoded(), keyspace: keyspace,
+            promised: keyspaces[index].marks.lowest(.promised, in: [.all]), asker: asker, answer: answer)
+        putMeta(marks.key, marks.value, .marks(marks))
+    }
+
+    mutating func marksAreDurable(_ marks: Replica.Marks) {
+        if let index = keyspaces.index(of: marks.keyspace) {
+            let known = keyspaces[index].promisedDurable
+            keyspaces[index].promisedDurable = max(known, marks.promised)
+        }
+        answer(marks.asker, marks.answer)
     }
 
     // MARK: Promising
@@ -75,9 +84,15 @@ extension Node {
         guard request.floor <= HybridTime(now.wall) else { return hinder(asker, request, .clock) }
         guard !keepsHint(upTo: request.floor) else { return hinder(asker, request, .hints) }
         guard !hasPut(upTo: request.floor) else { return hinder(asker, request, .puts) }
+        // Every driver asks every node, in an interval all for one floor. And hints aren't counted by slots:
+        // what is true of those that are asked about is true of all. So only the first to ask costs a write.
+        if request.floor <= keyspaces[index].promisedDurable {
+            let outcome = PurgeAnswer.Outcome.done(epoch: configuration.epoch)
+            return answer(asker, PurgeAnswer(round: request.round, step: request.step, outcome: outcome))
+        }
         clock.observe(request.floor)
         reserveStamps()
-        raise(\.promised, index, request, in: request.spans, for: asker)
+        raise(.promised, index, request, in: [.all], for: asker)
     }
 
     /// Whether this node may owe anybody a write of that age. Hints aren't counted by slots; but while their
@@ -102,7 +117,7 @@ extension Node {
         let spans = owned(index, request.spans)
         guard !spans.isEmpty else { return hinder(asker, request, .ring) }
         guard !isRebuilding else { return hinder(asker, request, .rebuilding) }
-        raise(\.closed, index, request, in: spans, for: asker)
+        raise(.closed, index, request, in: spans, for: asker)
     }
 
     private func owned(_ index: Int, _ spans: [SlotSpan]) -> [SlotSpan] {
@@ -119,10 +134,10 @@ extension Node {
         guard !isRebuilding else { return hinder(asker, request, .rebuilding) }
         let own = request.closed.first { $0.id == configuration.id }
         guard own?.epoch == configuration.epoch,
-            keyspaces[index].marks.lowest(\.closed, in: spans) >= request.floor
+            keyspaces[index].marks.lowest(.closed, in: spans) >= request.floor
         else { return hinder(asker, request, .epoch) }
-        if keyspaces[index].marks.lowest(\.proved, in: spans) >= request.floor {
-            raise(\.proved, index, request, in: spans, for: asker)
+        if keyspaces[index].marks.lowest(.proved, in: spans) >= request.floor {
+            raise(.proved, index, request, in: spans, for: asker)
             return
         }
         let isUnderWay = purge.proofs.contains {
@@ -131,8 +146,8 @@ extension Node {
         }
         if !isUnderWay { beginProof(id, index, request, spans) }
         advanceProofs()
-        if keyspaces[index].marks.lowest(\.proved, in: spans) >= request.floor {
-            raise(\.proved, index, request, in: spans, for: asker)
+        if keyspaces[index].marks.lowest(.proved, in: spans) >= request.floor {
+            raise(.proved, index, request, in: spans, for: asker)
         } else {
             hinder(asker, request, .exchange)
         }
@@ -181,7 +196,7 @@ extension Node {
             }
             let proof = purge.proofs.remove(at: index)
             guard let keyspace = keyspaces.index(of: proof.keyspace) else { continue }
-            if keyspaces[keyspace].marks.raise(\.proved, to: proof.floor, in: proof.spans) {
+            if keyspaces[keyspace].marks.raise(.proved, to: proof.floor, in: proof.spans) {
                 storeMarks(keyspace)
                 layOutMarks(keyspace)
             }

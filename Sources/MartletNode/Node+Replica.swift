@@ -386,7 +386,7 @@ extension Node {
         case .hint(let index): hintStored(index)
         case .deletion(let index): hintsDeleted(index)
         case .meta(let key, let value): metaIsDurable(key, value)
-        case .marks(_, _, let asker, let answer): self.answer(asker, answer)
+        case .marks(let marks): marksAreDurable(marks)
         case .act(let act, let asker): actIsDurable(act, asker)
         case .ballot(let ballot, let asker): ballotIsDurable(ballot, asker)
         case .shape(let shape): shapeIsDurable(shape)
@@ -414,6 +414,12 @@ extension Node {
         }
     }
 
+    /// It is written again, as it is then.
+    private mutating func keepRefused(_ key: Blob, _ value: Blob) {
+        replica.refusedMeta.removeAll { $0.key == key }
+        replica.refusedMeta.append((key, value))
+    }
+
     private mutating func writeRefused(_ ticket: WriteTicket, _ refusal: StorageRefusal) {
         let offset = Int(ticket.number - replica.firstTicket)
         invariant(offset < replica.pending.count, "the storage refused a write that nobody asked for")
@@ -423,9 +429,8 @@ extension Node {
         effects.append(.report(.storageRefused(refusal.name)))
         switch write.purpose {
         case .merge(let origin, _): answerMerge(origin, .refused(.overloaded))
-        case .meta(let key, let value), .marks(let key, let value, _, _):
-            replica.refusedMeta.removeAll { $0.key == key }
-            replica.refusedMeta.append((key, value))
+        case .meta(let key, let value): keepRefused(key, value)
+        case .marks(let marks): keepRefused(marks.key, marks.value)
         case .hint(let index): hintRefused(index)
         case .deletion(let index): deletionRefused(index)
         case .erasure(let erasure): replica.refusedErasures.append(erasure)

@@ -9,6 +9,8 @@ extension Node {
     package var isRunning: Bool { life == .running }
 
     package var ringDigest: UInt64 { ring.digest }
+    /// Whether it knows of a change of the ring that isn't over.
+    package var hasChangeInHand: Bool { handover.change != nil }
     package var topologyStamp: TopologyStamp {
         TopologyStamp(ringDigest: ring.digest, livenessChanges: peers.livenessChanges)
     }

@@ -13,7 +13,8 @@ import MartletVersions
 ///
 /// 1. *promised*: every node of the ring, alive or not, has said that it owes the slot nothing at or below f:
 ///    it keeps no hint and has no put under way of that age, will take no such hint, and stamps above f.
-///    Who is silent blocks the floor.
+///    Who is silent blocks the floor. It says so of all slots at once: each of as many drivers as there are
+///    nodes asks every node, and only the first to ask for a floor costs a write.
 /// 2. *closed*: every owner has closed f: a put stamped at or below it isn't merged, but stamped anew.
 /// 3. *proved*: after all have closed, every owner has completed an exchange with every other, begun since,
 ///    and holds durably what it brought. All this under one storage epoch of each owner.
@@ -71,9 +72,33 @@ package struct PurgeMarks {
         package var former = HybridTime.zero
 
         package static let none = Levels()
+
+        /// A switch, not key paths: marks are read for each run of slots at each step of each round, and a
+        /// key path takes many times as long.
+        package subscript(mark: Mark) -> HybridTime {
+            get {
+                switch mark {
+                case .promised: promised
+                case .closed: closed
+                case .proved: proved
+                case .floor: floor
+                case .former: former
+                }
+            }
+            set {
+                switch mark {
+                case .promised: promised = newValue
+                case .closed: closed = newValue
+                case .proved: proved = newValue
+                case .floor: floor = newValue
+                case .former: former = newValue
+                }
+            }
+        }
     }
 
-    package typealias Mark = WritableKeyPath<Levels, HybridTime>
+    /// In the order in which they are stored.
+    package enum Mark: CaseIterable, Sendable { case promised, closed, proved, floor, former }
 
     package struct Run: Hashable {
         package let last: UInt16
@@ -112,7 +137,10 @@ package struct PurgeMarks {
     package func lowest(_ mark: Mark, in spans: [SlotSpan]) -> HybridTime {
         var lowest = HybridTime.latest
         for span in spans {
-            for run in runs(in: span) { lowest = min(lowest, run.levels[keyPath: mark]) }
+            for run in runs[position(of: span.first)...] {
+                lowest = min(lowest, run.levels[mark])
+                if run.last >= span.last { break }
+            }
         }
         return lowest
     }
@@ -120,37 +148,56 @@ package struct PurgeMarks {
     /// Raises a mark of these slots to a stamp; where it is above that it stays. False when nothing changed.
     package mutating func raise(_ mark: Mark, to stamp: HybridTime, in spans: [SlotSpan]) -> Bool {
         var hasChanged = false
-        for span in spans where lowest(mark, in: [span]) < stamp {
+        // Those that are told together are ascending as a rule: then all of them are one pass.
+        var left = spans[...]
+        while !left.isEmpty {
+            var count = 1
+            while count < left.count,
+                left[left.startIndex + count - 1].last < left[left.startIndex + count].first
+            {
+                count += 1
+            }
+            let ascending = left.prefix(count)
+            left = left.dropFirst(count)
+            guard ascending.contains(where: { lowest(mark, in: [$0]) < stamp }) else { continue }
             hasChanged = true
-            replace(span) { levels in
-                guard levels[keyPath: mark] < stamp else { return }
-                if mark == \.floor { levels.former = levels.floor }
-                levels[keyPath: mark] = stamp
+            replace(ascending) { levels in
+                guard levels[mark] < stamp else { return }
+                if mark == .floor { levels.former = levels.floor }
+                levels[mark] = stamp
             }
         }
         if hasChanged { noteHighest() }
         return hasChanged
     }
 
-    private mutating func replace(_ span: SlotSpan, _ change: (inout Levels) -> Void) {
+    /// - Parameter spans: ascending, none touching another's slots.
+    private mutating func replace(_ spans: ArraySlice<SlotSpan>, _ change: (inout Levels) -> Void) {
         var all: [Run] = []
-        all.reserveCapacity(runs.count + 2)
+        all.reserveCapacity(runs.count + 2 * spans.count)
         func append(_ last: UInt16, _ levels: Levels) {
             if let before = all.last, before.levels == levels { all.removeLast() }
             all.append(Run(last: last, levels: levels))
         }
-        var first: UInt16 = 0
+        var left = spans
+        var first = 0
         for run in runs {
-            if run.last < span.first || first > span.last {
-                append(run.last, run.levels)
-            } else {
-                if first < span.first { append(span.first - 1, run.levels) }
+            // Up to where the run, or a span that begins or ends in it, does.
+            while first <= Int(run.last) {
+                while let span = left.first, Int(span.last) < first { left.removeFirst() }
                 var levels = run.levels
-                change(&levels)
-                append(min(run.last, span.last), levels)
-                if run.last > span.last { append(run.last, run.levels) }
+                var last = run.last
+                if let span = left.first {
+                    if Int(span.first) <= first {
+                        change(&levels)
+                        last = min(last, span.last)
+                    } else {
+                        last = min(last, span.first - 1)
+                    }
+                }
+                append(last, levels)
+                first = Int(last) + 1
             }
-            first = run.last &+ 1
         }
         runs = all
     }
@@ -167,7 +214,6 @@ package struct PurgeMarks {
     // MARK: On disk
 
     private static let format: UInt8 = 1
-    private static var stored: [Mark] { [\.promised, \.closed, \.proved, \.floor, \.former] }
 
     /// `format 1 | runs | of each: last slot 2, marks of 8 each`
     package func encoded() -> Blob {
@@ -176,7 +222,7 @@ package struct PurgeMarks {
         writer.varint(UInt64(runs.count))
         for run in runs {
             writer.u16(run.last)
-            for mark in Self.stored { writer.u64(run.levels[keyPath: mark].bits) }
+            for mark in Mark.allCases { writer.u64(run.levels[mark].bits) }
         }
         return Blob(writer.bytes)
     }
@@ -188,7 +234,7 @@ package struct PurgeMarks {
             let last = try reader.u16()
             guard all.last.map({ $0.last < last }) ?? true else { throw .invalid("purge marks") }
             var levels = Levels.none
-            for mark in Self.stored { levels[keyPath: mark] = HybridTime(bits: try reader.u64()) }
+            for mark in Mark.allCases { levels[mark] = HybridTime(bits: try reader.u64()) }
             all.append(Run(last: last, levels: levels))
         }
         guard all.last?.last == SlotSpan.all.last else { throw .invalid("purge marks") }

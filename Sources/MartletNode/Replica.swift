@@ -28,7 +28,7 @@ struct Replica {
             /// All records of a dropped keyspace, or of slots that this node doesn't own.
             case erasure(Erasure)
             /// Marks of slots, and who is to hear that they are durable.
-            case marks(key: Blob, value: Blob, Node.PurgeAsker, PurgeAnswer)
+            case marks(Marks)
             /// An entry that isn't in the ring before it is durable.
             case act(Handover.Act, Handover.Asker)
             /// A promise, and who is to hear of it.
@@ -46,6 +46,16 @@ struct Replica {
         var key: UInt64
         /// Of those that have seen this merge and wait until it is durable.
         var withheld: [WithheldAnswer] = []
+    }
+
+    struct Marks {
+        var key: Blob
+        var value: Blob
+        var keyspace: UInt32
+        /// What they promise of all slots.
+        var promised: HybridTime
+        var asker: Node.PurgeAsker
+        var answer: PurgeAnswer
     }
 
     struct Erasure: Hashable {

@@ -75,10 +75,11 @@ package struct Ring: Hashable, Sendable {
     @discardableResult
     package mutating func merge(_ entry: RingEntry) throws(RingError) -> Bool {
         guard try join(entry) else { return false }
-        for entry in entries where entry.isPlaced {
-            guard let replaced = entry.replaces, var gone = self[replaced], gone.verdict?.kind != .removed
+        for i in entries.indices where entries[i].replaces != nil && entries[i].isPlaced {
+            guard let replaced = entries[i].replaces, var gone = self[replaced],
+                gone.verdict?.kind != .removed
             else { continue }
-            gone.verdict = Verdict(kind: .removed, stamp: entry.joined, by: entry.id)
+            gone.verdict = Verdict(kind: .removed, stamp: entries[i].joined, by: entries[i].id)
             try join(gone)
         }
         return true

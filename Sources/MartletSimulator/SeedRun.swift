@@ -18,7 +18,7 @@ package struct SeedResult: Sendable {
         var simulation = Simulation(seed: seed, options)
         var violation: Violation?
         do {
-            try simulation.run()
+            try simulation.runCourse()
         } catch {
             violation = error
         }
@@ -37,7 +37,7 @@ package struct SeedResult: Sendable {
         var simulation = Simulation(seed: seed, traced)
         var again: Violation?
         do {
-            try simulation.run()
+            try simulation.runCourse()
         } catch {
             again = error
         }
@@ -58,6 +58,13 @@ package struct SeedResult: Sendable {
 }
 
 extension Simulation {
+    /// A random run, or that of a large cluster, as the options say.
+    package mutating func runCourse() throws(Violation) {
+        guard options.isLarge else { return try run() }
+        let milestoneSink = options.milestoneSink
+        try runLarge { milestoneSink?($0) }
+    }
+
     /// The last lines of the trace that concern the key, or the cluster; empty when none was kept.
     package borrowing func excerpt(key: Int?, count: Int) -> [String] {
         recorder?.excerpt(key: key, count: count) ?? []

@@ -37,8 +37,8 @@ final class SimulatedProcess {
     /// Counts the starts; what was scheduled for an earlier life doesn't happen.
     var life: UInt32 = 0
 
-    /// In the order in which they were added.
-    var diallers: [Dialler] = []
+    /// Looked up and never iterated.
+    var diallers: [Address: Dialler] = [:]
     var diallerOfPeer: [Dialler?] = []
     /// What happened to it while it was paused.
     var backlog: [Occurrence] = []
@@ -118,6 +118,10 @@ final class SimulatedProcess {
     }
 
     var isAlive: Bool { state != .down }
+
+    func forget(_ dialler: Dialler) {
+        if diallers[dialler.address] === dialler { diallers[dialler.address] = nil }
+    }
 }
 
 /// An address that a process dials: a peer's, or one whose node isn't known yet. It keeps one connection to

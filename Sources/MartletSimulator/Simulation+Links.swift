@@ -46,7 +46,7 @@ extension Simulation {
         if let connection = known.connection {
             close(connection, .dialler)
         } else {
-            process.diallers.removeAll { $0 === known }
+            process.forget(known)
         }
     }
 
@@ -120,9 +120,9 @@ extension Simulation {
     // MARK: Dialling
 
     private func dialler(_ process: SimulatedProcess, _ address: Address) -> Dialler {
-        if let known = process.diallers.first(where: { $0.address == address }) { return known }
+        if let known = process.diallers[address] { return known }
         let dialler = Dialler(address, now: now)
-        process.diallers.append(dialler)
+        process.diallers[address] = dialler
         return dialler
     }
 
@@ -385,7 +385,7 @@ extension Simulation {
                 .redial(process.index, life: process.life, dialler),
                 after: links.within(longest / 2...longest))
         } else {
-            process.diallers.removeAll { $0 === dialler }
+            process.forget(dialler)
             process.events.append(.streamFailed(dialler.address))
         }
     }

@@ -116,6 +116,7 @@ extension Simulation {
         configuration.lostEpoch = process.disk.lostEpoch
         configuration.requestTimeout = Self.requestTimeout
         configuration.inFlightMax = plan.inFlightMax
+        configuration.tokensPerNode = plan.tokensPerNode
         configuration.keepsHints = plan.hints.isOn
         configuration.hintBytesMax = plan.hints.bytesMax
         configuration.hintWindow = plan.hints.window
@@ -324,6 +325,9 @@ extension Simulation {
                     owners: (ownersOfKeys(process) ?? []).map { $0.all.map { processes[$0].id } }))
         }
         try Agreed.check(views)
+        // The ring that was furthest on may have died with the only disk that had it: what counts is what all
+        // agree on.
+        if let agreed = present.first.flatMap({ ownersOfKeys($0) }) { owners = agreed }
         try checkPlaced()
         try checkHintsDrained()
         try checkSwept()

@@ -200,9 +200,7 @@ extension Simulation {
     func ownersOfKeys(_ process: SimulatedProcess) -> [KeyOwners]? {
         guard let (_, placement) = process.node?.placement(keyspace: 0) else { return nil }
         func indices(_ owners: Owners) -> [Int] {
-            owners.array.map { member in
-                processes.firstIndex { $0.id == placement.members[member].id } ?? -1
-            }
+            owners.array.map { processOfID[placement.members[$0].id] ?? -1 }
         }
         let copies = placement.keyspace.copies
         return (0..<plan.workload.keys).map { index in

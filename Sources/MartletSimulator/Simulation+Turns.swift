@@ -37,13 +37,18 @@ extension Simulation {
             if recorder != nil { recordEvent(process, event) }
             process.node!.handle(event, now: process.clock.now(at: now), into: &process.effects)
             try carryOutEffects(process)
-            process.node?.checkInvariants()
+            // After every event of a small cluster, and a sample of a large one's.
+            if processes.count <= Self.processesCheckedEach || counters.events % 512 == 0 {
+                process.node?.checkInvariants()
+            }
             if let digest = process.node?.ringDigest, agreed.hasChanged(process.index, digest) {
                 try agreed.changed(process.index, process.name, digest, process.node?.ring.entries ?? [])
                 ringTurned(process)
             }
         }
     }
+
+    private static let processesCheckedEach = 12
 
     private mutating func carryOutEffects(_ process: SimulatedProcess) throws(Violation) {
         var done = 0

@@ -33,6 +33,7 @@ package struct Simulation: ~Copyable {
 
     var processes: [SimulatedProcess] = []
     var machineOfAddress: [Address: Int] = [:]
+    var processOfID: [NodeID: Int] = [:]
     var network: SimulatedNetwork
     var connections = ConnectionTable()
     /// When anything last hindered messages between machines.
@@ -139,7 +140,11 @@ package struct Simulation: ~Copyable {
     }
 
     package init(seed: UInt64, _ options: SimulationOptions) {
-        self.init(SimulationPlan(seed: seed, options), options)
+        let plan =
+            options.isLarge
+            ? SimulationPlan.large(seed: seed, nodes: options.nodes ?? 60)
+            : SimulationPlan(seed: seed, options)
+        self.init(plan, options)
     }
 
     /// With a plan that was changed by hand: for scenarios.
@@ -195,6 +200,7 @@ package struct Simulation: ~Copyable {
             process.isInvited = index < plan.founders
             processes.append(process)
             machineOfAddress[process.address] = index
+            processOfID[process.id] = index
         }
     }
 

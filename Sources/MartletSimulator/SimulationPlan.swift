@@ -13,6 +13,7 @@ package struct SimulationPlan: Sendable {
     package var replication: ReplicationFactor
     package var durability: Durability
     var inFlightMax: Int
+    package var tokensPerNode = 16
     var workload: WorkloadPlan
     /// Whether there is a keyspace with siblings, and customers who shop in it.
     package var hasCarts = true

@@ -1,3 +1,4 @@
+import Glibc
 import MartletBase
 import MartletNode
 import MartletSimulator
@@ -20,14 +21,16 @@ struct Arguments {
     var traceLines = 150
 
     static let usage = """
-        usage: martlet-sim [--seeds A..B | --seed S] [--nodes N] [--turns] [--duration SECONDS] [--plant BUG]
-                           [--verify-determinism [K]] [--jobs N] [--trace] [--lines N] [--json]
+        usage: martlet-sim [--seeds A..B | --seed S] [--nodes N] [--turns | --large] [--duration SECONDS]
+                           [--plant BUG] [--verify-determinism [K]] [--jobs N] [--trace] [--lines N] [--json]
                            [--list-plants]
 
           --seeds A..B              the seeds to run (1..200)
           --seed S                  one seed
           --nodes N                 that many nodes; else the seed draws 1 to 7
           --turns                   nodes come and go in every run, and often
+          --large                   the course of a large cluster: N nodes form (60), join, leave, are
+                                    replaced and cut off, in turn; says what each step took
           --duration SECONDS        how long faults last; else the seed draws 20 to 60
           --plant BUG               put a deliberate bug into every node; the run should find it
           --list-plants             name the bugs that can be planted
@@ -65,6 +68,12 @@ struct Arguments {
                 seeds = seed...seed
             case "--nodes": options.nodes = Int(try number(option, 1...UInt64(SimulationOptions.nodesMax)))
             case "--turns": options.turns = true
+            case "--large":
+                options.isLarge = true
+                options.milestoneSink = { milestone in
+                    write(
+                        "\(milestone.name): \(milestone.taken.milliseconds) ms\n", to: STDERR_FILENO)
+                }
             case "--duration": options.faultPhase = .seconds(Int64(try number(option, 1...86_400)))
             case "--plant":
                 let name = try value(option)

@@ -57,7 +57,7 @@ func traceSeeds(_ arguments: Arguments) -> Int32 {
         write("seed \(seed): \(simulation.plan.summary)\n", to: STDOUT_FILENO)
         var broken: Violation?
         do {
-            try simulation.run()
+            try simulation.runCourse()
         } catch {
             broken = error
         }
