@@ -193,6 +193,43 @@ extension Simulation {
         try askRing(processes[other], .remove(processes[index].id))
     }
 
+    /// An operator tells a node to leave, or to take other tokens.
+    package mutating func leave(_ index: Int) throws(Violation) { try retire(processes[index]) }
+    package mutating func move(_ index: Int, to tokens: [Slot]) throws(Violation) {
+        try askRing(processes[index], .move(tokens))
+    }
+
+    /// An operator calls a node's change off.
+    package mutating func abort(_ index: Int, through other: Int) throws(Violation) {
+        try askRing(processes[other], .abort(processes[index].id))
+    }
+
+    /// An operator gives the clients' keyspace another number of copies.
+    package mutating func alter(copies: Int, through index: Int) throws(Violation) {
+        var options = KeyspaceOptions()
+        options.replication = .count(copies)
+        try order(processes[index], .alter("default", options), level: .quorum)
+    }
+
+    /// Whether a node's own ring has it as an owner of slots.
+    package borrowing func isMember(_ index: Int) -> Bool { processes[index].node?.isMember ?? false }
+
+    /// The change that a node has in hand, and how far it is; nil when it has none.
+    package borrowing func handover(at index: Int) -> HandoverStatus? {
+        processes[index].node?.handoverStatus()
+    }
+
+    /// Whether the nodes that are to be of the ring are, and none of them has a change in hand.
+    package var isSettled: Bool {
+        present.allSatisfy { $0.node?.isMember == true && $0.node?.hasChangeInHand == false }
+    }
+
+    /// The end of a random run: all is as new, and after a while every promise is looked at.
+    package mutating func end() throws(Violation) {
+        try enter(.healing)
+        while phase != .ended { try run(for: .seconds(1)) }
+    }
+
     package var acknowledged: Int { counters.acknowledged }
 
     /// How many keys of the workload up to this one a node's disk surely holds.
