@@ -42,6 +42,9 @@ extension Simulation {
             schedule(.phase(.healing), after: plan.faultPhase)
         case .healing:
             endFaults()
+            for process in processes where process.isGone {
+                schedule(.giveUp(process.index), after: .seconds(5))
+            }
             schedule(.phase(.calm), after: plan.healingPhase)
         case .calm:
             try checkHealed()
@@ -279,7 +282,9 @@ extension Simulation {
             }
             guard process.node?.isMember == true, process.node?.handoverStatus() == nil else {
                 throw Violation(
-                    "Placed", "\(process.name) isn't settled in the ring: \(handoverText(process))")
+                    "Placed",
+                    "\(process.name) isn't settled in the ring: "
+                        + present.map { "\($0.name): \(handoverText($0))" }.joined(separator: "; "))
             }
             guard process.loss == nil, process.node?.isRebuilding == false else {
                 throw Violation("Rebuilt", "\(process.name) hasn't rebuilt its disk though all nodes are up")

@@ -107,6 +107,7 @@ extension Simulation {
     }
 
     mutating func giveUp(_ process: SimulatedProcess) throws(Violation) {
+        if process.isGone { return try giveUpAgain(process) }
         guard process.isForsaken else { return }
         if furthestRing[process.id]?.isGone == true {
             process.isGone = true
@@ -128,6 +129,21 @@ extension Simulation {
         guard let asked = askable.isEmpty ? nil : askable[shapers.below(askable.count)] else { return }
         record("an operator tells \(asked.name) that \(process.name) is dead")
         try askRing(asked, .remove(process.id))
+    }
+
+    /// It has heard that it is gone, and who told it may have died with that knowledge: the others wait for it
+    /// until an operator tells them.
+    private mutating func giveUpAgain(_ process: SimulatedProcess) throws(Violation) {
+        let waiting = present.first {
+            guard $0.state == .running, let ring = $0.node?.ring, $0.node?.isMember == true else {
+                return false
+            }
+            return ring[process.id].map { !$0.isGone && !$0.isGivenUp } ?? false
+        }
+        guard let waiting else { return }
+        schedule(.giveUp(process.index), after: .seconds(1))
+        record("an operator tells \(waiting.name) that \(process.name) is gone")
+        try askRing(waiting, .remove(process.id))
     }
 
     private func isBeingReplaced(_ process: SimulatedProcess) -> Bool {
