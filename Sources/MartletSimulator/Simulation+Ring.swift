@@ -213,6 +213,14 @@ extension Simulation {
         self.owners = owners
     }
 
+    /// All is well, and all have one ring (`Agreed`): so it is the furthest. One that was further may have been
+    /// known to a disk alone that is lost.
+    mutating func settleRing() {
+        guard let ring = present[0].node?.ring, let owners = ownersOfKeys(present[0]) else { return }
+        furthestRing = ring
+        self.owners = owners
+    }
+
     func ownersOfKeys(_ process: SimulatedProcess) -> [KeyOwners]? {
         guard let (_, placement) = process.node?.placement(keyspace: 0) else { return nil }
         func indices(_ owners: Owners) -> [Int] {
