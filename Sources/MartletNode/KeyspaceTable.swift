@@ -115,6 +115,13 @@ struct KeyspaceTable {
         return assumed.map { all[$0].definition.id }
     }
 
+    /// Which there are, as all have heard, and nothing else of them.
+    var standing: UInt64 {
+        var writer = ByteWriter()
+        for id in all.filter({ !$0.isAssumed }).map(\.definition.id).sorted() { writer.u32(id) }
+        return XXH3.hash(writer.bytes.span.bytes)
+    }
+
     /// Those that others may hear of.
     var told: [KeyspaceDefinition] { all.filter { !$0.isAssumed }.map(\.definition) + dropped }
 

@@ -221,13 +221,15 @@ extension Node {
         if request.isVoid {
             void(.link(link), request.shape)
         } else {
-            vote(.link(link), request.shape, askedBy: peers[peer].id)
+            vote(.link(link), request.shape, askedBy: peers[peer].id, knowing: request.keyspaces)
         }
     }
 
     /// Votes, if nothing is in the way.
-    private mutating func vote(_ asker: Handover.Asker, _ shape: UInt64, askedBy id: NodeID) {
-        if let obstacle = obstacle(to: shape, askedBy: id) {
+    private mutating func vote(
+        _ asker: Handover.Asker, _ shape: UInt64, askedBy id: NodeID, knowing known: UInt64
+    ) {
+        if let obstacle = obstacle(to: shape, askedBy: id, knowing: known) {
             answerVote(asker, VoteAnswer(shape: shape, obstacle: obstacle))
             return
         }
@@ -242,13 +244,23 @@ extension Node {
         return Ballot(shape: handover.shape)
     }
 
-    private func obstacle(to shape: UInt64, askedBy id: NodeID) -> VoteAnswer.Obstacle? {
+    /// - Parameter known: the keyspaces that the asker knows. One that was there before the change began may
+    ///   be news to a node that was away, and would be handed over without its records; and votes count
+    ///   together only where they are of the same keyspaces (`keyspacesChanged`).
+    private func obstacle(
+        to shape: UInt64, askedBy id: NodeID, knowing known: UInt64
+    ) -> VoteAnswer.Obstacle? {
         guard formation.isFormed, life == .running else { return .notServing }
         guard let change = handover.change, shape == handover.shape else { return .ring }
         if ballot.isVoid { return .void }
+        if known != keyspaces.standing { return .keyspaces }
         if rebuilding != nil || vouching != nil { return .rebuilding }
         if handover.held != shape || !handover.acts.isEmpty && !handover.isCompleting { return .act }
         if !handover.isErased { return .erasing }
+        // Purge floors ask nobody who has left what it keeps.
+        if change.node == configuration.id, ring[configuration.id]?.isGoing == true, hints.ledger.mayCount {
+            return .hints
+        }
         // The subject has voted before it asks others. So when all others have voted, all have.
         if let first = change.ownCompleter, id != first, !ballot.givenTo.contains(first) { return .subject }
         let isReady = partsNeeded(for: change).allSatisfy { handover.done.contains($0) }
@@ -302,6 +314,12 @@ extension Node {
     /// Whether this node may do nothing that puts another change in hand: somebody has its vote.
     var isBoundByVote: Bool { handover.change != nil && !ballot.givenTo.isSubset(of: handover.voids) }
 
+    /// There is a keyspace more, or less: who has voted has done so without what it holds.
+    mutating func keyspacesChanged() {
+        handover.votes = []
+        handover.tick(by: now.monotonic)
+    }
+
     // MARK: Completing
 
     /// Whether it is this node's to complete the change: the subject's own; of one that isn't there the first
@@ -322,18 +340,19 @@ extension Node {
         let shape = handover.shape
         let isOwn = change.node == configuration.id
         if isOwn, !handover.votes.contains(configuration.id) {
-            return vote(.own, shape, askedBy: configuration.id)
+            return vote(.own, shape, askedBy: configuration.id, knowing: keyspaces.standing)
         }
         if isOwn, !giveVoteToVoters() { return }
         for id in ring.voters where !handover.votes.contains(id) {
             // This node's own answer may come at once, and complete the change.
             guard handover.shape == shape, !handover.isCompleting else { return }
             if id == configuration.id {
-                vote(.own, shape, askedBy: configuration.id)
+                vote(.own, shape, askedBy: configuration.id, knowing: keyspaces.standing)
             } else if isOwn && !handover.given.contains(id) {
                 handover.obstacles[id] = .silent
             } else if let peer = peers.index(of: id), peers.isReachable(peer) {
-                effects.append(.send(peer, .vote(VoteRequest(shape: shape))))
+                let request = VoteRequest(shape: shape, keyspaces: keyspaces.standing)
+                effects.append(.send(peer, .vote(request)))
             } else {
                 handover.obstacles[id] = .silent
             }

@@ -9,6 +9,7 @@ import MartletVersions
 extension Node {
     mutating func keyspaceCame(_ definition: KeyspaceDefinition) {
         let before = keyspaces.definition(of: definition.id)
+        let standing = keyspaces.standing
         if configuration.planted == .loseTruncation, let before, definition.stamp > before.stamp {
             keyspaces.replace(definition)
         }
@@ -24,6 +25,7 @@ extension Node {
         } else {
             placeSlots(of: changed)
         }
+        if keyspaces.standing != standing { keyspacesChanged() }
         if definition.truncation > before?.truncation ?? 0 { truncationCame(definition) }
     }
 

@@ -261,7 +261,9 @@ extension Node {
         if !handover.voids.contains(configuration.id) { void(.own, handover.shape) }
         for id in ballot.givenTo.subtracting(handover.voids).sorted() {
             if let peer = peers.index(of: id), peer != PeerTable.own, peers.isReachable(peer) {
-                effects.append(.send(peer, .vote(VoteRequest(shape: handover.shape, isVoid: true))))
+                let request = VoteRequest(
+                    shape: handover.shape, keyspaces: keyspaces.standing, isVoid: true)
+                effects.append(.send(peer, .vote(request)))
             }
         }
     }

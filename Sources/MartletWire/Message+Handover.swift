@@ -68,20 +68,25 @@ package struct JoinAnswer: Hashable, Sendable {
 package struct VoteRequest: Hashable, Sendable {
     /// `Ring.shape`: the sender's.
     package var shape: UInt64
+    /// Which keyspaces the sender knows, as a digest: who votes has exchanged each of them.
+    package var keyspaces: UInt64
     package var isVoid: Bool
 
-    package init(shape: UInt64, isVoid: Bool = false) {
+    package init(shape: UInt64, keyspaces: UInt64, isVoid: Bool = false) {
         self.shape = shape
+        self.keyspaces = keyspaces
         self.isVoid = isVoid
     }
 
     func write(to writer: inout ByteWriter) {
         writer.u64(shape)
+        writer.u64(keyspaces)
         writer.u8(isVoid ? 1 : 0)
     }
 
     init(from reader: inout ByteReader) throws(WireError) {
         shape = try reader.u64()
+        keyspaces = try reader.u64()
         isVoid = try reader.bool("vote")
     }
 }
@@ -107,6 +112,10 @@ package struct VoteAnswer: Hashable, Sendable {
         case subject = 7
         /// A vote for this shape was taken back: an act is to come that gives the ring another one.
         case void = 8
+        /// It knows other keyspaces than the node that asks: one of them has yet to hear of one.
+        case keyspaces = 9
+        /// It is to leave, and keeps hints that count: they may be the only copies of writes.
+        case hints = 10
 
         /// As `status` and the log say it.
         package var text: StaticName {
@@ -120,6 +129,8 @@ package struct VoteAnswer: Hashable, Sendable {
             case .notServing: "not_serving"
             case .subject: "subject"
             case .void: "void"
+            case .keyspaces: "keyspaces"
+            case .hints: "hints"
             }
         }
     }

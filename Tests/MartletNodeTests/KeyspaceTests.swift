@@ -170,6 +170,39 @@ import Testing
         #expect(copies(1)?.wanted == nil && after == nil)
     }
 
+    /// One who was away while a keyspace was made would hand its slots over, or take them, without what they
+    /// hold.
+    @Test func nobodyVotesForOneWhoKnowsOtherKeyspaces() {
+        let cluster = formed()
+        cluster.kill(0)
+        cluster.advance(.seconds(10))
+        var options = KeyspaceOptions()
+        options.replication = .count(2)
+        _ = cluster.change(1, .alter("default", options))
+        cluster.advance(.seconds(1))
+        var answers: [VoteAnswer] = []
+        cluster.drops = { _, _, message in
+            if case .voteAnswer(let answer) = message { answers.append(answer) }
+            return false
+        }
+        let shape = cluster.members[2].node.ring.shape
+        cluster.forge(2, from: 1, .vote(VoteRequest(shape: shape, keyspaces: 0)))
+        cluster.advance(.milliseconds(10))
+        #expect(answers.contains { $0.obstacle == .keyspaces })
+        // A keyspace more: those who have voted are asked again, and all comes to its end when all know it.
+        guard case .defined? = cluster.change(1, .create("more", KeyspaceOptions())) else {
+            Issue.record("a keyspace is created while a change waits")
+            return
+        }
+        cluster.restart(0)
+        cluster.advance(.seconds(10))
+        for node in 0..<3 {
+            #expect(names(cluster, node).contains("more"))
+            let status = cluster.members[node].node.handoverStatus()
+            #expect(status == nil)
+        }
+    }
+
     /// A write that three of five owners hold is counted for all five. Of the three that stay one has it: two
     /// more must have it before those that go delete it, or a quorum of those that stay may not.
     @Test(arguments: [nil, PlantedBug.forgetLeavers])
