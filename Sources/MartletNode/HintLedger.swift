@@ -37,6 +37,9 @@ struct HintLedger {
 
     subscript(target: NodeID) -> Target? { targets[target] }
 
+    /// Whether it has, or may have, hints that count: copies of writes that perhaps nobody else has.
+    var mayCount: Bool { counting != nil || targets.values.contains { $0.countedHints > 0 } }
+
     /// Whether a target may be given so many bytes more. Hints that count have room of their own, so that
     /// others don't keep writes from being acknowledged.
     func hasRoom(for target: NodeID, bytes: Int, counts: Bool, max: Int) -> Bool {

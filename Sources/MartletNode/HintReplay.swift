@@ -48,7 +48,7 @@ final class HintReplay {
     /// Nothing is sent before.
     var pausedUntil = Instant.zero
     var isHeldBack = false
-    /// Some were passed over because their slots change hands.
+    /// Some were passed over because their slots change hands, and one who must have them isn't here.
     var waitsForRing = false
 
     /// What was delivered, for the rate that is shown.
@@ -131,6 +131,8 @@ struct Hints {
     struct Sending {
         var item: HintReplay.Item
         var sentAt: Instant
+        /// Who has yet to answer. Empty of one that is moved.
+        var owed: [PeerIndex] = []
         /// Hints that it becomes and that aren't durable yet.
         var moves = 0
         var hasFailed = false

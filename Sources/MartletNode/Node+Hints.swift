@@ -51,9 +51,9 @@ extension Node {
         var obstacle: StaticName?
         if !counts && !configuration.keepsHints && !isMoved {
             obstacle = "hints"
-        } else if counts, !isMoved, ring[configuration.id]?.isGivenUp == true {
-            // Nobody waits for its hints before the others go on without it.
-            obstacle = "removed"
+        } else if counts, !isMoved, ring[configuration.id]?.isGoing == true {
+            // Nobody waits for what it keeps for others once it has gone.
+            obstacle = "leaving"
         } else if hints.storing.count >= Limits.hintsStoringMax || hints.ledger.counting != nil {
             obstacle = "hints_storing"
         } else if isPromised(write.keyspace, leaf, time) {

@@ -102,7 +102,7 @@ extension Node {
         case .write: writes.contains(number) ? writes[number.index].replicas.place(of: peer) : nil
         case .read: reads.contains(number) ? reads[number.index].replicas.place(of: peer) : nil
         case .scan: scans.contains(number) ? scans[number.index].replicas.place(of: peer) : nil
-        case .hint: isReplay(number, to: peer) ? 0 : nil
+        case .hint: isReplay(number, to: peer) ? Int(peer.number) : nil
         case .definition, .admission, .sweep, .exchange, .batch, .round, .forward, nil: nil
         }
     }

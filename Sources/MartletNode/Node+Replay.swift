@@ -249,15 +249,28 @@ extension Node {
                 continue
             }
             if let peer, let place = replicas.place(of: peer) {
-                guard replicas.old.contains(place), replicas.new.contains(place) else {
+                let receivers = receivers(of: place, replicas)
+                guard receivers.allSatisfy({ $0 == PeerTable.own || peers.isReachable($0) }) else {
                     replay.waitsForRing = true
                     continue
                 }
-                send(item, to: peer, replicas.digest, token, replay)
+                send(item, to: [peer] + receivers, replicas.digest, token, replay)
             } else {
                 move(item, to: replicas, token, replay)
             }
         }
+    }
+
+    /// Who must have a hint beside its target. While the slot changes hands a target may be an owner before
+    /// or after, and not both: of a write at ANY one of the lists alone would hold all there is. Then all of
+    /// the other list get it, whose exchanges with the target may be over.
+    private func receivers(of place: Int, _ replicas: ReplicaSet) -> [PeerIndex] {
+        var places = Places.none
+        if !replicas.new.contains(place) { places = replicas.new }
+        if !replicas.old.contains(place) { places = replicas.old }
+        var receivers: [PeerIndex] = []
+        places.forEach { receivers.append(replicas.peers[$0]) }
+        return receivers
     }
 
     /// A hint of a keyspace that isn't there. One that counts is data, and stays; it is passed over. But of
@@ -274,10 +287,11 @@ extension Node {
     }
 
     private mutating func send(
-        _ item: HintReplay.Item, to peer: PeerIndex, _ placement: UInt64, _ token: Token,
+        _ item: HintReplay.Item, to receivers: [PeerIndex], _ placement: UInt64, _ token: Token,
         _ replay: HintReplay
     ) {
         let number = begin(item, replay)
+        hints.sending[number.index].owed = receivers
         var record = item.write.record
         if configuration.planted == .restampHints, RecordKind(of: record.span) == .register,
             let stamp = clock.issue(above: clock.last, now.wall)
@@ -290,20 +304,15 @@ extension Node {
         if configuration.planted == .deleteHintsEarly {
             replay.done.append(HintReplay.DoneHint(stored: item.stored, key: item.key, bytes: item.bytes))
         }
-        if peer == PeerTable.own {
-            // May answer at once.
-            replicaMerge(
-                .own(number, place: 0), keyspace: item.write.keyspace, token: token, key: item.write.key,
-                record: record, isFresh: false)
-            return
-        }
-        effects.append(
-            .send(
-                peer,
-                .merge(
-                    MergeRequest(
-                        request: number.bits, placement: placement, keyspace: item.write.keyspace,
-                        isFresh: false, key: item.write.key, record: record))))
+        let request = MergeRequest(
+            request: number.bits, placement: placement, keyspace: item.write.keyspace, isFresh: false,
+            key: item.write.key, record: record)
+        for peer in receivers where peer != PeerTable.own { effects.append(.send(peer, .merge(request))) }
+        guard receivers.contains(PeerTable.own) else { return }
+        // May answer at once.
+        replicaMerge(
+            .own(number, place: Int(PeerTable.own.number)), keyspace: item.write.keyspace, token: token,
+            key: item.write.key, record: record, isFresh: false)
     }
 
     /// The target owns the key no more: its present owners get hints of their own, and when these are durable
@@ -337,10 +346,14 @@ extension Node {
     // MARK: Answers
 
     /// The answer to a hint's merge, of a peer or of this node's own replica.
-    mutating func replayAnswered(_ number: RequestNumber, _ outcome: MergeAnswer.Outcome) {
+    mutating func replayAnswered(
+        _ number: RequestNumber, by peer: PeerIndex, _ outcome: MergeAnswer.Outcome
+    ) {
         guard hints.sending.contains(number) else { return }
         switch outcome {
         case .merged, .dominated:
+            hints.sending[number.index].owed.removeAll { $0 == peer }
+            guard hints.sending[number.index].owed.isEmpty else { return }
             metrics.hintsDelivered += 1
             finish(number.index)
         case .refused(.invalid):
@@ -384,7 +397,7 @@ extension Node {
     }
 
     func isReplay(_ number: RequestNumber, to peer: PeerIndex) -> Bool {
-        hints.sending.contains(number) && hints.sending[number.index].item.key.target == peers[peer].id
+        hints.sending.contains(number) && hints.sending[number.index].owed.contains(peer)
     }
 
     /// A peer can be reached again: what is kept for it is delivered now, not with the next tick.
@@ -396,10 +409,8 @@ extension Node {
     /// The connection to a peer broke: what was sent to it may be lost.
     mutating func forgetReplay(to peer: PeerIndex) {
         guard hints.sending.count > 0 else { return }
-        let target = peers[peer].id
-        for index in hints.sending.indices {
-            let sent = hints.sending[index]
-            if sent.item.key.target == target, sent.moves == 0 { abandon(index) }
+        for index in hints.sending.indices where hints.sending[index].owed.contains(peer) {
+            abandon(index)
         }
     }
 

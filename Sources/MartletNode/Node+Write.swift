@@ -202,7 +202,7 @@ extension Node {
         case .write: writeAnswered(number, place, outcome)
         case .read: repairAnswered(number, place, outcome)
         case .round: roundStored(number, outcome)
-        case .hint: replayAnswered(number, outcome)
+        case .hint: replayAnswered(number, by: PeerIndex(UInt16(place)), outcome)
         case .definition: definitionAnswered(number, PeerTable.own, outcome)
         case .scan, .admission, .sweep, .exchange, .batch, .forward, nil: break
         }

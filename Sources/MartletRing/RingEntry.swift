@@ -121,6 +121,9 @@ package struct RingEntry: Hashable, Sendable {
     /// Whether it is an owner of slots by the ring as it is, before the change in hand.
     package var isPlaced: Bool { ownsTokens && !isJoining }
 
+    /// Whether it goes, or has gone, of itself or by an operator's word.
+    package var isGoing: Bool { verdict?.kind == .removing || verdict?.kind == .removed }
+
     /// Whether others do without it while it goes: an operator has said that it is dead.
     package var isGivenUp: Bool {
         guard let verdict, verdict.by != id else { return false }

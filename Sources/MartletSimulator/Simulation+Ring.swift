@@ -131,8 +131,8 @@ extension Simulation {
         try askRing(asked, .remove(process.id))
     }
 
-    /// It has heard that it is gone, and who told it may have died with that knowledge: the others wait for it
-    /// until an operator tells them.
+    /// It has heard that it is gone, and who told it may have died with that knowledge: the others wait for
+    /// it until an operator tells them.
     private mutating func giveUpAgain(_ process: SimulatedProcess) throws(Violation) {
         let waiting = present.first {
             guard $0.state == .running, let ring = $0.node?.ring, $0.node?.isMember == true else {
@@ -213,8 +213,8 @@ extension Simulation {
         self.owners = owners
     }
 
-    /// All is well, and all have one ring (`Agreed`): so it is the furthest. One that was further may have been
-    /// known to a disk alone that is lost.
+    /// All is well, and all have one ring (`Agreed`): so it is the furthest. One that was further may have
+    /// been known to a disk alone that is lost.
     mutating func settleRing() {
         guard let ring = present[0].node?.ring, let owners = ownersOfKeys(present[0]) else { return }
         furthestRing = ring
