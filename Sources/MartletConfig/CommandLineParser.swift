@@ -137,11 +137,12 @@ private struct CommandLineParser {
             let names = command.commands.map(\.name).joined(separator: ", ")
             throw UsageProblem(text: "which command? There are \(names)")
         }
-        let needed = command.arguments.filter { $0.count != .optional }
+        let needed = command.arguments.filter { $0.count == .one || $0.count == .many }
         if words.count < needed.count {
             throw UsageProblem(text: "missing \(needed[words.count].name): \(needed[words.count].help)")
         }
-        let takesMany = command.takesRest || command.arguments.contains { $0.count == .many }
+        let takesMany =
+            command.takesRest || command.arguments.contains { $0.count == .many || $0.count == .any }
         if !takesMany, words.count > command.arguments.count {
             throw UsageProblem(text: "one word too many: \(quotedForMessage(words[command.arguments.count]))")
         }

@@ -53,7 +53,7 @@ package struct OptionSpecification: Sendable {
 }
 
 package struct ArgumentSpecification: Sendable {
-    package enum Count: Sendable { case one, optional, many }
+    package enum Count: Sendable { case one, optional, many, any }
 
     package let name: String
     package let count: Count
@@ -70,6 +70,7 @@ package struct ArgumentSpecification: Sendable {
         case .one: name
         case .optional: "[\(name)]"
         case .many: "\(name)..."
+        case .any: "[\(name)...]"
         }
     }
 }

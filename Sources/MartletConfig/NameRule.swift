@@ -16,7 +16,7 @@ package struct NameRule: Sendable {
         "A-Z a-z 0-9 . _ -, the first a letter or a digit", capitals: true, digitFirst: true, marks: "._-",
         markFirst: false)
     /// A zone or a data centre.
-    static let place = node
+    package static let place = node
     /// A keyspace. A letter comes first, because SELECT takes digits for an index.
     package static let keyspace = NameRule(
         "a-z 0-9 _ -, the first a letter", capitals: false, digitFirst: false, marks: "_-", markFirst: false)

@@ -46,8 +46,8 @@ package enum RingAct: Hashable, Sendable {
     case remove(NodeID)
     /// A node that joins, leaves or moves does not.
     case abort(NodeID)
-    /// The node that is asked takes these tokens in place of its own.
-    case move([Slot])
+    /// The node that is asked takes these tokens and this zone in place of its own; nil: as they are.
+    case move(tokens: [Slot]?, zone: String?)
 }
 
 /// Why nothing was done.

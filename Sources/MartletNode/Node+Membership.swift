@@ -391,10 +391,8 @@ extension Node {
         entry.ports = configuration.ports
         entry.version = configuration.version
         if !known.isJoining { entry.state = rebuilding == nil ? .normal : .rebuilding }
-        if known.tokens != known.ownTokens {
-            entry.ownTokens = known.nextTokens
-            entry.nextTokens = []
-        }
+        entry.own = known.position
+        if known.hasMoved { entry.next = nil }
         return entry
     }
 
@@ -430,8 +428,9 @@ extension Node {
                     (name: $0.name, zone: $0.zone, dataCenter: $0.dataCenter)
                 },
                 tokensPerNode: configuration.tokensPerNode, replication: foundingReplication)
+            // Of a folder that was lost others know better where its node is, whatever the file says now.
             let own = RingEntry(
-                id: configuration.id, incarnation: 1, name: configuration.name,
+                id: configuration.id, incarnation: rebuilding == nil ? 1 : 0, name: configuration.name,
                 address: configuration.address, ports: configuration.ports, zone: configuration.zone,
                 dataCenter: configuration.dataCenter, tokens: tokens[position],
                 state: rebuilding == nil ? .normal : .rebuilding, version: configuration.version)

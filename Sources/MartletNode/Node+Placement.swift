@@ -24,7 +24,22 @@ extension Node {
             }
         }
         rebuilding?.tickAt = now.monotonic
+        compareWithFile()
         ringTurned()
+    }
+
+    /// Where this node is the ring says, whatever its file does: the zone changes by a move, the data centre
+    /// never. A file that says otherwise is told of, at the start and when the node has moved.
+    private mutating func compareWithFile() {
+        guard let own = ring[configuration.id], own.zone != zoneCompared else { return }
+        if own.zone != configuration.zone {
+            effects.append(.report(.zoneDiffers(file: configuration.zone, ring: own.zone)))
+        }
+        if zoneCompared == nil, own.dataCenter != configuration.dataCenter {
+            effects.append(
+                .report(.dataCenterDiffers(file: configuration.dataCenter, ring: own.dataCenter)))
+        }
+        zoneCompared = own.zone
     }
 
     /// The same for those of these keyspaces that are there.
@@ -47,7 +62,7 @@ extension Node {
     private mutating func layOut(_ index: Int, before: KeyspaceTable.Keyspace? = nil) {
         guard let placement = keyspaces[index].placement else { return }
         let definition = keyspaces[index].definition
-        var centers = [configuration.dataCenter]
+        var centers = [ring[configuration.id]?.dataCenter ?? configuration.dataCenter]
         func number(_ name: String) -> Int {
             if let known = centers.firstIndex(of: name) { return known }
             centers.append(name)

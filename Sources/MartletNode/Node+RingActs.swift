@@ -316,20 +316,36 @@ extension Node {
             // Others may have gone on without a node that was given up.
             guard let change = entry.change, change.kind != .remove else { return .failure(.notChanging) }
             entry.verdict = verdict(entry.isJoining ? .removed : .aborted)
-        case .move(let tokens):
-            guard !tokens.isEmpty, tokens.count <= Limits.tokensPerNodeMax, Set(tokens).count == tokens.count
-            else { return .failure(.badTokens) }
-            let others = ring.entries.filter { $0.ownsTokens && $0.id != id }
-            guard others.allSatisfy({ Set($0.tokens + $0.nextTokens).isDisjoint(with: tokens) }) else {
-                return .failure(.tokensTaken)
-            }
-            guard !entry.isJoining, entry.verdict?.kind != .removing else { return .failure(.changing) }
-            if entry.change?.kind == .move, entry.nextTokens == tokens.sorted() { return .success(entry) }
-            guard entry.change == nil else { return .failure(.changing) }
-            entry.nextTokens = tokens.sorted()
-            entry.moved = max(stamp, entry.moved + 1)
-            entry.incarnation += 1
+        case .move(let tokens, let zone):
+            return entryMoving(
+                entry, to: RingPosition(tokens: tokens ?? entry.tokens, zone: zone ?? entry.zone), at: stamp)
         }
+        return .success(entry)
+    }
+
+    private func entryMoving(
+        _ own: RingEntry, to position: RingPosition, at stamp: UInt64
+    ) -> Result<RingEntry, RingActRefusal> {
+        invariant(Names.isValid(position.zone), "a move to a zone of that name")
+        let tokens = Set(position.tokens)
+        guard !tokens.isEmpty, tokens.count <= Limits.tokensPerNodeMax, tokens.count == position.tokens.count
+        else { return .failure(.badTokens) }
+        let others = ring.entries.filter { $0.ownsTokens && $0.id != own.id }
+        guard others.allSatisfy({ tokens.isDisjoint(with: $0.tokens + ($0.next?.tokens ?? [])) }) else {
+            return .failure(.tokensTaken)
+        }
+        guard !own.isJoining, own.verdict?.kind != .removing else { return .failure(.changing) }
+        if own.change?.kind == .move, own.next == position { return .success(own) }
+        guard own.change == nil else { return .failure(.changing) }
+        if own.position == position { return .success(own) }
+        var entry = own
+        entry.incarnation += 1
+        if configuration.planted == .rezoneAtOnce, position.zone != own.zone {
+            entry.own = position
+            return .success(entry)
+        }
+        entry.next = position
+        entry.moved = max(stamp, entry.moved + 1)
         return .success(entry)
     }
 

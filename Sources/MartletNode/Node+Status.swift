@@ -31,7 +31,8 @@ extension Node {
                 isReachable: peer.map { peers.isReachable($0) } ?? false,
                 roundTrip: peer.flatMap { peers[$0].roundTrip },
                 acknowledgedBefore: peer.flatMap { peers[$0].acknowledgedAt }.map { now.monotonic - $0 },
-                rebuild: peer == PeerTable.own ? rebuildProgress() : nil)
+                rebuild: peer == PeerTable.own ? rebuildProgress() : nil,
+                configured: peer == PeerTable.own ? configured(unlike: entry) : nil)
         }
         let isAgreed = members.allSatisfy { member in
             member.liveness != .up || member.entry.id == configuration.id
@@ -42,6 +43,11 @@ extension Node {
             waits: formation.waits, ringDigest: ring.digest, isAgreed: isAgreed,
             members: members.sorted { ($0.entry.name, $0.entry.id) < ($1.entry.name, $1.entry.id) },
             purges: purgeStatus(), handover: handoverStatus())
+    }
+
+    private func configured(unlike own: RingEntry) -> (zone: String, dataCenter: String)? {
+        let configured = (zone: configuration.zone, dataCenter: configuration.dataCenter)
+        return configured == (own.zone, own.dataCenter) ? nil : configured
     }
 
     /// The placement of a keyspace, for `ring`; nil while the ring forms.

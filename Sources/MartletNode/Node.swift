@@ -83,6 +83,8 @@ package struct Node: ~Copyable {
     var exchanges: Exchanges
     var purge = Purge()
     var handover = Handover()
+    /// That the ring gave this node when its file was last compared with it.
+    var zoneCompared: String?
     /// Whether it is an owner like others, by the ring: a joining node coordinates nothing yet. Kept, because
     /// each request asks.
     package internal(set) var isMember = false

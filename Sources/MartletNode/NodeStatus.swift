@@ -22,11 +22,14 @@ package struct NodeStatus: Sendable {
         package var acknowledgedBefore: Interval?
         /// Of the node itself, while it rebuilds.
         package var rebuild: RebuildProgress?
+        /// Of the node itself: where its file says that it is, if the ring says otherwise.
+        package var configured: (zone: String, dataCenter: String)?
 
         package init(
             entry: RingEntry, liveness: Liveness, ownsPercent: Double, clockOffset: Interval?,
             isLinked: Bool?, isReachable: Bool, roundTrip: Interval? = nil,
-            acknowledgedBefore: Interval? = nil, rebuild: RebuildProgress? = nil
+            acknowledgedBefore: Interval? = nil, rebuild: RebuildProgress? = nil,
+            configured: (zone: String, dataCenter: String)? = nil
         ) {
             self.entry = entry
             self.liveness = liveness
@@ -37,6 +40,7 @@ package struct NodeStatus: Sendable {
             self.roundTrip = roundTrip
             self.acknowledgedBefore = acknowledgedBefore
             self.rebuild = rebuild
+            self.configured = configured
         }
     }
 

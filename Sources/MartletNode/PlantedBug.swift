@@ -96,6 +96,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case eraseBeforeProof
     /// A keyspace's new replication factor is in force as soon as it is asked for.
     case alterAtOnce
+    /// A node is in another zone as soon as it is told to move there.
+    case rezoneAtOnce
     /// A keyspace gets fewer copies though those that stay haven't got what the others were counted for.
     case forgetLeavers
     /// A replica serves requests that were made on another placement.

@@ -36,6 +36,9 @@ package enum Report: Sendable {
     /// Bytes from a peer that can't be right; nothing was changed by them.
     case badPeerBytes(StaticName)
     case keyspaceDiffers(name: String)
+    /// This node's file says that it is elsewhere than the ring does.
+    case zoneDiffers(file: String, ring: String)
+    case dataCenterDiffers(file: String, ring: String)
     case gossip(String)
     case draining(inFlight: Int)
     case storageRefused(StaticName)

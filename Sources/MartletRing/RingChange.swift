@@ -20,7 +20,7 @@ package struct RingChange: Hashable, Comparable, Sendable {
         case remove = 3
         /// The subject becomes an owner in the place of one that is given up.
         case replace = 4
-        /// It takes other tokens in place of its own.
+        /// It takes other tokens or another zone in place of its own.
         case move = 5
         /// A keyspace gets another replication factor.
         case alter = 6
@@ -107,7 +107,7 @@ extension RingEntry {
                 kind: verdict.by == id ? .leave : .remove, subject: .node(id), stamp: verdict.stamp)
         }
         let isCalledOff = verdict.map { $0.stamp >= moved } ?? false
-        guard !nextTokens.isEmpty, moved > done, !isCalledOff else { return nil }
+        guard next != nil, moved > done, !isCalledOff else { return nil }
         return RingChange(kind: .move, subject: .node(id), stamp: moved)
     }
 }
@@ -173,12 +173,12 @@ extension Ring {
             writer.varint(entry.turn)
             writer.u8(entry.replaces == nil ? 0 : 1)
             entry.replaces?.write(to: &writer)
-            writer.string(entry.zone)
             writer.string(entry.dataCenter)
             writer.u64(entry.moved)
-            for tokens in [entry.tokens, entry.nextTokens == entry.tokens ? [] : entry.nextTokens] {
-                writer.varint(UInt64(tokens.count))
-                for token in tokens { writer.u16(token.index) }
+            for position in [entry.position, entry.next ?? entry.position] {
+                writer.string(position.zone)
+                writer.varint(UInt64(position.tokens.count))
+                for token in position.tokens { writer.u16(token.index) }
             }
             if let verdict = entry.verdict { verdict.write(to: &writer) } else { writer.u8(0) }
         }

@@ -12,15 +12,18 @@ package enum RingWish: Hashable, Sendable {
     case alter(UInt32, ReplicationFactor)
 }
 
-/// Tokens that a node should have in place of its own.
+/// Tokens that a node should have in place of its own, and perhaps another zone.
 package struct RingMove: Hashable, Sendable {
     package let node: NodeID
     /// Ascending.
     package let tokens: [Slot]
+    /// Nil: as it is.
+    package let zone: String?
 
-    package init(node: NodeID, tokens: [Slot]) {
+    package init(node: NodeID, tokens: [Slot], zone: String? = nil) {
         self.node = node
         self.tokens = tokens
+        self.zone = zone
     }
 }
 
@@ -35,13 +38,14 @@ extension Ring {
         case .join(let entry): placed.append(entry)
         case .leave(let id): placed.removeAll { $0.id == id }
         case .replace(let id, var entry):
-            entry.ownTokens = placed.first { $0.id == id }?.tokens ?? []
+            entry.own.tokens = placed.first { $0.id == id }?.tokens ?? []
             placed.removeAll { $0.id == id }
             placed.append(entry)
         case .move(let moves):
             for move in moves {
                 guard let place = placed.firstIndex(where: { $0.id == move.node }) else { continue }
-                placed[place].ownTokens = move.tokens
+                placed[place].own = RingPosition(
+                    tokens: move.tokens, zone: move.zone ?? placed[place].zone)
             }
         case .alter: break
         }

@@ -36,24 +36,41 @@ package struct NodePorts: Hashable, Sendable {
     }
 }
 
+/// What a node has of the ring. A move changes its tokens, its zone or both; its data centre is for good,
+/// because levels are counted by it.
+package struct RingPosition: Hashable, Sendable {
+    /// The last slots of the ranges that it takes: ascending and distinct. None until it has a place in the
+    /// ring.
+    package var tokens: [Slot]
+    /// What fails together with it.
+    package var zone: String
+
+    package init(tokens: [Slot], zone: String) {
+        self.tokens = tokens.sorted()
+        self.zone = zone
+    }
+}
+
 /// A node as the ring knows it, and an element of a join-semilattice: entries are gossiped in any order,
 /// repeated and merged, and all nodes end at the same one.
 ///
 ///     entry = own part (written by the node alone) × done (by whoever completes what the node wants)
 ///             × verdict (stamped, given by an operator at any node)
-///     join  = (own part: the greater incarnation, at equal ones the greater canonical bytes;
+///     join  = (own part: the later move, then the greater incarnation, then the greater canonical bytes;
 ///              done: the greater; verdict: the greater, where none is the least)
 ///
 /// All parts are chains, so their product is a semilattice and the three laws follow (`RingEntryTests`). A
 /// node raises its incarnation whenever it changes its part, and to refute a rumour of its death (Das, Gupta,
 /// Motivala: "SWIM", 2002, section 4.2); one incarnation with two contents is a node whose data folder was
-/// copied or set back, and then the rule of greater bytes at least makes everyone agree.
+/// copied or set back, and then the rule of greater bytes at least makes everyone agree. Moves come first so
+/// that a folder that was set back behind one can't take it back, however often its node is started.
 ///
 /// Encoding (canonical: equal entries are equal bytes):
 ///
 ///     id 20 | incarnation varint | state 1 | joined 8 | turn varint | replaces: 0, or 1 and an id 20
 ///     | address 16 | ports 4 × 2 | name | zone | data centre | version
-///     | number of tokens varint, each token's slot 2, ascending | moved 8, tokens that it moves to, as these
+///     | number of tokens varint, each token's slot 2, ascending
+///     | moved 8 | tokens that it moves to, as these, and if there are any the zone
 ///     | done 8 | verdict: 0, or kind 1, stamp 8, by 20
 package struct RingEntry: Hashable, Sendable {
     package var id: NodeID
@@ -61,19 +78,17 @@ package struct RingEntry: Hashable, Sendable {
     package var name: String
     package var address: IPAddress
     package var ports: NodePorts
-    package var zone: String
     package var dataCenter: String
-    /// The tokens that it has, or, joining, wants: ascending and distinct. None until it has a place in the
-    /// ring.
-    package var ownTokens: [Slot]
+    /// What it has, or, joining, wants; what it had before a move that is complete (`position`).
+    package var own: RingPosition
     package var state: NodeState
     /// When it asked to join, as the bits of a hybrid time; 0 of a founder.
     package var joined: UInt64
     /// Whose tokens a joining node takes over: of a dead one, which is gone when this one is an owner.
     package var replaces: NodeID?
-    /// The tokens that it wants in place of its own; none when it knows that it has them.
-    package var nextTokens: [Slot] = []
-    /// When it last wanted others, as the bits of a hybrid time.
+    /// What it wants in place of its own, with tokens; nil when it knows that it has it.
+    package var next: RingPosition?
+    /// When it last wanted another position, as the bits of a hybrid time.
     package var moved: UInt64 = 0
     /// Raised so that a change begins anew (`Ring.shape`).
     package var turn: UInt64 = 0
@@ -98,9 +113,8 @@ package struct RingEntry: Hashable, Sendable {
         self.name = name
         self.address = address
         self.ports = ports
-        self.zone = zone
         self.dataCenter = dataCenter
-        self.ownTokens = tokens.sorted()
+        own = RingPosition(tokens: tokens, zone: zone)
         self.state = state
         self.joined = joined
         self.replaces = replaces
@@ -109,8 +123,12 @@ package struct RingEntry: Hashable, Sendable {
         checkInvariants()
     }
 
+    /// Whether what it wanted last it has.
+    package var hasMoved: Bool { moved > 0 && done >= moved }
+    package var position: RingPosition { hasMoved ? next ?? own : own }
     /// The last slots of the ranges that it takes.
-    package var tokens: [Slot] { moved > 0 && done >= moved && !nextTokens.isEmpty ? nextTokens : ownTokens }
+    package var tokens: [Slot] { position.tokens }
+    package var zone: String { position.zone }
 
     /// Whether it isn't an owner yet.
     package var isJoining: Bool { state == .joining && done < max(1, joined) }
@@ -161,6 +179,7 @@ package struct RingEntry: Hashable, Sendable {
     }
 
     private func isOwnPartBelow(_ other: RingEntry) -> Bool {
+        if moved != other.moved { return moved < other.moved }
         if incarnation != other.incarnation { return incarnation < other.incarnation }
         var (mine, theirs) = (ByteWriter(), ByteWriter())
         writeOwnPart(to: &mine)
@@ -169,7 +188,8 @@ package struct RingEntry: Hashable, Sendable {
     }
 
     package func checkInvariants() {
-        for list in [ownTokens, nextTokens] {
+        invariant(next?.tokens.isEmpty != true, "\(name) moves to no tokens")
+        for list in [own.tokens, next?.tokens ?? []] {
             invariant(list.count <= Limits.tokensPerNodeMax, "\(name) has \(list.count) tokens")
             invariant(
                 zip(list, list.dropFirst()).allSatisfy { $0 < $1 }, "tokens of \(name) aren't ascending")
@@ -181,7 +201,7 @@ package struct RingEntry: Hashable, Sendable {
 extension RingEntry {
     /// The longest encoding: how many entries fit a packet is reckoned from what they are, not from this.
     package static let encodedBytesMax =
-        2 * NodeID.byteCount + 10 + 1 + 8 + 10 + 1 + 16 + 8 + 4 * (1 + Limits.nameBytesMax) + 8 + 2
+        2 * NodeID.byteCount + 10 + 1 + 8 + 10 + 1 + 16 + 8 + 5 * (1 + Limits.nameBytesMax) + 8 + 2
         * (2 + 2 * Limits.tokensPerNodeMax)
         + 8 + 1 + 8 + NodeID.byteCount
 
@@ -200,12 +220,15 @@ extension RingEntry {
         let (redisCluster, http) = (try reader.u16(), try reader.u16())
         ports = NodePorts(peers: peers, redis: redis, redisCluster: redisCluster, http: http)
         name = try Names.read("node name", from: &reader)
-        zone = try Names.read("zone", from: &reader)
+        let zone = try Names.read("zone", from: &reader)
         dataCenter = try Names.read("data centre", from: &reader)
         version = try Names.read("software version", from: &reader)
-        ownTokens = try Self.tokens(from: &reader)
+        own = RingPosition(tokens: try Self.tokens(from: &reader), zone: zone)
         moved = try reader.u64()
-        nextTokens = try Self.tokens(from: &reader)
+        let next = try Self.tokens(from: &reader)
+        if !next.isEmpty {
+            self.next = RingPosition(tokens: next, zone: try Names.read("zone", from: &reader))
+        }
         done = try reader.u64()
         let kind = try reader.u8()
         verdict = kind == 0 ? nil : try Verdict(kind: kind, from: &reader)
@@ -246,12 +269,13 @@ extension RingEntry {
         writer.u64(address.low)
         for port in [ports.peers, ports.redis, ports.redisCluster, ports.http] { writer.u16(port) }
         writer.string(name)
-        writer.string(zone)
+        writer.string(own.zone)
         writer.string(dataCenter)
         writer.string(version)
-        Self.write(ownTokens, to: &writer)
+        Self.write(own.tokens, to: &writer)
         writer.u64(moved)
-        Self.write(nextTokens, to: &writer)
+        Self.write(next?.tokens ?? [], to: &writer)
+        if let next { writer.string(next.zone) }
     }
 
     package func encoded() -> Blob {

@@ -44,10 +44,7 @@ extension Log {
             write(.info, .placementDiffers, [("peer", peer)], "it was shown this node's view of the ring")
         case .badPeerBytes(let what):
             write(.warn, .badPeerBytes, [("what", what.description)], "dropped; nothing was changed by them")
-        case .keyspaceDiffers(let name):
-            write(
-                .warn, .keyspaceDiffers, [("keyspace", name)],
-                "cluster.yaml differs from the cluster's own definition, which holds")
+        case .keyspaceDiffers, .zoneDiffers, .dataCenterDiffers: writeFileDiffers(report)
         case .gossip(let text): write(.debug, .gossip, [], text)
         case .draining(let inFlight):
             write(.info, .stopping, [("in_flight", "\(inFlight)")], "finishing what is under way")
@@ -71,6 +68,26 @@ extension Log {
                 "the others have purged what this data folder has not heard of: it is an older copy")
         case .storageRefused(let why):
             write(.warn, .storageRefused, [("limit", why.description)], "a write was answered OVERLOADED")
+        }
+    }
+
+    /// What cluster.yaml says otherwise than the cluster, which holds.
+    private func writeFileDiffers(_ report: Report) {
+        switch report {
+        case .keyspaceDiffers(let name):
+            write(
+                .warn, .keyspaceDiffers, [("keyspace", name)],
+                "cluster.yaml differs from the cluster's own definition, which holds")
+        case .zoneDiffers(let file, let ring):
+            write(
+                .warn, .zoneDiffers, [("file", file), ("ring", ring)],
+                "the ring's holds: `martlet move` this node with --zone, or set the file right")
+        case .dataCenterDiffers(let file, let ring):
+            write(
+                .warn, .dataCenterDiffers, [("file", file), ("ring", ring)],
+                "the ring's holds, for good: decommission this node and let it join anew, or set the file "
+                    + "right")
+        default: break
         }
     }
 

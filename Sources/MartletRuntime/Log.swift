@@ -20,6 +20,8 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case clientsMax = "clients_max"
     case placementDiffers = "placement_differs"
     case keyspaceDiffers = "keyspace_differs"
+    case zoneDiffers = "zone_differs"
+    case dataCenterDiffers = "datacenter_differs"
     case clockSkewed = "clock_skewed"
     case clockHealed = "clock_healed"
     case folderRefused = "folder_refused"

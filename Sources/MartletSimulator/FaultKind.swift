@@ -55,7 +55,7 @@ extension PlantedBug {
     var needsTurns: Bool {
         switch self {
         case .voteBeforeExchange, .countJoinerAlone, .eraseBeforeProof, .skipPlacementDigest,
-            .reuseRemovedID, .alterAtOnce:
+            .reuseRemovedID, .alterAtOnce, .rezoneAtOnce:
             true
         default: false
         }

@@ -39,6 +39,7 @@ enum Occurrence {
     case operate
     case reshape
     case alter
+    case rezone
     /// An operator gives a dead node up.
     case giveUp(Int)
     case shop

@@ -22,6 +22,8 @@ final class SimulatedProcess {
     let address: Address
     let zone: String
     let dataCenter: String
+    /// As its file has it now.
+    var fileZone: String
 
     var clock: SimulatedClock
     var disk: SimulatedDisk
@@ -96,6 +98,7 @@ final class SimulatedProcess {
         folderID = id
         self.address = address
         self.zone = zone
+        fileZone = zone
         self.dataCenter = dataCenter
         self.clock = clock
         self.disk = disk

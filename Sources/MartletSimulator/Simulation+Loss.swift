@@ -97,6 +97,7 @@ extension Simulation {
         _ process: SimulatedProcess, by disk: SimulatedDisk, _ kind: DiskLoss.Kind
     ) throws(Violation) {
         try ended(process, .killed)
+        ringLost(by: process)
         process.keepFormerVersions(isLoss: true)
         disk.conditions = process.disk.conditions
         process.disk = disk

@@ -39,6 +39,7 @@ extension Simulation {
             if plan.changes.isOn { schedule(.operate, after: .seconds(1)) }
             if plan.ring.joiners > 0 || plan.ring.leaves { schedule(.reshape, after: .seconds(1)) }
             if !plan.ring.factors.isEmpty { schedule(.alter, after: .seconds(1)) }
+            if plan.ring.rezones { schedule(.rezone, after: .seconds(1)) }
             schedule(.phase(.healing), after: plan.faultPhase)
         case .healing:
             endFaults()
@@ -92,7 +93,7 @@ extension Simulation {
         process.node = Node(
             configuration(process), recovered: disk.recovered(), now: process.clock.now(at: now))
         if process.node?.isFormed == true {
-            formed(process)
+            try formed(process)
             try checkSums(process)
         }
         try turn(process, .start)
@@ -108,7 +109,7 @@ extension Simulation {
             cluster: Self.clusterName, id: process.folderID, name: process.name,
             address: process.address.ip,
             ports: NodePorts(peers: process.address.port, redis: 7_379, redisCluster: 7_380, http: 7_680),
-            zone: process.zone, dataCenter: process.dataCenter,
+            zone: process.fileZone, dataCenter: process.dataCenter,
             // Each start runs newer software, so that ring entries do change.
             version: "\(Self.version).\(process.disk.boot)",
             epoch: process.disk.epoch, boot: process.disk.boot,
@@ -216,9 +217,9 @@ extension Simulation {
     }
 
     /// A ring has formed, or was remembered: from now on every key has its owners.
-    mutating func formed(_ process: SimulatedProcess) {
+    mutating func formed(_ process: SimulatedProcess) throws(Violation) {
         process.isFormed = true
-        ringTurned(process)
+        try ringTurned(process)
         if counters.formedAt == nil, processes[..<plan.founders].allSatisfy(\.isFormed) {
             counters.formedAt = now
         }

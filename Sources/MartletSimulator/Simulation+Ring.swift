@@ -103,7 +103,7 @@ extension Simulation {
             tokens[index] = Slot(index: UInt16(shapers.below(Limits.slots)))
         }
         record("an operator tells \(process.name) to move")
-        try askRing(process, .move(tokens))
+        try askRing(process, .move(tokens: tokens, zone: nil))
     }
 
     mutating func giveUp(_ process: SimulatedProcess) throws(Violation) {
@@ -196,16 +196,31 @@ extension Simulation {
         try order(process, .alter(name, options), level: .quorum)
     }
 
+    /// A node is to be in another zone, and its file says so, or one of the two, now and then.
+    mutating func rezone() throws(Violation) {
+        guard phase == .faults else { return }
+        schedule(.rezone, after: rezoners.within(.milliseconds(500)...plan.ring.rezoneGapMax))
+        let candidates = present.filter { $0.state == .running && $0.node?.isMember == true }
+        guard !candidates.isEmpty else { return }
+        let process = candidates[rezoners.below(candidates.count)]
+        let zone = SimulationPlan.zone(rezoners.below(SimulationPlan.zonesMax), of: process.dataCenter)
+        if rezoners.chance(0.5) { process.fileZone = zone }
+        guard rezoners.chance(0.8) else { return }
+        record("an operator tells \(process.name) to move to \(zone)")
+        try askRing(process, .move(tokens: nil, zone: zone))
+    }
+
     // MARK: States
 
     /// A process has another ring than before.
-    mutating func ringTurned(_ process: SimulatedProcess) {
+    mutating func ringTurned(_ process: SimulatedProcess) throws(Violation) {
         guard let owners = ownersOfKeys(process), owners != process.owners else { return }
         process.ownersBefore = Array(([process.owners] + process.ownersBefore).prefix(Self.statesSeenMax))
         process.turnedAt = now
         process.owners = owners
         // Of two rings that which knows all that the other does is further on.
         guard let ring = process.node?.ring, ring.knows(furthestRing) else { return }
+        try checkMoves(ring)
         counters.alterations += zip(ring.alterations, furthestRing.alterations).count {
             $0.keyspace == $1.keyspace && $0.copies.done > $1.copies.done
         }
@@ -219,6 +234,15 @@ extension Simulation {
         guard let ring = present[0].node?.ring, let owners = ownersOfKeys(present[0]) else { return }
         furthestRing = ring
         self.owners = owners
+    }
+
+    /// What only a disk that is lost knew of the ring nobody knows any more.
+    mutating func ringLost(by process: SimulatedProcess) {
+        let known = processes.filter { $0 !== process }.compactMap { $0.node?.ring }
+        guard let ring = try? known.reduce(into: Ring(), { try $0.merge($1) }), !ring.entries.isEmpty else {
+            return
+        }
+        furthestRing = ring
     }
 
     func ownersOfKeys(_ process: SimulatedProcess) -> [KeyOwners]? {
@@ -263,6 +287,21 @@ extension Simulation {
 
     // MARK: Placed
 
+    /// Placed: who is in the ring has other tokens or another zone only when a move is complete.
+    private mutating func checkMoves(_ ring: Ring) throws(Violation) {
+        for entry in ring.entries {
+            guard let before = furthestRing[entry.id], before.isPlaced, entry.position != before.position
+            else { continue }
+            guard entry.done > before.done else {
+                throw Violation(
+                    "Placed",
+                    "\(entry.name) was in \(before.zone), is in \(entry.zone) with "
+                        + "\(entry.tokens.count) tokens, and no move is complete")
+            }
+            if entry.zone != before.zone { counters.rezonings += 1 }
+        }
+    }
+
     /// Placed: in the end every key lives on its owners and nowhere else.
     func checkPlaced() throws(Violation) {
         for process in present {
@@ -295,8 +334,18 @@ package struct RingPlan: Sendable {
     /// Those that operators give keyspaces, one after the other; none where they keep what they have.
     package var factors: [ReplicationFactor] = []
     var alterGapMax = Interval.seconds(10)
+    /// Nodes are given other zones.
+    package var rezones = false
+    var rezoneGapMax = Interval.seconds(10)
 
     package init() {}
+
+    mutating func drawRezoning(seed: UInt64, chance: Double) {
+        // From a source of its own, because it came later.
+        var random = Random(seed: seed ^ 0x7A6F_6E65)
+        rezones = random.chance(chance)
+        rezoneGapMax = .seconds(Int64(1 + random.below(12)))
+    }
 
     /// - Parameter machines: of each data centre.
     mutating func drawFactors(
@@ -335,9 +384,9 @@ package struct RingPlan: Sendable {
 
     var text: String {
         let kinds = [(leaves, "leaves"), (removes, "removes"), (moves, "moves")].filter(\.0).map(\.1)
-        let altered = factors.isEmpty ? [] : ["alters"]
-        return joiners == 0 && kinds.isEmpty && altered.isEmpty
-            ? "off" : (["+\(joiners)"] + kinds + altered).joined(separator: ",")
+        let later = (factors.isEmpty ? [] : ["alters"]) + (rezones ? ["rezones"] : [])
+        return joiners == 0 && kinds.isEmpty && later.isEmpty
+            ? "off" : (["+\(joiners)"] + kinds + later).joined(separator: ",")
     }
 }
 

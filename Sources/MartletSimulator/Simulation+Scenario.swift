@@ -196,7 +196,7 @@ extension Simulation {
     /// An operator tells a node to leave, or to take other tokens.
     package mutating func leave(_ index: Int) throws(Violation) { try retire(processes[index]) }
     package mutating func move(_ index: Int, to tokens: [Slot]) throws(Violation) {
-        try askRing(processes[index], .move(tokens))
+        try askRing(processes[index], .move(tokens: tokens, zone: nil))
     }
 
     /// An operator calls a node's change off.

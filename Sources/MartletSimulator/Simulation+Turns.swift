@@ -43,7 +43,7 @@ extension Simulation {
             }
             if let digest = process.node?.ringDigest, agreed.hasChanged(process.index, digest) {
                 try agreed.changed(process.index, process.name, digest, process.node?.ring.entries ?? [])
-                ringTurned(process)
+                try ringTurned(process)
             }
         }
     }
@@ -344,7 +344,7 @@ extension Simulation {
 
     private mutating func reported(_ process: SimulatedProcess, _ report: Report) throws(Violation) {
         switch report {
-        case .ringFormed: formed(process)
+        case .ringFormed: try formed(process)
         case .rebuilding: noticed(process)
         case .rebuilt: rebuilt(process)
         case .exchangeBegan(let progress): exchangeBegan(process, progress)

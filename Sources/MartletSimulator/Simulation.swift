@@ -57,6 +57,7 @@ package struct Simulation: ~Copyable {
     var customers: Random
     var shapers: Random
     var alterers: Random
+    var rezoners: Random
 
     // What the checkers know.
     let levels: LevelTable
@@ -105,6 +106,7 @@ package struct Simulation: ~Copyable {
         package var changes = 0
         /// Handovers from one replication factor to another.
         package var alterations = 0
+        package var rezonings = 0
         package var refused = 0
         package var timedOut = 0
         package var orphaned = 0
@@ -127,6 +129,7 @@ package struct Simulation: ~Copyable {
             pages += other.pages
             changes += other.changes
             alterations += other.alterations
+            rezonings += other.rezonings
             refused += other.refused
             timedOut += other.timedOut
             orphaned += other.orphaned
@@ -164,6 +167,7 @@ package struct Simulation: ~Copyable {
         customers = root.fork()
         shapers = root.fork()
         alterers = Random(seed: plan.seed ^ 0x616C_7465_7265_7273)
+        rezoners = Random(seed: plan.seed ^ 0x7265_7A6F_6E65)
         network = SimulatedNetwork(
             random: networkSource, machines: plan.machines.count,
             latencyMin: Self.latencies(plan.machines, &world))
@@ -312,6 +316,7 @@ package struct Simulation: ~Copyable {
         case .operate: try operate()
         case .reshape: try reshape()
         case .alter: try alter()
+        case .rezone: try rezone()
         case .giveUp(let index): try giveUp(processes[index])
         case .shop: try shop()
         case .shopAgain(let retry): try shopAgain(retry)

@@ -6,7 +6,19 @@ package struct SimulationPlan: Sendable {
     package struct Machine: Sendable {
         package var zone: String
         package var dataCenter: String
+
+        init(zone: String, dataCenter: String) {
+            self.zone = zone
+            self.dataCenter = dataCenter
+        }
+
+        init(_ zone: Int, of dataCenter: String) {
+            self.init(zone: SimulationPlan.zone(zone, of: dataCenter), dataCenter: dataCenter)
+        }
     }
+
+    static let zonesMax = 3
+    static func zone(_ number: Int, of dataCenter: String) -> String { "z\(dataCenter.dropFirst())\(number)" }
 
     let seed: UInt64
     package var machines: [Machine]
@@ -44,10 +56,10 @@ package struct SimulationPlan: Sendable {
         var random = Random(seed: seed ^ 0x706C_616E)
         let nodes = options.nodes ?? Self.drawNodes(&random)
         let centres = nodes >= 4 && random.chance(0.25) ? 2 : 1
-        let zones = 1 + random.below(3)
+        let zones = 1 + random.below(Self.zonesMax)
         machines = (0..<nodes).map { index in
             let centre = index % centres
-            return Machine(zone: "z\(centre)\(index / centres % zones)", dataCenter: "d\(centre)")
+            return Machine(index / centres % zones, of: "d\(centre)")
         }
         replication = Self.drawReplication(&random, nodes: nodes, centres: centres)
         durability = random.chance(0.1) ? .periodic : .batch
@@ -80,6 +92,8 @@ package struct SimulationPlan: Sendable {
                 seed: seed, replication,
                 machines: Dictionary(machines.map { ($0.dataCenter, 1) }, uniquingKeysWith: +),
                 chance: options.plant?.needsAlterations == true ? 1 : isNeeded ? 0.5 : 0.2)
+            ring.drawRezoning(
+                seed: seed, chance: options.plant == .rezoneAtOnce ? 1 : isNeeded ? 0.4 : 0.15)
         }
     }
 
@@ -95,7 +109,7 @@ package struct SimulationPlan: Sendable {
         ring.joiners = min(ring.joiners, max(0, 12 - founders))
         for index in founders..<(founders + ring.joiners) {
             let centre = index % centres
-            machines.append(Machine(zone: "z\(centre)\(index / centres % zones)", dataCenter: "d\(centre)"))
+            machines.append(Machine(index / centres % zones, of: "d\(centre)"))
         }
     }
 

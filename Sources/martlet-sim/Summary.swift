@@ -14,7 +14,7 @@ enum Summary {
             + "\(Int(simulated)) simulated seconds, \(rate) a second; \(counters.operations) operations "
             + "(\(counters.acknowledged) writes and \(counters.reads) reads answered, "
             + "\(counters.pages) pages of scans, \(counters.changes) changes of keyspaces, "
-            + "\(counters.alterations) of factors handed over, "
+            + "\(counters.alterations) of factors handed over, \(counters.rezonings) of zones, "
             + "\(counters.refused) refused, "
             + "\(counters.timedOut) timed out, \(counters.orphaned) lost with their node), "
             + "\(counters.faults) faults, "

@@ -16,7 +16,7 @@ import redis
 from harness import cluster as clusters
 from harness import network
 from harness.load import Load
-from harness.resp import Connection
+from harness.resp import Connection, Refused
 from harness.scenario import martlet
 from harness.waiting import until
 
@@ -34,8 +34,10 @@ class Member:
         return Connection(self.address, port, timeout_s)
 
 
-class Operators(unittest.TestCase):
+class Operated(unittest.TestCase):
     """A cluster that `martlet up` has founded, with keys in it."""
+
+    zones = ["default"] * 3
 
     def setUp(self):
         self.network = network.allocate()
@@ -44,7 +46,8 @@ class Operators(unittest.TestCase):
         self.config = os.path.join(folder.name, "cluster.yaml")
         with open(self.config, "w", encoding="utf-8") as file:
             file.write("storage: {disk_free_min: 16MiB, block_cache: 16MiB, memtable: 8MiB}\nnodes:\n")
-            file.write("".join(f"  - {{name: n{i}, address: {self.network}.{i}}}\n" for i in (1, 2, 3)))
+            file.write("".join(f"  - {{name: n{i}, address: {self.network}.{i}, zone: {zone}}}\n"
+                               for i, zone in enumerate(self.zones, 1)))
         self.data = os.path.join(folder.name, "data")
         self.addCleanup(self.kill_rest)
         self.cli("up", "--detach")
@@ -121,7 +124,9 @@ class Operators(unittest.TestCase):
             return any(n["name"] == name and n["liveness"] == "down" for n in nodes)
         until(f"{name} is seen to be down", is_down, SEEN_S)
 
-    # MARK: Tests
+
+class Operators(Operated):
+    """Nodes come and go, and keyspaces get other copies."""
 
     def test_nodes_come_and_go_while_clients_write(self):
         with Load([self.node(1)], clients=4, keys=40) as load:
@@ -370,3 +375,91 @@ class Operators(unittest.TestCase):
         self.assertIn("n3 is down", self.cli("status", "--check", status=1).stderr)
         self.cli("up", "--detach")
         self.assertEqual(self.states()["n3"], "normal")
+
+
+class Zones(Operated):
+    """Five nodes in three zones."""
+
+    zones = ["a", "b", "c", "a", "b"]
+
+    def seen_zones(self):
+        return {n["name"]: n["zone"] for n in self.json("status")["nodes"]}
+
+    def check_spread(self):
+        """Each slot's replicas are in as many zones as there are copies."""
+        zones = self.seen_zones()
+        for slot, owners in self.owners(self.json("ring")).items():
+            self.assertEqual({zones[name] for name in owners}, {"a", "b", "c"}, (slot, owners))
+
+    def check_values(self):
+        with self.node(2).connect() as connection:
+            for key in self.keys:
+                self.assertEqual(connection.call("GET", key), (key * 20).encode(), key)
+
+    def test_a_node_moves_to_another_zone_while_clients_write(self):
+        self.check_spread()
+        with Load([self.node(1), self.node(4)], clients=2, keys=40) as load:
+            until("writes", lambda: load.acknowledged_count > 200, SEEN_S)
+            plan = self.json("move", "n4", "--zone", "c", "--plan")
+            self.assertGreater(plan["slots_moved"], 0)
+            self.assertEqual([(m["node"], m["zone"]) for m in plan["moves"]], [("n4", "c")])
+            self.assertEqual(self.seen_zones()["n4"], "a")
+            self.cli("move", "n4", "--zone", "c")
+            self.assertEqual(self.seen_zones(), {"n1": "a", "n2": "b", "n3": "c", "n4": "c", "n5": "b"})
+            self.check_placed([1, 2, 3, 4, 5])
+            self.check_spread()
+            self.check_values()
+            self.assertIn("the file of n4 says zone a, the ring c", self.cli("status").stdout)
+
+            # With a voter stopped the move waits; it is called off.
+            os.kill(self.pid(5), signal.SIGSTOP)
+            self.wait_down("n5")
+            self.cli("move", "n4", "--zone", "b", "--detach")
+            self.assertIn("n4: move", self.cli("status").stdout)
+            self.assertIn("moves already", self.cli("move", "n4", "--zone", "a", "--detach", status=7).stderr)
+            self.cli("move", "n4", "--abort")
+            os.kill(self.pid(5), signal.SIGCONT)
+            until("nothing changes any more", lambda: self.json("status").get("change") is None, SEEN_S)
+            self.assertEqual(self.seen_zones()["n4"], "c")
+            self.check_placed([1, 2, 3, 4, 5])
+            self.check_spread()
+        self.assertEqual([e for w in load.writers for e in w.errors], [])
+        self.assertEqual(load.lost(self.node(4)), [])
+        self.check_values()
+
+    def test_a_file_that_says_otherwise_moves_nobody(self):
+        def configured():
+            return {n["name"]: n["configured"] for n in self.json("status")["nodes"] if n["configured"]}
+        before = self.owners(self.json("ring"))
+        self.cli("down")
+        with open(self.config, encoding="utf-8") as file:
+            text = file.read()
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(text.replace(f"{self.network}.2, zone: b", f"{self.network}.2, zone: c"))
+        self.cli("up", "--detach")
+        self.assertEqual(self.owners(self.json("ring")), before)
+        self.assertEqual(self.seen_zones()["n2"], "b")
+        self.assertEqual(configured(), {"n2": {"zone": "c", "datacenter": "default"}})
+        self.assertIn("set the file right, or `martlet move n2 --zone c`", self.cli("status").stdout)
+        with open(os.path.join(self.data, "n2", "martletd.log"), encoding="utf-8") as file:
+            self.assertRegex(file.read(), "event=zone_differs file=c ring=b")
+        self.cli("move", "n2", "--zone", "c")
+        self.assertEqual((self.seen_zones()["n2"], configured()), ("c", {}))
+        self.check_placed([1, 2, 3, 4, 5])
+        self.check_spread()
+        self.check_values()
+
+    def test_a_move_that_makes_no_sense_is_refused(self):
+        self.assertIn("where to?", self.cli("move", "n2", status=2).stderr)
+        self.assertIn("no name of a zone", self.cli("move", "n2", "--zone", "a b", status=2).stderr)
+        self.assertIn("did you mean", self.cli("move", "n22", "--zone", "a", status=2).stderr)
+        self.assertIn("martlet decommission n2", self.cli("move", "n2", "--datacenter", "d", status=7).stderr)
+        self.assertIn("nothing is under way", self.cli("move", "n2", "--abort", status=7).stderr)
+        with self.node(2).connect() as connection:
+            with self.assertRaisesRegex(Refused, "no name of a zone"):
+                connection.call("MARTLET", "NODE", "MOVE", "ZONE", "a b")
+            with self.assertRaisesRegex(Refused, "is no slot"):
+                connection.call("MARTLET", "NODE", "MOVE", "x", "ZONE", "a")
+            # To where it is: nothing to do.
+            connection.call("MARTLET", "NODE", "MOVE", "ZONE", "b")
+        self.assertIsNone(self.json("status").get("change"))

@@ -58,6 +58,20 @@ import martlet
         #expect(text == expected)
     }
 
+    @Test func aFileThatDiffersFromTheRingIsShown() throws {
+        let node = JSONValue.object([
+            ("name", .string("n2")), ("zone", .string("z1")), ("datacenter", .string("dc1")),
+            ("configured", .object([("zone", .string("z2")), ("datacenter", .string("dc1"))])),
+        ])
+        let status = JSONValue.object([("nodes", .array([node]))])
+        let text = StatusReport.text(status, columnsMax: nil, palette: plain)
+        #expect(
+            text.contains(
+                "the file of n2 says zone z2, the ring z1, which holds: set the file right, or `martlet move "
+                    + "n2 --zone z2`\n"))
+        #expect(!text.contains("data centre"))
+    }
+
     @Test func whatOneNodeDoesNotKnowAnotherTells() {
         func node(_ id: String, bytes: JSONValue, clock: JSONValue) -> JSONValue {
             .object([("id", .string(id)), ("bytes", bytes), ("clock_offset_ms", clock)])

@@ -22,7 +22,7 @@ private struct Churned {
 
     private mutating func join(_ zones: Int) throws {
         var entry = world.entry(zone: "z\(world.named % zones)")
-        entry.ownTokens = TokenChoice.choose(
+        entry.own.tokens = TokenChoice.choose(
             count: 16, for: (entry.id, entry.zone, entry.dataCenter), in: ring, replication: 3)
         try ring.merge(entry)
     }
@@ -93,7 +93,7 @@ private struct Churned {
     func aJoinTakesWhatTheNodeWillHoldAndNoMore(seed: UInt64) throws {
         var churned = try Churned(seed: seed, nodes: 6, churn: 4)
         var entry = churned.world.entry(zone: "z0")
-        entry.ownTokens = TokenChoice.choose(
+        entry.own.tokens = TokenChoice.choose(
             count: 16, for: (entry.id, entry.zone, entry.dataCenter), in: churned.ring, replication: 3)
         let plan = churned.plan(.join(entry))
         #expect(plan.transfers.allSatisfy { $0.to == entry.name && $0.from != entry.name })

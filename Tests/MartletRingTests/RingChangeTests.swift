@@ -137,6 +137,44 @@ private struct ChangingRing {
         #expect(Set(shapes).count == 5)
     }
 
+    /// A node in another zone: its slots' new owners are those of a ring in which it was always there. Who
+    /// gains a slot takes the place of one that loses it.
+    @Test(arguments: UInt64(1)...20)
+    func anotherZoneIsAMove(seed: UInt64) throws {
+        var changing = try ChangingRing(seed: seed, placed: 7, zones: 3)
+        let before = Placement(ring: changing.ring, keyspace: keyspace())
+        var entry = changing.ring.entries[Int(seed % 7)]
+        let zone = ["z0", "z1", "z2", "z3"].first { $0 != entry.zone }!
+        entry.next = RingPosition(tokens: entry.tokens, zone: zone)
+        entry.moved = 10
+        entry.incarnation += 1
+        let shape = changing.ring.shape
+        try changing.ring.merge(entry)
+        let change = try #require(changing.ring.change)
+        #expect(change.kind == .move && change.ownCompleter == entry.id && changing.ring.shape != shape)
+        #expect(entry.zone != zone, "not before it is complete")
+        let joint = Placement(ring: changing.ring, keyspace: keyspace())
+        let move = RingMove(node: entry.id, tokens: entry.tokens, zone: zone)
+        let settled = Placement(ring: changing.ring.fulfilling(.move([move])), keyspace: keyspace())
+        for slot in stride(from: 0, to: Limits.slots, by: 97).map({ Slot($0) }) {
+            #expect(joint.owners(of: slot) == before.owners(of: slot))
+            let next = joint.next(of: slot) ?? joint.owners(of: slot)
+            #expect(next == settled.owners(of: slot))
+            let (old, new) = (Set(joint.owners(of: slot).array), Set(next.array))
+            #expect(old.subtracting(new).count == new.subtracting(old).count)
+        }
+        // Called off, it leaves a shape of its own; complete, it is the node's position.
+        var calledOff = changing.ring
+        var aborted = entry
+        aborted.verdict = Verdict(kind: .aborted, stamp: 11, by: entry.id)
+        try calledOff.merge(aborted)
+        #expect(calledOff.change == nil && calledOff[entry.id]?.zone == entry.zone)
+        #expect(![shape, changing.ring.shape].contains(calledOff.shape))
+        try changing.ring.merge(change.completed(entry))
+        #expect(changing.ring.change == nil && changing.ring[entry.id]?.zone == zone)
+        #expect(Placement(ring: changing.ring, keyspace: keyspace()).ranges == settled.ranges)
+    }
+
     /// A keyspace's new owners are those of a keyspace that always had the new factor; no other one changes.
     @Test(arguments: [(3, 5), (5, 3), (3, 2), (1, 3)])
     func anAlterationGivesOneKeyspaceOtherOwners(from: Int, to: Int) throws {

@@ -26,7 +26,7 @@ private struct Growth {
 
     mutating func join(zone: String) throws {
         var entry = world.entry(zone: zone)
-        entry.ownTokens = choice(entry)
+        entry.own.tokens = choice(entry)
         try ring.merge(entry)
     }
 
@@ -108,7 +108,7 @@ private struct Growth {
         }
         // Its own former tokens don't count.
         var former = joiner
-        former.ownTokens = growth.world.slots(5).filter { !chosen.contains($0) }
+        former.own.tokens = growth.world.slots(5).filter { !chosen.contains($0) }
         try growth.ring.merge(former)
         #expect(growth.choice(joiner) == chosen)
     }
@@ -156,7 +156,7 @@ private struct Growth {
         }
         for k in 0..<(isOptimised ? 12 : 4) {
             var entry = world.entry(dataCenter: centers[k % 2])
-            entry.ownTokens = TokenChoice.choose(
+            entry.own.tokens = TokenChoice.choose(
                 count: 16, for: (entry.id, entry.zone, entry.dataCenter), in: ring, replication: replication)
             try ring.merge(entry)
             let placement = Placement(ring: ring, keyspace: keyspace(replication))

@@ -44,7 +44,8 @@ import Testing
                 + "\"zone\":\"default\",\"datacenter\":\"default\",\"state\":\"normal\","
                 + "\"liveness\":\"\(liveness)\","
                 + "\"tokens\":1,\"owns_percent\":66.67,\"bytes\":\(bytes),\"hint_bytes\":\(hints),"
-                + "\"uptime_s\":\(uptime),\"version\":\"0.1.0\",\"clock_offset_ms\":\(offset)}"
+                + "\"uptime_s\":\(uptime),\"version\":\"0.1.0\",\"clock_offset_ms\":\(offset),"
+                + "\"configured\":null}"
         }
         #expect(
             Self.text(harness.ask("MARTLET STATUS"))

@@ -114,9 +114,9 @@ extension CommandSpecification {
                         + "live have it on disk."),
                 CommandSpecification(
                     .martletNode, "martlet|node", -3, "loading stale", group: "server", since: "0.3.0",
-                    "LEAVE | REMOVE name | ABORT name | MOVE slot [slot ...] | DRAIN",
-                    "Have the node that is asked leave the ring, take other tokens or stop; give up a dead "
-                        + "one; call a change off",
+                    "LEAVE | REMOVE name | ABORT name | MOVE [slot ...] [ZONE zone] | DRAIN",
+                    "Have the node that is asked leave the ring, take other tokens or another zone, or stop; "
+                        + "give up a dead one; call a change off",
                     note: "Answered when this node has it on disk; `MARTLET STATUS` shows how far the change "
                         + "is. DRAIN is answered at once."),
                 CommandSpecification(

@@ -84,7 +84,7 @@ extension RedisSession {
             .truncate(code == .flushAll ? server.keyspaces.map(\.id) : [keyspace]), level: writeLevel)
     }
 
-    /// MARTLET NODE LEAVE | REMOVE name | ABORT name | MOVE slot [slot ...] | DRAIN
+    /// MARTLET NODE LEAVE | REMOVE name | ABORT name | MOVE [slot ...] [ZONE zone] | DRAIN
     func martletNode(_ request: Request) {
         let verb = text(request[2]).uppercased()
         let count = request.count
@@ -106,18 +106,31 @@ extension RedisSession {
                         : "ERR \(named.count) nodes have that name: give the id")
             }
             start(.ring(verb == "REMOVE" ? .remove(named[0].entry.id) : .abort(named[0].entry.id)))
-        case "MOVE" where count > 3:
-            var slots: [Slot] = []
-            for index in 3..<count {
-                guard let slot = UInt16(text(request[index])), slot < Limits.slots else {
-                    return refuse("ERR '\(text(request[index]))' is no slot: 0 to \(Limits.slots - 1)")
-                }
-                slots.append(Slot(index: slot))
-            }
-            start(.ring(.move(slots)))
+        case "MOVE" where count > 3: moveNode(request)
         default:
-            refuse("ERR MARTLET NODE takes LEAVE, REMOVE name, ABORT name, MOVE slot [slot ...] or DRAIN")
+            refuse(
+                "ERR MARTLET NODE takes LEAVE, REMOVE name, ABORT name, MOVE [slot ...] [ZONE zone] or DRAIN")
         }
+    }
+
+    private func moveNode(_ request: Request) {
+        var words = (3..<request.count).map { text(request[$0]) }
+        var zone: String?
+        if words.count > 1, words[words.count - 2].uppercased() == "ZONE" {
+            zone = words.removeLast()
+            words.removeLast()
+        }
+        if let zone, !NameRule.place.accepts(zone) {
+            return refuse("ERR '\(zone)' is no name of a zone: \(NameRule.place.allowed)")
+        }
+        var slots: [Slot] = []
+        for word in words {
+            guard let slot = UInt16(word), slot < Limits.slots else {
+                return refuse("ERR '\(word)' is no slot: 0 to \(Limits.slots - 1)")
+            }
+            slots.append(Slot(index: slot))
+        }
+        start(.ring(.move(tokens: slots.isEmpty ? nil : slots, zone: zone)))
     }
 
     /// MARTLET KEYSPACE LIST | SHOW name | CREATE name [option value ...] | ALTER name option value ...

@@ -90,6 +90,17 @@ enum ClusterJSON {
             json.member(
                 "clock_offset_ms",
                 member.clockOffset.map { rounded(Double($0.microseconds) / 1_000, decimals: 1) })
+            // Known to the node itself; null to others, and where it is what the ring says.
+            if let configured = member.configured {
+                json.member("configured") { json in
+                    json.object { json in
+                        json.member("zone", configured.zone)
+                        json.member("datacenter", configured.dataCenter)
+                    }
+                }
+            } else {
+                json.member("configured", Int?.none)
+            }
             if member.entry.state == .rebuilding {
                 // Known to the node itself; null to others.
                 if let progress = member.rebuild {

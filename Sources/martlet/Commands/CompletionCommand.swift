@@ -164,7 +164,7 @@ package enum Completion {
             if place.commands.isEmpty {
                 for (index, argument) in place.specification.arguments.enumerated() {
                     let mark = argument.count == .optional ? "::" : ":"
-                    let number = argument.count == .many ? "*" : "\(index + 1)"
+                    let number = argument.count == .many || argument.count == .any ? "*" : "\(index + 1)"
                     let text = "\(number)\(mark)\(zshText(argument.help)):\(zshAction(Kind(argument.name)))"
                     out += " \\\n        \(shellQuoted(text))"
                 }

@@ -5,31 +5,62 @@ import MartletRing
 extension Command {
     static let move = Command(
         CommandSpecification(
-            "move", "Gives a node other tokens in place of its own.",
+            "move", "Gives a node other tokens or another zone in place of its own.",
             arguments: [
                 ArgumentSpecification("NODE", "its name or id"),
-                ArgumentSpecification("SLOT", "the last slot of a range that it begins", .many),
+                ArgumentSpecification(
+                    "SLOT", "the last slot of a range that it begins; if none is said, its own", .any),
             ],
-            options: [RingAction.planOption, RingAction.detachOption] + Session.options,
+            options: [
+                OptionSpecification("--zone", value: "ZONE", "What fails together with it, if another."),
+                OptionSpecification(
+                    "--datacenter", value: "NAME", "Refused, with what to do: that is for good."),
+                RingAction.planOption, RingAction.abortOption, RingAction.detachOption,
+            ] + Session.options,
             examples: [
-                ("martlet move n2 1023 9215 --plan", "what would move"),
+                ("martlet move n2 --zone west --plan", "what would move"),
+                ("martlet move n2 --zone west", "n2 is in the zone west from now on"),
                 ("martlet move n2 1023 9215", "n2 has these two tokens from now on"),
-            ], notes: "`martlet rebalance` chooses tokens by itself.\n" + RingAction.notes)
+                ("martlet move n2 --abort", "n2 stays where it is"),
+            ],
+            notes: """
+                The ring says where a node is, not cluster.yaml: set `zone` there too, or `martlet status`
+                says that they differ. `martlet rebalance` chooses tokens by itself.
+                """ + "\n" + RingAction.notes)
     ) { invocation throws(Failure) in
         let session = try Session(invocation)
         let picture = try RingPicture.ask(session)
         let entry = try RingAction.node(invocation.line.arguments[0], in: picture)
-        let move = RingMove(node: entry.id, tokens: try slots(invocation, of: entry, in: picture))
+        if invocation.line.has("--abort") { return try abortMove(entry.name, invocation, session) }
+        let move = try wantedMove(invocation, of: entry, in: picture)
+        let title = move.zone.map { "\(entry.name) moves to zone \($0)" } ?? "\(entry.name) moves"
         if invocation.line.has("--plan") {
-            PlanReport("\(entry.name) takes other tokens", picture, .move([move])).show(invocation)
+            PlanReport(title, picture, .move([move])).show(invocation)
             return .done
         }
         try ask(move, of: entry.name, picture.status)
-        if invocation.line.has("--detach") {
-            return RingAction.acknowledge(invocation, "\(entry.name) moves")
+        if invocation.line.has("--detach") { return RingAction.acknowledge(invocation, title) }
+        let end = awaitMove(entry.name, title, picture.status)
+        return try RingAction.finish(end, invocation, undo: "`martlet move \(entry.name) --abort`")
+    }
+
+    private static func wantedMove(
+        _ invocation: Invocation, of entry: RingEntry, in picture: RingPicture
+    ) throws(Failure) -> RingMove {
+        if invocation.line.value("--datacenter") != nil {
+            throw .refused(
+                "a node's data centre is for good, because levels are counted by it: `martlet decommission "
+                    + "\(entry.name)`, empty its data folder, and let it join in the other one")
         }
-        let end = awaitMove(entry.name, "\(entry.name) moves", picture.status)
-        return try RingAction.finish(end, invocation, undo: "`martlet rebalance --abort`")
+        let zone = invocation.line.value("--zone")
+        if let zone, !NameRule.place.accepts(zone) {
+            throw .usage("\(quoted(zone)) is no name of a zone: \(NameRule.place.allowed)")
+        }
+        let slots = try slots(invocation, of: entry, in: picture)
+        guard zone != nil || !slots.isEmpty else {
+            throw .usage("where to? move takes --zone ZONE, or the slots that are to be its tokens")
+        }
+        return RingMove(node: entry.id, tokens: slots.isEmpty ? entry.tokens : slots, zone: zone)
     }
 
     static let rebalance = Command(
@@ -85,8 +116,14 @@ extension Command {
         guard let change = status["change"], change["kind"]?.text == "move",
             let name = change["node"]?.text
         else { throw .refused("no node moves: there is nothing to call off") }
+        return try abortMove(name, invocation, session)
+    }
+
+    private static func abortMove(
+        _ name: String, _ invocation: Invocation, _ session: Session
+    ) throws(Failure) -> ExitCode {
         _ = try session.call(["MARTLET", "NODE", "ABORT", name])
-        return RingAction.acknowledge(invocation, "\(name) keeps its tokens")
+        return RingAction.acknowledge(invocation, "\(name) stays where it is")
     }
 
     private static func slots(
@@ -112,7 +149,8 @@ extension Command {
 
     private static func ask(_ move: RingMove, of name: String, _ status: JSONValue) throws(Failure) {
         let own = try RingAction.session(with: name, status)
-        _ = try own.call(["MARTLET", "NODE", "MOVE"] + move.tokens.map { "\($0.index)" })
+        let zone = move.zone.map { ["ZONE", $0] } ?? []
+        _ = try own.call(["MARTLET", "NODE", "MOVE"] + move.tokens.map { "\($0.index)" } + zone)
     }
 
     /// The node that moves knew of it first, and completes it.

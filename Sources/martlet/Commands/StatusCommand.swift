@@ -129,7 +129,8 @@ package enum StatusReport {
         let datacenters = Set(nodes.map { $0["datacenter"]?.text })
         for node in nodes { table.add(row(node, withDatacenter: datacenters.count > 1)) }
         return head(status, nodes, palette) + table.text(columnsMax: columnsMax, palette: palette)
-            + nodes.compactMap(rebuilding).joined() + blockers(status) + balance(nodes, columnsMax)
+            + nodes.compactMap(rebuilding).joined() + nodes.map(misplaced).joined() + blockers(status)
+            + balance(nodes, columnsMax)
     }
 
     /// How even the nodes' shares are, where there is more than one.
@@ -174,6 +175,20 @@ package enum StatusReport {
         let waits = (progress["waits"]?.elements ?? []).compactMap(\.text)
         if !waits.isEmpty { line += ", waits for \(waits.joined(separator: ", "))" }
         return line + "\n"
+    }
+
+    /// That a node's file says that it is elsewhere than the ring does, and what to do about that.
+    private static func misplaced(_ node: JSONValue) -> String {
+        guard let name = node["name"]?.text, let configured = node["configured"] else { return "" }
+        func line(_ what: String, _ member: String, _ remedy: (String) -> String) -> String {
+            guard let file = configured[member]?.text, let ring = node[member]?.text, file != ring else {
+                return ""
+            }
+            return "the file of \(name) says \(what) \(file), the ring \(ring), which holds: set the file "
+                + "right, or \(remedy(file))\n"
+        }
+        return line("zone", "zone") { "`martlet move \(name) --zone \($0)`" }
+            + line("data centre", "datacenter") { _ in "`martlet decommission \(name)` and let it join anew" }
     }
 
     private static func head(_ status: JSONValue, _ nodes: [JSONValue], _ palette: Palette) -> String {

@@ -119,6 +119,7 @@ package struct PlanReport {
                         .object([
                             ("node", .optional(picture.names[move.node])),
                             ("tokens", .array(move.tokens.map { .integer(Int($0.index)) })),
+                            ("zone", .optional(move.zone)),
                         ])
                     })
             ),
