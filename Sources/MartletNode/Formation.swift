@@ -2,17 +2,20 @@ import MartletBase
 import MartletRing
 import MartletVersions
 
-/// What is said of the ring's founding, by gossip: by each founding node which list it was given; and, once
-/// it has formed, by all alike which ids founded it.
+/// What is said of the ring's founding, by gossip: by each founding node which list it was given, and later
+/// that it has formed; and then by all alike which ids founded it.
 struct FoundingRumour: Hashable {
     /// A hash of the founding list in cluster.yaml. Rings form only of nodes that were given the same one.
     var list: UInt64
     /// When it was said, in the speaker's hybrid time: a node may be started again with a corrected list.
-    /// Zero once the ring has formed: what all say is one fact (`key`), or n nodes would each keep n lists of
-    /// n ids.
+    /// Zero once the speaker has formed.
     var at: UInt64
-    /// The founders' ids in the order of the list; empty while the ring is not formed.
+    /// The founders' ids in the order of the list, in the one fact that all say alike (`key`): else n nodes
+    /// would each keep n lists of n ids. Empty in what each says of itself.
     var ids: [NodeID]
+
+    /// Whether who said so had formed: whoever hears it founds no other ring.
+    var hasFormed: Bool { at == 0 || !ids.isEmpty }
 
     func encoded() -> Blob {
         var writer = ByteWriter()
@@ -30,6 +33,7 @@ struct FoundingRumour: Hashable {
         ids = []
     }
 
+    /// Of what all say who have formed or, without ids, of one of them.
     init(list: UInt64, formedOf ids: [NodeID]) {
         self.list = list
         at = 0
@@ -49,6 +53,7 @@ struct FoundingRumour: Hashable {
     /// same.
     func isBelow(_ other: FoundingRumour) -> Bool {
         if ids.isEmpty != other.ids.isEmpty { return ids.isEmpty }
+        if hasFormed != other.hasFormed { return other.hasFormed }
         if at != other.at { return at < other.at }
         return encoded() < other.encoded()
     }
@@ -185,7 +190,8 @@ struct Formation {
         if let formed = rumours.first(where: { !$0.rumour.ids.isEmpty })?.rumour {
             return takeOver(formed, own: own, named: name)
         }
-        if isJoiner { return .waiting }
+        // What one that has formed says of itself may come before what all say.
+        if isJoiner || rumours.contains(where: \.rumour.hasFormed) { return .waiting }
         var ids: [NodeID] = []
         for founder in founders {
             guard let entries = heard[founder.name], let entry = entries.first else { return .waiting }

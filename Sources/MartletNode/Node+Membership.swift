@@ -441,14 +441,23 @@ extension Node {
             flushGossip()
             return
         }
-        let founding =
-            formation.isFormed
-            ? FoundingRumour(list: formation.list, formedOf: formation.ids)
-            : FoundingRumour(list: formation.list, at: hybridTime)
+        if formation.isFormed {
+            sayFormed()
+        } else {
+            say(FoundingRumour(list: formation.list, at: hybridTime))
+        }
+        flushGossip()
+    }
+
+    private mutating func sayFormed() {
+        say(FoundingRumour(list: formation.list, formedOf: []))
+        say(FoundingRumour(list: formation.list, formedOf: formation.ids))
+    }
+
+    private mutating func say(_ founding: FoundingRumour) {
         let key = founding.key(saidBy: configuration.id)
         _ = formation.hear(founding, from: key)
         publish(Rumour.founding.key(key), founding.encoded())
-        flushGossip()
     }
 
     /// The number of copies that the founding tokens are balanced for: the first keyspace's.
@@ -485,9 +494,8 @@ extension Node {
         }
         formation.form(ids)
         for entry in ring.entries { putMeta(MetaMemory.entryKey(entry.id), entry.encoded()) }
-        let founding = FoundingRumour(list: formation.list, formedOf: ids)
-        putMeta(MetaMemory.formedKey, founding.encoded())
-        publish(Rumour.founding.key(founding.key(saidBy: configuration.id)), founding.encoded())
+        putMeta(MetaMemory.formedKey, FoundingRumour(list: formation.list, formedOf: ids).encoded())
+        sayFormed()
         leaveIfRemoved()
         guard life != .stopped else { return }
         if let own = ring[configuration.id] {
