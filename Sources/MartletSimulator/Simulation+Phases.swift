@@ -49,7 +49,6 @@ extension Simulation {
             schedule(.phase(.calm), after: plan.healingPhase)
         case .calm:
             try checkHealed()
-            settleRing()
             schedule(.phase(.sweeping), after: plan.calmPhase)
         case .sweeping:
             sweep()

@@ -228,14 +228,6 @@ extension Simulation {
         self.owners = owners
     }
 
-    /// All is well, and all have one ring (`Agreed`): so it is the furthest. One that was further may have
-    /// been known to a disk alone that is lost.
-    mutating func settleRing() {
-        guard let ring = present[0].node?.ring, let owners = ownersOfKeys(present[0]) else { return }
-        furthestRing = ring
-        self.owners = owners
-    }
-
     /// What only a disk that is lost knew of the ring nobody knows any more.
     mutating func ringLost(by process: SimulatedProcess) {
         let known = processes.filter { $0 !== process }.compactMap { $0.node?.ring }
