@@ -4,7 +4,7 @@ import MartletBase
 ///
 /// *Quiet* is what the requests' 99th percentile usually is while nothing is replayed. While something is,
 /// the requests of each period are counted that took more than twice that. When more than one in a hundred
-/// did, the rate is halved; else it rises: by half until it was halved for the first time, then by steps
+/// did, the rate is halved; else it rises: by half until it was halved for the first time, then slowly
 /// (additive increase, multiplicative decrease: Chiu and Jain, 1989). Without requests it doubles. It doesn't
 /// rise far above what is really moved, which something else may bound (as TCP's window: RFC 7661): else
 /// it would have to be halved many times before that helped anybody. Exchanges go by the same pace, those
@@ -16,9 +16,10 @@ import MartletBase
 package struct ReplayPace {
     package static let rateMin = 2 << 20
     package static let rateFirst = 4 << 20
-    /// Or this part of the rate, when that is more.
-    package static let rateStep = 1 << 20
-    private static let ratePart = 16.0
+    /// By which it rises in a second, once it was halved.
+    package static let rateStep = 4 << 20
+    /// Or by this part of it, when that is more.
+    private static let ratePart = 4.0
     package static let rateMax = 512 << 20
     /// A decision is made after this time, once there are requests enough to tell, or after so long.
     static let periodMin = Interval.milliseconds(100)
@@ -116,7 +117,7 @@ package struct ReplayPace {
         } else if Double(moved) < bytesPerSecond * elapsed.seconds * Self.usedShare {
             // It isn't the rate that holds back what is moved.
         } else if hasYielded {
-            bytesPerSecond += max(Double(Self.rateStep), bytesPerSecond / Self.ratePart)
+            bytesPerSecond += elapsed.seconds * max(Double(Self.rateStep), bytesPerSecond / Self.ratePart)
         } else {
             bytesPerSecond *= requests == 0 ? 2 : 1.5
         }
