@@ -32,6 +32,9 @@ struct Causal {
     /// By key: the dots that have left their coordinator, in the order in which they did. (One that the
     /// coordinator's disk refused, or lost, has never been.)
     private var dots: [[Stamp]]
+    /// Of a delete that was stamped anew: the dots that it had before. Nothing else tells them, for it has no
+    /// value that names its put.
+    private var earlier: [Stamp: Set<Stamp>] = [:]
     /// By key: acknowledged puts and their classes of levels.
     private var acknowledged: [[(number: UInt64, levelClass: Int)]]
     /// By key: the highest purge floor that a node has had. What a version below it had seen may be known by
@@ -66,6 +69,7 @@ struct Causal {
     func known(_ versions: [Stamp]) -> Set<Stamp>? {
         var known = Set(versions)
         for dot in versions {
+            if let before = earlier[dot] { known.formUnion(before) }
             guard let number = putOfDot[dot], let seen = puts[number]?.seen else { return nil }
             known.formUnion(seen)
         }
@@ -116,6 +120,7 @@ struct Causal {
             }
             try named(number, dot)
         }
+        noteEarlier(record, key, context, versions)
         if leaves { for dot in versions { published(dot, key) } }
         mostSiblings = max(mostSiblings, versions.count)
         for dot in versions {
@@ -135,6 +140,24 @@ struct Causal {
                 "Causal",
                 "c\(key) has lost \(text(dot)): its context covers it, but none of its versions has seen it: "
                     + versions.map { text($0) }.joined(separator: ", "))
+        }
+    }
+
+    /// A delete is met for the first time: what its coordinator had stamped before, nobody has named, and is
+    /// replaced by it, is the same delete, which a replica took for too old.
+    private mutating func noteEarlier(
+        _ record: Blob, _ key: Int, _ context: CausalContext, _ versions: [Stamp]
+    ) {
+        var fresh: [Stamp] = []
+        Record.forEachVersion(record.span) { version in
+            if version.state != .present, earlier[version.stamp] == nil { fresh.append(version.stamp) }
+        }
+        for dot in fresh {
+            earlier[dot] = Set(
+                dots[key].filter { before in
+                    before.writer == dot.writer && before < dot && putOfDot[before] == nil
+                        && context.covers(before) && !versions.contains(before)
+                })
         }
     }
 
