@@ -2,23 +2,32 @@ import MartletBase
 import MartletRing
 
 /// Agreed: after gossip settles, all live nodes compute the same ring, the same definitions of keyspaces and
-/// the same preference lists. And what
-/// makes that so: what a node knows of another in the ring only grows; an entry never gives way to an older
-/// one.
+/// the same preference lists. And what makes that so: what a node knows of another in the ring only grows; an
+/// entry never gives way to an older one.
 struct Agreed {
-    /// By process: the digest of its ring when it was last looked at, and the incarnations of its entries.
+    /// By process: the digest of its ring when it was last looked at, and the ages of its entries.
     private var digests: [UInt64]
-    private var incarnations: [[NodeID: UInt64]]
+    private var ages: [[NodeID: Age]]
+
+    /// As entries are merged: a later move counts for more than a greater incarnation.
+    private struct Age: Comparable, CustomStringConvertible {
+        let moved: UInt64
+        let incarnation: UInt64
+
+        var description: String { "incarnation \(incarnation), moved at \(moved)" }
+
+        static func < (a: Age, b: Age) -> Bool { (a.moved, a.incarnation) < (b.moved, b.incarnation) }
+    }
 
     init(processes: Int) {
         digests = Array(repeating: 0, count: processes)
-        incarnations = Array(repeating: [:], count: processes)
+        ages = Array(repeating: [:], count: processes)
     }
 
     /// A process starts: what it remembers may be older than what it knew.
     mutating func started(_ process: Int) {
         digests[process] = 0
-        incarnations[process] = [:]
+        ages[process] = [:]
     }
 
     func hasChanged(_ process: Int, _ digest: UInt64) -> Bool { digests[process] != digest }
@@ -28,14 +37,12 @@ struct Agreed {
     {
         digests[process] = digest
         for entry in entries {
-            if let known = incarnations[process][entry.id], entry.incarnation < known {
+            let age = Age(moved: entry.moved, incarnation: entry.incarnation)
+            if let known = ages[process][entry.id], age < known {
                 throw Violation(
-                    "Agreed",
-                    "\(name) took the entry of \(entry.name) with incarnation \(entry.incarnation) "
-                        + "in place of one with "
-                        + "\(known)")
+                    "Agreed", "\(name) took the entry of \(entry.name) of \(age) in place of one of \(known)")
             }
-            incarnations[process][entry.id] = entry.incarnation
+            ages[process][entry.id] = age
         }
     }
 
