@@ -398,10 +398,10 @@ package struct Node: ~Copyable {
                         maxMilliseconds: configuration.clockSkewMax.milliseconds)))
     }
 
-    /// Requests of clients under way.
+    /// Requests of clients under way. Changes of keyspaces have a limit of their own: one that alters copies
+    /// becomes one when its act is on the disk, and those that end alterations are nobody's request.
     var inFlight: Int {
-        reads.count - scanReads + writes.count - hints.answeredPuts + scans.count + changes.count
-            + siblings.forwards.count
+        reads.count - scanReads + writes.count - hints.answeredPuts + scans.count + siblings.forwards.count
     }
 
     // MARK: Invariants
@@ -421,7 +421,7 @@ package struct Node: ~Copyable {
         invariant(
             deadlines.count <= Limits.deadlinesKept
                 + 4
-                * (configuration.inFlightMax + Limits.answeredPutsMax
+                * (configuration.inFlightMax + Limits.answeredPutsMax + Limits.definitionChangesMax
                     + Limits.scansMax * (1 + Limits.scanReadsMax)),
             "too many deadlines")
         invariant(
