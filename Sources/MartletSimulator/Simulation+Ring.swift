@@ -214,6 +214,10 @@ extension Simulation {
 
     /// A process has another ring than before.
     mutating func ringTurned(_ process: SimulatedProcess) throws(Violation) {
+        for entry in process.node?.ring.entries ?? [] where entry.isPlaced && processOfID[entry.id] == nil {
+            throw Violation(
+                "Agreed", "\(process.name) has \(entry.name) in its ring as \(entry.id), which no machine is")
+        }
         guard let owners = ownersOfKeys(process), owners != process.owners else { return }
         process.ownersBefore = Array(([process.owners] + process.ownersBefore).prefix(Self.statesSeenMax))
         process.turnedAt = now
