@@ -83,6 +83,8 @@ package enum Limits {
     package static let rebuildExchangesMax = 1
     /// Exchanges at a time that bring a node the slots that it gains: one, for the same reason.
     package static let handoverExchangesMax = 1
+    /// How long a node that joins listens for others that do, and waits for each that goes before it.
+    package static let joinersHeardWithin = Interval.milliseconds(500)
     /// Acts on the ring that wait for one that may do them.
     package static let ringWishesMax = 16
     /// Spans of slots that wait to be erased.
@@ -154,6 +156,10 @@ package enum Limits {
     /// Exchanges that a node has begun and not ended, and questions of peers' exchanges that it works on.
     package static let exchangesMax = 8
     package static let exchangeQuestionsMax = 128
+    /// Transfers among them: others are left room. And slots side by side that one source is asked for.
+    package static let transfersMax = exchangesMax / 2
+    package static let transferSlots = 16
+    package static let transferLeavesFirst = 256
     /// Listings of one exchange under way at once.
     package static let exchangeBatchesMax = 8
     /// Leaves of one listing, and the keys that are listed of them: as many as answers have lately covered.

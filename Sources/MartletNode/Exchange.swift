@@ -16,10 +16,12 @@ package enum ExchangePurpose: String, Hashable, Sendable, CaseIterable {
     case handover
     /// A tombstone is purged next.
     case proof
+    /// This node holds nothing of what it is to hold (`Transfers`): records are moved, and nothing is proved.
+    case transfer
 
     /// Whether it brings records to the node that begins it alone. Several nodes may gain slots by one
     /// change, and each asks all old owners: what one of them sent to another unasked would be sent twice.
-    package var isOneWay: Bool { self == .handover }
+    package var isOneWay: Bool { self == .handover || self == .transfer }
 
     /// Whether something is done next that relies on its being complete: digests are compared in full.
     var isReliedOn: Bool { self == .proof || self == .handover || self == .rebuild }
@@ -65,7 +67,8 @@ struct CommonLeaves {
 /// An exchange that this node has begun: with one peer, over all the leaves of a keyspace that both own.
 ///
 ///     rescanning ──▶ opening ──▶ descending ──▶ comparing ──▶ settling ──▶ finished
-///                       └────────────┴─── equal ─────────────────▲
+///          │            └────────────┴─── equal ─────────────────▲
+///          └──────────────── transfer ──────────────▲
 ///
 /// *Rescanning*: leaves that are dirty are summed up anew; the peer does the same before it answers the
 /// opening. *Descending*: each message goes one level down the tree, whoever sends it, so leaves that differ
@@ -128,7 +131,11 @@ struct Exchange {
         progress = ExchangeProgress(keyspace: keyspace, peer: id, purpose: purpose, beganAt: now)
         progress.leaves = common.leaves.count
         progress.leavesLeft = progress.leaves
+        if purpose == .transfer { leavesMax = Limits.transferLeavesFirst }
     }
+
+    /// Nothing is left to be listed.
+    var isListed: Bool { leaves.isEmpty && rest.isEmpty }
 
     /// An answer has covered so many of a listing's leaves and keys; nil: all.
     mutating func covered(_ part: (leaves: Int, keys: Int)?) {

@@ -150,6 +150,7 @@ struct Exchanges {
     var jobs = OperationTable(vacant: ExchangeJob.list(batch: RequestNumber(bits: 0)))
     var groups = OperationTable(vacant: MergeGroup.vacant)
     var turns: [Pair: Turn] = [:]
+    var transfers = Transfers()
     /// That an operator asked for and that had no room yet.
     var asked: [Pair] = []
     var askedComplete: UInt64 = 0
@@ -178,6 +179,9 @@ struct Exchanges {
 
     func checkInvariants() {
         invariant(running.count <= Limits.exchangesMax, "\(running.count) exchanges under way")
+        invariant(
+            transfers.underWay.count == running.indices.count { running[$0].purpose == .transfer },
+            "\(transfers.underWay.count) transfers are under way by the books")
         invariant(questions.count <= Limits.exchangeQuestionsMax, "\(questions.count) questions under way")
         invariant(
             batches.count <= running.count * Limits.exchangeBatchesMax, "\(batches.count) batches under way")

@@ -25,14 +25,6 @@ struct Handover {
         case definition(KeyspaceDefinition)
     }
 
-    /// An exchange that this node needs before it may vote.
-    struct Part: Hashable, Comparable {
-        var keyspace: UInt32
-        var peer: PeerIndex
-
-        static func < (a: Part, b: Part) -> Bool { (a.keyspace, a.peer) < (b.keyspace, b.peer) }
-    }
-
     /// Of the ring as it is.
     var shape: UInt64 = 0
     var change: RingChange?
@@ -51,11 +43,11 @@ struct Handover {
     /// On their way to the disk: nobody may hear of them before.
     var acts: [Act] = []
 
-    // This node's own exchanges, under this shape.
-    var done: Set<Part> = []
-    var underWay: Set<Part> = []
-    /// Whose peers have been told to sum up their leaves.
-    var prepared: Set<Part> = []
+    // The exchanges that this node needs before it may vote, under this shape.
+    var done: Set<Exchanges.Pair> = []
+    var underWay: Set<Exchanges.Pair> = []
+    /// Nothing is left to be transferred before them.
+    var isTransferred = false
     /// That those which are over have brought.
     var bytes = 0
 
@@ -75,6 +67,8 @@ struct Handover {
 
     /// This node's entry, while no node of the ring has taken it.
     var proposal: RingEntry?
+    /// Since when it could have been shown.
+    var choosesSince: Instant?
     /// Whom it was shown to last.
     var sponsor = 0
     /// Why the last one didn't take it.

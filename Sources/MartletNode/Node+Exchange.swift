@@ -47,7 +47,8 @@ extension Node {
             for news in floorNews(keyspace, in: .all) { effects.append(.send(peer, .floor(news))) }
         }
         if purpose == .proof { proofExchanged(keyspace, peer, isComplete: outcome == .complete) }
-        if purpose == .handover { handoverExchangeEnded(keyspace, peer, isComplete: outcome == .complete) }
+        if purpose == .handover { handoverExchangeEnded(pair, isComplete: outcome == .complete) }
+        if purpose == .transfer { transferEnded(pair, isComplete: outcome == .complete) }
         guard purpose == .asked else { return }
         switch outcome {
         case .complete: exchanges.askedComplete += 1
@@ -80,11 +81,13 @@ extension Node {
                 .exchangeEnded(
                     peer: peers[exchange.peer].name, exchange.progress, outcome,
                     after: now.monotonic - exchange.beganAt)))
-        if exchange.purpose == .handover { handover.bytes += exchange.progress.bytesReceived }
+        if handover.change != nil, exchange.purpose == .handover || exchange.purpose == .transfer {
+            handover.bytes += exchange.progress.bytesReceived
+        }
         exchangeFinished(
             keyspace: exchange.keyspace, peer: exchange.peer, exchange.purpose, outcome,
             beganAt: exchange.beganAt)
-        if exchange.purpose == .rebuild {
+        if exchange.purpose == .rebuild || exchange.purpose == .transfer {
             rebuildExchangeEnded(exchange.progress, isComplete: outcome == .complete)
         }
     }
@@ -111,6 +114,10 @@ extension Node {
     mutating func openExchange(_ number: RequestNumber) {
         guard exchanges.running.contains(number) else { return }
         let index = number.index
+        if exchanges.running[index].purpose == .transfer {
+            exchanges.running[index].step = .comparing
+            return pumpExchange(index)
+        }
         exchanges.running[index].step = .opening
         let exchange = exchanges.running[index]
         ask(exchange.peer, subject(ofExchange: index), exchange.common)
@@ -124,8 +131,7 @@ extension Node {
         effects.append(.send(peer, .exchangeOpening(opening)))
     }
 
-    /// The peer's turn comes next, when it will be asked for sums of its leaves: it is asked now, and nobody
-    /// waits for the answer, so that it sums them up while another sends.
+    /// The peer will be asked for sums of its leaves: it is asked now, and nobody waits for the answer.
     mutating func prepareExchange(keyspace: UInt32, peer: PeerIndex) {
         guard canExchange(with: peer), let index = keyspaces.index(of: keyspace),
             let common = keyspaces.commonLeaves(index, with: peer), !common.leaves.isEmpty

@@ -14,9 +14,11 @@ extension Node {
             exchanges.running[index].pausedUntil <= now.monotonic,
             let keyspace = keyspaces.index(of: exchanges.running[index].keyspace)
         else { return }
-        while exchanges.running[index].batches < exchangeWindow(Limits.exchangeBatchesMax),
-            !exchanges.running[index].leaves.isEmpty || !exchanges.running[index].rest.isEmpty
-        {
+        while exchanges.running[index].batches < exchangeWindow(Limits.exchangeBatchesMax) {
+            if exchanges.running[index].isListed, exchanges.running[index].purpose == .transfer {
+                continueTransfer(index)
+            }
+            if exchanges.running[index].isListed { break }
             guard isPaced() else { return }
             let ranges = exchanges.running[index].takeRanges { a, b in
                 keyspaces.horizon(keyspace, Token(value: a.lowerBound).slot)

@@ -32,7 +32,8 @@ extension Node {
         handover.changedAt = now.monotonic
         handover.done = []
         handover.underWay = []
-        handover.prepared = []
+        handover.isTransferred = false
+        exchanges.transfers.beginAnew()
         handover.bytes = 0
         handover.votes = []
         handover.voids = []
@@ -176,38 +177,38 @@ extension Node {
     ///
     /// All of them, not only of the one whose place it takes: that one may be lost, and nobody knows which of
     /// the others hold what it acknowledged (`Rebuilding`).
-    func partsNeeded(for change: RingChange) -> [Handover.Part] {
+    func partsNeeded(for change: RingChange) -> [Exchanges.Pair] {
         let givenUp = ring.givenUp
         if configuration.planted == .forgetLeavers, change.kind == .alter { return [] }
         return keyspaces.indices.flatMap { index in
             keyspaces.sources(index).filter { !givenUp.contains(peers[$0].id) }.map {
-                Handover.Part(keyspace: keyspaces[index].definition.id, peer: $0)
+                Exchanges.Pair(keyspace: keyspaces[index].definition.id, peer: $0)
             }
         }
     }
 
     private mutating func exchangeForHandover() {
         guard let change = handover.change else { return }
-        for part in partsNeeded(for: change)
-        where !handover.done.contains(part) && !handover.underWay.contains(part) {
-            guard handover.underWay.count < Limits.handoverExchangesMax else {
-                if handover.prepared.insert(part).inserted {
-                    prepareExchange(keyspace: part.keyspace, peer: part.peer)
-                }
-                return
-            }
-            if startExchange(keyspace: part.keyspace, peer: part.peer, .handover) {
-                handover.underWay.insert(part)
+        let needed = partsNeeded(for: change)
+        if !handover.isTransferred {
+            prepareExchanges(needed)
+            guard transfersAreOver(of: \.isGained) else { return }
+            handover.isTransferred = true
+            if configuration.planted == .trustTransfers { handover.done = Set(needed) }
+        }
+        for pair in needed where !handover.done.contains(pair) && !handover.underWay.contains(pair) {
+            guard handover.underWay.count < Limits.handoverExchangesMax else { return }
+            if startExchange(keyspace: pair.keyspace, peer: pair.peer, .handover) {
+                handover.underWay.insert(pair)
             }
         }
     }
 
     /// An exchange for a handover has ended. Those under another shape of the ring are not among those under
     /// way.
-    mutating func handoverExchangeEnded(_ keyspace: UInt32, _ peer: PeerIndex, isComplete: Bool) {
-        let part = Handover.Part(keyspace: keyspace, peer: peer)
-        guard handover.underWay.remove(part) != nil else { return }
-        if isComplete { handover.done.insert(part) }
+    mutating func handoverExchangeEnded(_ pair: Exchanges.Pair, isComplete: Bool) {
+        guard handover.underWay.remove(pair) != nil else { return }
+        if isComplete { handover.done.insert(pair) }
         handover.tick(by: isComplete ? now.monotonic : now.monotonic + Self.handoverPause)
     }
 
@@ -444,11 +445,14 @@ extension Node {
         let running = exchangeProgress().filter { $0.purpose == .handover }
         let done = needed.count { handover.done.contains($0) }
         let begun = running.reduce(Double(done)) { $0 + $1.share }
+        let compared = needed.isEmpty ? 1 : min(1, begun / Double(needed.count))
         return HandoverStatus(
             kind: change.kind, subject: change.subject, name: name(of: change.subject),
             since: now.monotonic - handover.changedAt, parts: needed.count, done: done,
-            share: needed.isEmpty ? 1 : min(1, begun / Double(needed.count)),
-            bytes: running.reduce(handover.bytes) { $0 + $1.bytesReceived },
+            share: exchanges.transfers.shareOfAll(compared),
+            bytes: exchangeProgress().filter(\.purpose.isOneWay).reduce(handover.bytes) {
+                $0 + $1.bytesReceived
+            },
             waits: waits.map { (name(of: $0), handover.obstacles[$0] ?? .silent) }.sorted {
                 $0.name < $1.name
             },

@@ -171,6 +171,7 @@ extension Node {
     mutating func beginRebuilding() {
         guard rebuilding != nil else { return }
         rebuilding?.beganAt = now.monotonic
+        exchanges.transfers.beginAnew()
         rebuilding?.tickAt = now.monotonic
         rememberRebuilding()
         effects.append(.report(.rebuilding(epoch: configuration.epoch)))
@@ -223,29 +224,40 @@ extension Node {
             if others.isEmpty || views.contains(where: { peers[$0].hasShownView }) { finishRebuilding() }
             return
         }
+        if !work.isTransferred {
+            guard waiting.isEmpty, isTransferred(missing, views) else { return }
+            rebuilding?.isTransferred = true
+        }
         for part in missing where !work.underWay.contains(part) && !waiting.contains(part.keyspace) {
             guard let peer = peers.index(of: part.peer), peers.isReachable(peer), peers[peer].hasShownView
             else { continue }
-            guard rebuilding?.underWay.count ?? 0 < Limits.rebuildExchangesMax else {
-                if rebuilding?.prepared.insert(part).inserted == true {
-                    prepareExchange(keyspace: part.keyspace, peer: peer)
-                }
-                return
-            }
+            guard rebuilding?.underWay.count ?? 0 < Limits.rebuildExchangesMax else { return }
             if startExchange(keyspace: part.keyspace, peer: peer, .rebuild) {
                 rebuilding?.underWay.append(part)
             }
         }
     }
 
-    /// An exchange that rebuilding asked for has ended; when it was completed, all that the peer held when it
-    /// began is durable here.
+    /// Whether transfers have brought what is missing, as far as they can. First all who live tell which
+    /// keyspaces there are.
+    private mutating func isTransferred(_ missing: [Rebuilding.Part], _ others: [PeerIndex]) -> Bool {
+        guard others.allSatisfy({ peers[$0].liveness != .up || peers[$0].hasShownView }) else { return false }
+        prepareExchanges(
+            missing.compactMap { part in
+                peers.index(of: part.peer).map { Exchanges.Pair(keyspace: part.keyspace, peer: $0) }
+            })
+        return transfersAreOver(of: { _ in true })
+    }
+
+    /// An exchange or a transfer that rebuilding asked for has ended; when an exchange was completed, all
+    /// that the peer held when it began is durable here.
     mutating func rebuildExchangeEnded(_ progress: ExchangeProgress, isComplete: Bool) {
-        let part = Rebuilding.Part(keyspace: progress.keyspace, peer: progress.peer)
-        rebuilding?.underWay.removeAll { $0 == part }
         rebuilding?.records += progress.recordsReceived
         rebuilding?.bytes += progress.bytesReceived
-        guard isComplete, rebuilding != nil else { return }
+        guard progress.purpose == .rebuild, rebuilding != nil else { return }
+        let part = Rebuilding.Part(keyspace: progress.keyspace, peer: progress.peer)
+        rebuilding?.underWay.removeAll { $0 == part }
+        guard isComplete else { return }
         rebuilding?.finished(part)
         rememberRebuilding()
         rebuilding?.tickAt = now.monotonic
@@ -319,12 +331,13 @@ extension Node {
             guard let peer = peers.index(of: part.peer), !peers.isReachable(peer) else { continue }
             if !waits.contains(peers[peer].name) { waits.append(peers[peer].name) }
         }
-        let running = exchangeProgress().filter { $0.purpose == .rebuild }
-        let begun = running.reduce(0.0) { $0 + $1.share }
+        let running = exchangeProgress().filter { $0.purpose == .rebuild || $0.purpose == .transfer }
         let done = needed.count { work.done.contains($0) }
+        let begun = running.reduce(Double(done)) { $0 + ($1.purpose == .rebuild ? $1.share : 0) }
+        let compared = needed.isEmpty ? 1 : begun / Double(needed.count)
         return RebuildProgress(
             parts: needed.count, done: done,
-            share: needed.isEmpty ? 1 : (Double(done) + begun) / Double(needed.count),
+            share: exchanges.transfers.shareOfAll(compared),
             records: running.reduce(work.records) { $0 + $1.recordsReceived },
             bytes: running.reduce(work.bytes) { $0 + $1.bytesReceived },
             running: now.monotonic - work.beganAt, waits: waits.sorted())

@@ -90,6 +90,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
 
     /// A node votes for a change though it holds nothing yet of what it gains.
     case voteBeforeExchange
+    /// A node takes a transfer for the exchange with its source, and for those with all others.
+    case trustTransfers
     /// While slots change hands the new owners are counted alone.
     case countJoinerAlone
     /// A former owner deletes what it holds before the change is complete.

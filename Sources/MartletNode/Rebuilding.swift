@@ -102,8 +102,8 @@ struct Rebuilding: Hashable {
     // What a restart begins anew.
     var beganAt = Instant.zero
     var underWay: [Part] = []
-    /// Whose peers have been told to sum up their leaves.
-    var prepared: Set<Part> = []
+    /// Nothing is left to be transferred before the exchanges.
+    var isTransferred = false
     var discards: [Discard] = []
     var records = 0
     var bytes = 0

@@ -116,10 +116,12 @@ package struct ReplayPace {
             bytesPerSecond = max(bytesPerSecond / 2, Double(Self.rateMin))
         } else if Double(moved) < bytesPerSecond * elapsed.seconds * Self.usedShare {
             // It isn't the rate that holds back what is moved.
+        } else if requests == 0 {
+            bytesPerSecond *= 2
         } else if hasYielded {
             bytesPerSecond += elapsed.seconds * max(Double(Self.rateStep), bytesPerSecond / Self.ratePart)
         } else {
-            bytesPerSecond *= requests == 0 ? 2 : 1.5
+            bytesPerSecond *= 1.5
         }
         bytesPerSecond = min(bytesPerSecond, bytesPerSecondMax)
         beginPeriod(now)

@@ -54,7 +54,7 @@ extension PlantedBug {
     /// Whether it can only show while nodes come and go.
     var needsTurns: Bool {
         switch self {
-        case .voteBeforeExchange, .countJoinerAlone, .eraseBeforeProof, .skipPlacementDigest,
+        case .voteBeforeExchange, .trustTransfers, .countJoinerAlone, .eraseBeforeProof, .skipPlacementDigest,
             .reuseRemovedID, .alterAtOnce, .rezoneAtOnce:
             true
         default: false

@@ -6,7 +6,9 @@ import MartletVersions
 /// What the checkers see of exchanges.
 extension Simulation {
     mutating func exchangeBegan(_ process: SimulatedProcess, _ progress: ExchangeProgress) {
-        guard progress.keyspace == 0, plan.durability == .batch, process.loss == nil,
+        // A transfer says nothing of what both hold.
+        guard progress.keyspace == 0, progress.purpose != .transfer, plan.durability == .batch,
+            process.loss == nil,
             let other = processes.first(where: { $0.id == progress.peer }), other.loss == nil
         else { return }
         let held = (0..<plan.workload.keys).map { key in
@@ -20,7 +22,7 @@ extension Simulation {
     mutating func exchangeEnded(
         _ process: SimulatedProcess, _ progress: ExchangeProgress, _ outcome: ExchangeOutcome
     ) throws(Violation) {
-        guard progress.keyspace == 0, !owners.isEmpty,
+        guard progress.keyspace == 0, progress.purpose != .transfer, !owners.isEmpty,
             let other = processes.first(where: { $0.id == progress.peer })
         else { return }
         let shared = (0..<plan.workload.keys).map { isShared($0, process, other) }

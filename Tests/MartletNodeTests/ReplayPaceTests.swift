@@ -43,6 +43,22 @@ import Testing
         #expect(!model.pace.isYielding)
     }
 
+    /// What it has learnt of requests counts for nothing when there are none.
+    @Test func whoHasYieldedRisesFastWhenRequestsEnd() {
+        var pace = ReplayPace()
+        var now = Instant(nanoseconds: 0)
+        pace.setActive(true, now: now)
+        for _ in 0..<200 { pace.note(.milliseconds(50)) }
+        now = now + .milliseconds(100)
+        _ = pace.take(1, now: now)
+        #expect(pace.isYielding && pace.bytesPerSecond == Double(ReplayPace.rateFirst) / 2)
+        for _ in 0..<100 {
+            now = now + .milliseconds(10)
+            while pace.take(1 << 16, now: now) {}
+        }
+        #expect(pace.bytesPerSecond == Double(ReplayPace.rateMax))
+    }
+
     @Test(arguments: [4e6, 20e6, 60e6])
     func itFindsWhatRequestsAllow(capacity: Double) {
         var model = Model(requestsPerSecond: 4_000, capacity: capacity)

@@ -12,8 +12,10 @@ import Testing
     enum Phase: CaseIterable {
         /// It is in hand.
         case joint
-        /// The subject has fetched something.
+        /// Something has been transferred to the subject.
         case fetching
+        /// It has compared what it has with one of those who had it before.
+        case comparing
         /// It has all that it needs, and asks for votes.
         case exchanged
         /// It is over at the subject, and not at all others.
@@ -66,7 +68,8 @@ import Testing
             let status = simulation.handover(at: subject)
             return switch phase {
             case .joint: simulation.handover(at: 0) != nil
-            case .fetching: status.map { $0.done > 0 } ?? false
+            case .fetching: status.map { $0.bytes > 0 } ?? false
+            case .comparing: status.map { $0.done > 0 } ?? false
             case .exchanged: status.map { $0.parts > 0 && $0.done == $0.parts } ?? false
             case .completed: status == nil && simulation.isMember(subject)
             }
