@@ -163,7 +163,9 @@ extension Node {
         if factor == copies.factor || factor == copies.wanted { return nil }
         if let wanted = copies.wanted { return .altering(definition.name, to: wanted) }
         if let refusal = stray(factor) { return refusal }
-        guard factor.isFilled(by: staying) else { return .tooFewNodes(factor, nodes: staying.count) }
+        guard factor.isFilled(by: ring.staying) else {
+            return .tooFewNodes(factor, nodes: ring.staying.count)
+        }
         guard copies.factor.ownersMax(beside: factor) <= Limits.placesMax else {
             return .tooManyOwners(max: Limits.placesMax)
         }

@@ -147,6 +147,24 @@ extension Node {
         return true
     }
 
+    /// Nodes that live and are not of the ring: they are about to join it, too.
+    private var othersJoining: [NodeID] {
+        gossip.members.filter {
+            $0.id != configuration.id && $0.liveness == .up && ring[$0.id] == nil
+        }.map(\.id)
+    }
+
+    /// Nodes that were started together choose their tokens one after the other, each knowing how many are
+    /// to come (`TokenChoice`). So it waits until those have been heard, and lets lower ids go first; not for
+    /// long, because one that is heard may never be let in. Who replaces another has no choice to make.
+    private mutating func isTurnToPropose() -> Bool {
+        guard configuration.replaces == nil else { return true }
+        let since = handover.choosesSince ?? now.monotonic
+        handover.choosesSince = since
+        let before = othersJoining.count { $0 < configuration.id }
+        return now.monotonic >= since + Limits.joinersHeardWithin * Int64(1 + before)
+    }
+
     /// Shows this node's entry to one node of the ring after the other until one has taken it, each time a
     /// new one: by the ring and the clock as they are.
     mutating func propose() {
@@ -160,7 +178,7 @@ extension Node {
         }
         guard skew.isJudged(now), skew.isGood(now) else { return }
         let hosts = ring.voters.compactMap { peers.index(of: $0) }.filter { peers.isReachable($0) }
-        guard !hosts.isEmpty, mayPropose() else { return }
+        guard !hosts.isEmpty, isTurnToPropose(), mayPropose() else { return }
         let entry = proposedEntry()
         handover.proposal = entry
         handover.sponsor += 1
@@ -174,7 +192,7 @@ extension Node {
             ?? TokenChoice.choose(
                 count: configuration.tokensPerNode,
                 for: (configuration.id, configuration.zone, configuration.dataCenter), in: ring,
-                replication: foundingReplication)
+                replication: foundingReplication, awaiting: othersJoining.count)
         // Above that of every earlier one, which may yet come up somewhere.
         let incarnation = (handover.proposal?.incarnation ?? UInt64(configuration.boot) << 20) + 1
         return RingEntry(
@@ -367,14 +385,11 @@ extension Node {
 
     /// Whether each keyspace still finds as many nodes as it has copies, and as it is to have.
     private func staysEnough(without leaver: RingEntry) -> Bool {
-        let staying = staying.filter { $0.id != leaver.id }
+        let staying = ring.staying.filter { $0.id != leaver.id }
         return keyspaces.all.allSatisfy { keyspace in
             keyspace.definition.copies.all.allSatisfy { $0.isFilled(by: staying) }
         }
     }
-
-    /// The owners of slots that nobody has told to go.
-    var staying: [RingEntry] { ring.entries.filter { $0.isPlaced && $0.verdict?.kind != .removing } }
 
     // MARK: Leaving
 

@@ -147,6 +147,9 @@ extension Ring {
         return entries.filter { $0.isPlaced && !givenUp.contains($0.id) }
     }
 
+    /// The owners of slots that nobody has told to go.
+    package var staying: [RingEntry] { entries.filter { $0.isPlaced && $0.verdict?.kind != .removing } }
+
     /// Those on whom it depends whether the change in hand may be completed: all that own slots before it or
     /// after it, but for those that an operator has given up.
     package var voters: [NodeID] {

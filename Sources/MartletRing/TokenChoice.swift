@@ -19,17 +19,21 @@ import MartletBase
 /// copies, the fullest node stays below 1.07 of the mean, in one zone, in two and in three. A zone's first
 /// few nodes are the worst when zones get their nodes in random order: nothing can be even then.
 ///
-/// The choice is a pure function of the ring it is made on. Two nodes that join at once from equal rings may
-/// choose equal tokens; the walk stands that (`Placement`), and the second to see it chooses again.
+/// The choice is a pure function of the ring it is made on, and of how many others are about to join. With
+/// k more to come behind it a node takes the share that each has when all are in, and leaves the old nodes
+/// the rest: what it took more would be moved twice. Two nodes that choose on equal rings may choose equal
+/// tokens; the walk stands that (`Placement`).
 package enum TokenChoice {
     /// The tokens for a joiner, ascending; none is another node's. Fewer than `count` only when so few slots
     /// are free.
     ///
     /// An entry of the joiner itself counts for nothing, so a node can choose anew. Leaving nodes keep their
     /// slots, but their load is reckoned to those who stay. What the joiner keeps it has beside the others.
+    ///
+    /// - Parameter awaiting: how many nodes are to join after it. Their zones aren't known.
     package static func choose(
         count: Int, for joiner: (id: NodeID, zone: String, dataCenter: String), in ring: Ring,
-        replication: ReplicationFactor, keeping kept: [Slot] = []
+        replication: ReplicationFactor, keeping kept: [Slot] = [], awaiting: Int = 0
     ) -> [Slot] {
         invariant((1...Limits.tokensPerNodeMax - kept.count).contains(count), "\(count) tokens for a node")
         let others = ring.entries.filter { $0.ownsTokens && $0.id != joiner.id }
@@ -54,19 +58,22 @@ package enum TokenChoice {
         }
         let isZoneAlone = zones.count == copies
         let pool = isZoneAlone ? scope.filter(isHome) : scope
+        // Whoever adds nodes to zones that are rings of their own adds one to each.
+        let awaited = isZoneAlone && zones.count > 1 ? 0 : Double(awaiting)
         var search = TokenSearch(
             tokens: pool.enumerated().flatMap { node, entry in entry.tokens.map { (Int($0.index), node) } },
             zones: isZoneAlone ? Array(repeating: 0, count: pool.count + 1) : zoneOfNode,
-            copies: isZoneAlone ? 1 : copies, isTaken: isTaken)
+            copies: isZoneAlone ? 1 : copies, isTaken: isTaken,
+            joinersShare: Double(pool.count) / (Double(pool.count) + awaited))
         return search.run(count: count, keeping: kept)
     }
 
     /// The same for one factor over all data centres.
     package static func choose(
         count: Int, for joiner: (id: NodeID, zone: String, dataCenter: String), in ring: Ring,
-        replication: Int
+        replication: Int, awaiting: Int = 0
     ) -> [Slot] {
-        choose(count: count, for: joiner, in: ring, replication: .count(replication))
+        choose(count: count, for: joiner, in: ring, replication: .count(replication), awaiting: awaiting)
     }
 
     /// How many copies are spread over which of the nodes, as far as a node of that data centre is concerned.

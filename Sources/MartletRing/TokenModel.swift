@@ -62,7 +62,10 @@ struct TokenModel {
     private var indexOfChange: [Int]
 
     /// `zones` has each node's zone, the joiner's last, numbered from 0. One level for each copy.
-    init(tokens: [(slot: Int, node: Int)], zones: [Int], levels: [Level], isTaken: [Bool]) {
+    /// `joinersShare` is what the joiner is to have of an equal share.
+    init(
+        tokens: [(slot: Int, node: Int)], zones: [Int], levels: [Level], isTaken: [Bool], joinersShare: Double
+    ) {
         self.zones = zones
         self.levels = levels
         self.isTaken = isTaken
@@ -83,7 +86,10 @@ struct TokenModel {
         metOfZone = markOfZone
         inverseTargets = levels.indices.flatMap { level in
             let copies = Self.copiesOfZones(copies: level + 1, sizes: sizes)
-            return zones.map { Double(sizes[$0]) / (copies[$0] * Double(Limits.slots)) }
+            return zones.enumerated().map { node, zone in
+                Double(sizes[zone]) / (copies[zone] * Double(Limits.slots))
+                    / (node == zones.count - 1 ? joinersShare : 1)
+            }
         }
         for token in tokens.sorted(by: { ($0.slot, $0.node) < ($1.slot, $1.node) }) {
             slots.append(token.slot)

@@ -28,15 +28,20 @@ struct TokenSearch {
     private let zones: [Int]
     private let copies: Int
     private let isTaken: [Bool]
+    private let joinersShare: Double
     private var looks = 0
     private var tokensPassed = 0
 
-    /// `zones` has each node's zone, the joiner's last, numbered from 0.
-    init(tokens: [(slot: Int, node: Int)], zones: [Int], copies: Int, isTaken: [Bool]) {
+    /// `zones` has each node's zone, the joiner's last, numbered from 0. `joinersShare` is what the joiner is
+    /// to have of an equal share.
+    init(
+        tokens: [(slot: Int, node: Int)], zones: [Int], copies: Int, isTaken: [Bool], joinersShare: Double
+    ) {
         self.tokens = tokens
         self.zones = zones
         self.copies = copies
         self.isTaken = isTaken
+        self.joinersShare = joinersShare
     }
 
     /// The joiner's tokens beside those that it keeps, ascending; fewer than `count` when no slot is free.
@@ -60,7 +65,8 @@ struct TokenSearch {
                 ? TokenModel.Level(weight: 1, isSteep: true)
                 : TokenModel.Level(weight: weight, isSteep: false)
         }
-        return TokenModel(tokens: tokens, zones: zones, levels: levels, isTaken: isTaken)
+        return TokenModel(
+            tokens: tokens, zones: zones, levels: levels, isTaken: isTaken, joinersShare: joinersShare)
     }
 
     private mutating func attempt(count: Int, keeping kept: [Slot], weight: Double) -> [Int] {

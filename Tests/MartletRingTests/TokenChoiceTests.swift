@@ -24,25 +24,27 @@ private struct Growth {
         for (zone, chosen) in zip(founders, slots) { try ring.merge(world.entry(zone: zone, tokens: chosen)) }
     }
 
-    mutating func join(zone: String) throws {
+    mutating func join(zone: String, awaiting: Int = 0) throws {
         var entry = world.entry(zone: zone)
-        entry.own.tokens = choice(entry)
+        entry.own.tokens = choice(entry, awaiting: awaiting)
         try ring.merge(entry)
     }
 
     /// The tokens that a node would choose now.
-    func choice(_ joiner: RingEntry) -> [Slot] {
+    func choice(_ joiner: RingEntry, awaiting: Int = 0) -> [Slot] {
         TokenChoice.choose(
             count: tokens, for: (joiner.id, joiner.zone, joiner.dataCenter), in: ring,
-            replication: replication)
+            replication: replication, awaiting: awaiting)
     }
+
+    var placement: Placement { Placement(ring: ring, keyspace: keyspace(.count(replication))) }
 
     var distinctTokens: Int { Set(ring.entries.flatMap(\.tokens)).count }
 
     /// The largest share of replicated load as a multiple of the mean: of its zone's when there are enough
     /// zones.
     var unevenness: Double {
-        let placement = Placement(ring: ring, keyspace: keyspace(.count(replication)))
+        let placement = placement
         let zones = Set(placement.members.map(\.zone)).sorted()
         func unevenness(_ ordinals: [Int]) -> Double {
             let loads = ordinals.map(placement.ownsFraction)
@@ -51,6 +53,18 @@ private struct Growth {
         let all = Array(placement.members.indices)
         if zones.count < replication { return unevenness(all) }
         return zones.map { zone in unevenness(all.filter { placement.members[$0].zone == zone }) }.max()!
+    }
+}
+
+extension Placement {
+    fileprivate func owners(_ slot: Int) -> Set<NodeID> {
+        let owners = owners(of: Slot(slot))
+        return Set(owners.indices.map { members[owners[$0]].id })
+    }
+
+    /// The copies of slots that a node has which it hadn't before.
+    fileprivate func gained(since before: Placement) -> Int {
+        (0..<Limits.slots).reduce(0) { $0 + owners($1).subtracting(before.owners($1)).count }
     }
 }
 
@@ -65,6 +79,25 @@ private struct Growth {
             #expect(unevenness <= 1.10, "\(count) nodes in \(zones) zones from \(founders)")
         }
         #expect(growth.distinctTokens == largest * 16)
+    }
+
+    /// Nodes that know of each other move hardly more than what they have when all of them are in.
+    @Test(arguments: [3, 4, 6, 12, 24], [1, 3])
+    func whoJoinsAtOnceMovesLittleTwice(founders: Int, zones: Int) throws {
+        for joiners in zones == 1 ? 2...4 : 3...3 {
+            var growth = try Growth(founders: (0..<founders).map { "z\($0 % zones)" })
+            var moved = 0
+            for joiner in 0..<joiners {
+                let before = growth.placement
+                try growth.join(
+                    zone: "z\((founders + joiner) % zones)", awaiting: joiners - joiner - 1)
+                moved += growth.placement.gained(since: before)
+            }
+            let least = Double(3 * Limits.slots * joiners) / Double(founders + joiners)
+            #expect(Double(moved) <= 1.05 * least, "\(joiners) join \(founders)")
+            // That three zones of one or two nodes each can't be even is nobody's fault.
+            #expect(growth.unevenness <= 1.10, "\(joiners) join \(founders)")
+        }
     }
 
     @Test(arguments: [2, 4, 5, 40])
