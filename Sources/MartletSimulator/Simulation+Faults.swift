@@ -175,8 +175,7 @@ extension Simulation {
 
     private mutating func jumpClock() {
         let process = processes[faults.below(processes.count)]
-        // Nobody is there to judge the clock of a node that is alone, and its floors are what it shows.
-        guard processes.count == 1 || furthestRing.entries.count(where: \.isPlaced) != 1 else { return }
+        guard processes.count == 1 || furthestRing.staying.count != 1 else { return }
         let sizes: [Interval] = [.milliseconds(300), .seconds(5), .hours(1)]
         let most = sizes[faults.below(sizes.count)]
         let jump = faults.within(-most...most)

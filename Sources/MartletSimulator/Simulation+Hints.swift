@@ -38,8 +38,9 @@ extension Simulation {
         }
     }
 
+    /// The ring may have turned again between the decision and the deletion.
     private func isMoved(_ target: SimulatedProcess, _ key: Int, seenBy process: SimulatedProcess) -> Bool {
-        !process.owners.isEmpty && !process.owners[key].all.contains(target.index)
+        statesSeen(by: process).contains { !$0[key].all.contains(target.index) }
     }
 
     /// What a target holds; or, of one that owns the key no more, what each of those that do holds, or a hint

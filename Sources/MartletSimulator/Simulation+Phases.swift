@@ -246,7 +246,8 @@ extension Simulation {
         try checkLosses()
         try checkCarts()
         // Hints for a slot are moved when its owners change as well.
-        let gone = plan.ring.joiners + (plan.ring.leaves ? plan.machines.count : 0)
+        let mayLoseSlots = plan.ring.leaves || !plan.ring.factors.isEmpty
+        let gone = plan.ring.joiners + (mayLoseSlots ? plan.machines.count : 0)
         for process in processes where process.node != nil {
             try Bounded.check(
                 process.node!.currentMetrics(), inFlightMax: plan.inFlightMax, name: process.name)

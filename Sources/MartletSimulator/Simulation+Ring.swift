@@ -72,8 +72,19 @@ extension Simulation {
     }
 
     mutating func retire(_ process: SimulatedProcess) throws(Violation) {
+        setClockOfLastNode(without: process)
         record("an operator tells \(process.name) to leave")
         try askRing(process, .leave)
+    }
+
+    /// Nobody is there to judge the clock of a node that is alone, and its floors are what it shows: before
+    /// the last but one goes, an operator looks at it. (`jumpClock` leaves it alone from then on.)
+    private func setClockOfLastNode(without leaver: SimulatedProcess) {
+        let staying = furthestRing.staying.filter { $0.id != leaver.id }
+        guard staying.count == 1, let last = processes.first(where: { $0.id == staying[0].id }) else {
+            return
+        }
+        last.clock.setWall(error: .zero, at: now)
     }
 
     /// A machine dies for good; some time later an operator gives it up. To the others it is a lost disk, of
@@ -81,7 +92,7 @@ extension Simulation {
     private mutating func forsake() throws(Violation) {
         guard case .count(let founded) = plan.replication else { return }
         let copies = furthestRing.alterations.flatMap(\.copies.all).reduce(founded) { max($0, $1.total) }
-        let staying = furthestRing.entries.count { $0.isPlaced && $0.verdict?.kind != .removing }
+        let staying = furthestRing.staying.count
         let candidates = processes.filter { mayLose($0) && furthestRing[$0.id]?.isPlaced == true }
         guard staying > copies, !candidates.isEmpty else { return }
         let process = candidates[shapers.below(candidates.count)]
@@ -127,6 +138,7 @@ extension Simulation {
         if isBeingReplaced(process) { return }
         let askable = present.filter { $0.state == .running && $0.node?.isMember == true }
         guard let asked = askable.isEmpty ? nil : askable[shapers.below(askable.count)] else { return }
+        setClockOfLastNode(without: process)
         record("an operator tells \(asked.name) that \(process.name) is dead")
         try askRing(asked, .remove(process.id))
     }
