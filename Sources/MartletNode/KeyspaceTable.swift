@@ -196,6 +196,26 @@ struct KeyspaceTable {
             last: all[index].lastSlots[set].index)
     }
 
+    /// Takes over risen purge marks into the sets of these slots; false when that would divide a set.
+    mutating func raiseMarks(_ index: Int, in spans: [SlotSpan]) -> Bool {
+        guard !all[index].setOfSlot.isEmpty else { return true }
+        for span in spans {
+            var slot = span.first
+            while true {
+                let place = Int(all[index].setOfSlot[Int(slot)])
+                let whole = self.span(index, of: Slot(index: slot))
+                guard whole.first >= span.first, whole.last <= span.last else { return false }
+                let marks = all[index].marks[slot]
+                if all[index].sets[place].marks != marks {
+                    all[index].sets[place] = ReplicaSet(all[index].sets[place], marks: marks)
+                }
+                if whole.last == span.last { break }
+                slot = whole.last + 1
+            }
+        }
+        return true
+    }
+
     /// Consecutive slots that are owned by the same nodes, though each node's place may differ.
     struct Run {
         let last: Slot

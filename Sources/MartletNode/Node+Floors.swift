@@ -203,7 +203,7 @@ extension Node {
         // What the leaves' sums count has come to lie behind the horizon.
         for span in spans { exchanges.forest.markPurgeable(keyspaces[index].definition.id, span) }
         storeMarks(index)
-        layOutMarks(index)
+        layOutMarks(index, in: spans)
         sweep(index, spans)
     }
 

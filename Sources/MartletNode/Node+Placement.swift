@@ -53,8 +53,11 @@ extension Node {
         layOut(index)
     }
 
-    /// Purge marks have risen: the sets of slots whose marks are as they were stay.
-    mutating func layOutMarks(_ index: Int) { layOut(index, before: keyspaces[index]) }
+    /// Purge marks have risen in these slots: the sets of others stay. In a large ring every node hears of
+    /// floors as often as there are nodes, and its sets are many.
+    mutating func layOutMarks(_ index: Int, in spans: [SlotSpan]) {
+        if !keyspaces.raiseMarks(index, in: spans) { layOut(index, before: keyspaces[index]) }
+    }
 
     /// Divides the slots of a keyspace's placement by their purge marks as well.
     ///

@@ -59,7 +59,7 @@ extension Node {
         for asker: PurgeAsker
     ) {
         if keyspaces[index].marks.raise(mark, to: request.floor, in: spans), mark == .proved {
-            layOutMarks(index)
+            layOutMarks(index, in: spans)
         }
         let answer = PurgeAnswer(
             round: request.round, step: request.step, outcome: .done(epoch: configuration.epoch))
@@ -198,7 +198,7 @@ extension Node {
             guard let keyspace = keyspaces.index(of: proof.keyspace) else { continue }
             if keyspaces[keyspace].marks.raise(.proved, to: proof.floor, in: proof.spans) {
                 storeMarks(keyspace)
-                layOutMarks(keyspace)
+                layOutMarks(keyspace, in: proof.spans)
             }
         }
     }

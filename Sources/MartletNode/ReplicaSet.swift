@@ -106,6 +106,17 @@ package final class ReplicaSet: Sendable {
         all = .first(peers.count)
     }
 
+    /// The same owners with other purge marks.
+    init(_ other: ReplicaSet, marks: PurgeMarks.Levels) {
+        (peers, old, new, own, all) = (other.peers, other.old, other.new, other.own, other.all)
+        requirements = other.requirements
+        placement = other.placement
+        self.marks = marks
+        digest = Self.digest(placement, marks.floor)
+        formerDigest = Self.digest(placement, marks.former)
+        nextDigest = Self.digest(placement, max(marks.proved, marks.floor))
+    }
+
     /// No places.
     static let none = ReplicaSet(
         peers: [], old: .none, new: nil, digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),

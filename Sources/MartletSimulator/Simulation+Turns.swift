@@ -38,7 +38,7 @@ extension Simulation {
             process.node!.handle(event, now: process.clock.now(at: now), into: &process.effects)
             try carryOutEffects(process)
             // After every event of a small cluster, and a sample of a large one's.
-            if processes.count <= Self.processesCheckedEach || counters.events % 512 == 0 {
+            if processes.count <= Self.processesCheckedEach || counters.events % (8 * processes.count) == 0 {
                 process.node?.checkInvariants()
             }
             if let digest = process.node?.ringDigest, agreed.hasChanged(process.index, digest) {
