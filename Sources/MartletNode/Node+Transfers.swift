@@ -19,6 +19,11 @@ extension Node {
             }
             exchanges.transfers.begin(stretches)
         }
+        // The keyspace was dropped, or all who have it are gone.
+        exchanges.transfers.leaveOut { stretch in
+            keyspaces.index(of: stretch.keyspace) == nil
+                || !stretch.sources.contains { peers[$0].liveness == .up }
+        }
         for pair in exchanges.transfers.pairs where !exchanges.transfers.underWay.contains(pair) {
             guard exchanges.transfers.underWay.count < Limits.transfersMax else { break }
             // It may be over at once, when nothing is empty.

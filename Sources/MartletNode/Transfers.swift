@@ -49,6 +49,9 @@ struct Transfers {
         leavesMax = stretches.reduce(0) { $0 + $1.leaves.count }
     }
 
+    /// What can't be asked for any more is left to the exchanges.
+    mutating func leaveOut(_ isOut: (Stretch) -> Bool) { stretches?.removeAll(where: isOut) }
+
     /// Takes the next stretch of which the source has records.
     mutating func next(_ keyspace: UInt32, from source: PeerIndex) -> ClosedRange<UInt32>? {
         guard

@@ -117,6 +117,29 @@ import Testing
             })
     }
 
+    /// What was to come of a keyspace that is dropped meanwhile isn't waited for: seed 214.
+    @Test func aKeyspaceThatIsDroppedIsNotWaitedFor() throws {
+        let cluster = loaded()
+        guard case .defined? = cluster.change(0, .create("other", KeyspaceOptions())) else {
+            Issue.record("a keyspace is created")
+            return
+        }
+        cluster.holds = { _, _, message in if case .exchangeListing = message { true } else { false } }
+        move(cluster)
+        cluster.advance(.seconds(1))
+        guard case .defined? = cluster.change(1, .drop("other")) else {
+            Issue.record("a keyspace is dropped")
+            return
+        }
+        cluster.release()
+        cluster.advance(.seconds(10))
+        for node in 0..<5 {
+            let isOver = cluster.members[node].node.handoverStatus() == nil
+            #expect(isOver, "n\(node + 1)")
+        }
+        try checkPlaced(cluster)
+    }
+
     /// What is written while records are on their way wins over them.
     @Test func writesGoOnMeanwhile() throws {
         let cluster = loaded()

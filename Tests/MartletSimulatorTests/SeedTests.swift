@@ -38,7 +38,8 @@ import Testing
 
     /// The same of changes of the ring, which come often in these runs.
     @Test(arguments: [
-        14, 17, 21, 40, 45, 46, 67, 84, 108, 124, 138, 201, 231, 256, 283, 291, 374, 388, 413, 426, 501, 530,
+        14, 17, 21, 40, 45, 46, 67, 84, 108, 124, 138, 201, 214, 231, 256, 283, 291, 374, 388, 413, 426, 501,
+        530,
         538, 603, 702, 713, 743, 806, 945, 1_208, 1_381, 1_595, 1_771,
     ])
     func whatOnceBrokeHoldsInTurns(seed: UInt64) {
