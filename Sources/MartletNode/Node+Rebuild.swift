@@ -268,9 +268,9 @@ extension Node {
     /// The others have purged slots that this node owns up to a floor for which its disk was not proved.
     mutating func fallBehind(_ keyspace: UInt32, _ span: SlotSpan, _ floor: HybridTime) {
         if let index = keyspaces.index(of: keyspace),
-            keyspaces.replicas(index, of: Slot(index: span.first))?.peers.count == 1
+            keyspaces.replicas(index, of: Slot(index: span.first))?.old.count == 1
         {
-            // Nobody else has what is here, however old.
+            // Nobody else has what is here, however old: nor has one that is about to own it.
             return raiseFloor(index, to: floor, in: [span])
         }
         if rebuilding == nil {
