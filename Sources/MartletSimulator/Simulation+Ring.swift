@@ -230,10 +230,12 @@ extension Simulation {
             throw Violation(
                 "Agreed", "\(process.name) has \(entry.name) in its ring as \(entry.id), which no machine is")
         }
-        guard let owners = ownersOfKeys(process), owners != process.owners else { return }
-        process.ownersBefore = Array(([process.owners] + process.ownersBefore).prefix(Self.statesSeenMax))
-        process.turnedAt = now
-        process.owners = owners
+        guard let owners = ownersOfKeys(process) else { return }
+        if owners != process.owners {
+            process.ownersBefore = Array(([process.owners] + process.ownersBefore).prefix(Self.statesSeenMax))
+            process.turnedAt = now
+            process.owners = owners
+        }
         // Of two rings that which knows all that the other does is further on.
         guard let ring = process.node?.ring, ring.knows(furthestRing) else { return }
         try checkMoves(ring)
