@@ -19,7 +19,8 @@ import MartletMerkle
 ///
 /// **It promises nothing.** One source may lack what another has acknowledged. A vote, or the end of a
 /// rebuilding, rests on the exchanges that follow alone: those with every other owner. So nothing that is
-/// proved of them depends on transfers, which may end early, or be left out.
+/// proved of them depends on transfers, which may end early, or be left out. (A node that gains slots while
+/// it rebuilds has the stretches of whichever asked first: the exchanges bring the others.)
 struct Transfers {
     /// Leaves side by side, and who may be asked for them.
     struct Stretch {

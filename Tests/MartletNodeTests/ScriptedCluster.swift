@@ -6,6 +6,7 @@ import MartletRing
 import MartletStorage
 import MartletVersions
 import MartletWire
+import Testing
 
 /// A few nodes in one process, for tests that read like scripts: every message arrives at once and in order
 /// unless the script holds it back, disks are dictionaries, and time stands still until the script moves it.
@@ -168,6 +169,23 @@ final class ScriptedCluster {
         configuration.id = NodeID(random: &random)
         members[i] = Member(configuration, now: now(.zero))
         start([i])
+    }
+
+    /// A node dies, starts with an empty folder, and once more as the others tell it: it rebuilds its disk.
+    func loseFolder(_ i: Int, change: (inout NodeConfiguration) -> Void = { _ in }) {
+        kill(i)
+        advance(.seconds(20))
+        replaceWithEmptyFolder(i)
+        advance(.seconds(5))
+        guard case .rebuild(let order, _)? = members[i].stopped else {
+            Issue.record("a wiped node goes on under an id of its own")
+            return
+        }
+        restart(i) {
+            $0.id = order.id
+            ($0.epoch, $0.lostEpoch, $0.boot) = (order.epoch, order.epoch, order.boot)
+            change(&$0)
+        }
     }
 
     /// Starts a dead node again on its own folder.

@@ -73,18 +73,7 @@ import Testing
     @Test func aLostDiskIsFilledFromSeveral() throws {
         let cluster = loaded()
         let held = Self.keys.count { cluster.stored(1, $0) != nil }
-        cluster.kill(1)
-        cluster.advance(.seconds(20))
-        cluster.replaceWithEmptyFolder(1)
-        cluster.advance(.seconds(5))
-        guard case .rebuild(let order, _)? = cluster.members[1].stopped else {
-            Issue.record("it is told that its folder was lost")
-            return
-        }
-        cluster.restart(1) {
-            $0.id = order.id
-            ($0.epoch, $0.lostEpoch, $0.boot) = (order.epoch, order.epoch, order.boot)
-        }
+        cluster.loseFolder(1)
         cluster.advance(.seconds(30))
         let isRebuilding = cluster.members[1].node.isRebuilding
         #expect(!isRebuilding)

@@ -140,17 +140,7 @@ import Testing
     @Test func aLostFolderStaysWhereItsNodeWas() throws {
         let cluster = formed(["a", "b", "c"])
         let before = try #require(entry(cluster, of: 2))
-        cluster.kill(2)
-        cluster.advance(.seconds(20))
-        cluster.replaceWithEmptyFolder(2)
-        cluster.advance(.seconds(5))
-        guard case .rebuild(let order, _)? = cluster.members[2].stopped else {
-            Issue.record("a wiped node goes on under an id of its own")
-            return
-        }
-        cluster.restart(2) {
-            $0.id = order.id
-            ($0.epoch, $0.lostEpoch, $0.boot) = (order.epoch, order.epoch, order.boot)
+        cluster.loseFolder(2) {
             $0.zone = "west"
             $0.tokensPerNode = 8
         }
