@@ -173,6 +173,9 @@ extension Node {
             return
         }
         if let replaced = configuration.replaces, ring[replaced]?.isGone == true {
+            // It may be this node that is in its place, and its folder lost since: the others are about to
+            // say.
+            if ring.entries.contains(where: { $0.name == configuration.name && !$0.isGone }) { return }
             let text = "node \(name(of: replaced)) has been removed or replaced already: join as a new node"
             return stop(.identity(text))
         }
