@@ -186,7 +186,10 @@ extension Simulation {
         let mayBeLost =
             request.began <= lastLossAt && causal.isFragile(request.levelClass, plan.hints.isSloppy)
         if plan.durability == .batch, !mayBeLost {
-            causal.acknowledged(request.source, as: dot, request.levelClass)
+            // Whoever gives a put its dot owns the key, and has it; but while slots change hands that is one
+            // list of owners, and at ANY a hint does for the other.
+            let isHinted = request.level == .any && plan.ring.mayChangeOwners
+            causal.acknowledged(request.source, as: dot, request.levelClass, isHinted: isHinted)
         }
         guard carts[request.customer].key == request.key else { return }
         // The customer goes on from what it has put, without another read.

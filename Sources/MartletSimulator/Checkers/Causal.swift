@@ -35,8 +35,8 @@ struct Causal {
     /// Of a delete that was stamped anew: the dots that it had before. Nothing else tells them, for it has no
     /// value that names its put.
     private var earlier: [Stamp: Set<Stamp>] = [:]
-    /// By key: acknowledged puts and their classes of levels.
-    private var acknowledged: [[(number: UInt64, levelClass: Int)]]
+    /// By key: acknowledged puts and their classes of levels, and whether a hint may have been enough.
+    private var acknowledged: [[(number: UInt64, levelClass: Int, isHinted: Bool)]]
     /// By key: the highest purge floor that a node has had. What a version below it had seen may be known by
     /// a context alone: the version itself is left out where a later one has replaced it.
     private var purged: [HybridTime]
@@ -50,7 +50,7 @@ struct Causal {
         self.levels = levels
         dots = Array(repeating: [], count: keys)
         acknowledged = Array(repeating: [], count: keys)
-        deletes = acknowledged.map { _ in [] }
+        deletes = Array(repeating: [], count: keys)
         purged = acknowledged.map { _ in .zero }
     }
 
@@ -171,12 +171,14 @@ struct Causal {
 
     // MARK: Acknowledged puts
 
-    /// - Parameter dot: the one that the answer named. Another that the put had, when it was sent before, may
-    ///   have been refused by the only disk that it was on its way to.
-    mutating func acknowledged(_ number: UInt64, as dot: Stamp, _ levelClass: Int) {
+    /// - Parameters:
+    ///   - dot: the one that the answer named. Another that the put had, when it was sent before, may have
+    ///     been refused by the only disk that it was on its way to.
+    ///   - isHinted: it is there in the end, and no read need show it before.
+    mutating func acknowledged(_ number: UInt64, as dot: Stamp, _ levelClass: Int, isHinted: Bool) {
         guard let put = puts[number] else { return }
         published(dot, put.key)
-        acknowledged[put.key].append((number, levelClass))
+        acknowledged[put.key].append((number, levelClass, isHinted))
     }
 
     /// Whether one lost disk may take what a level has acknowledged.
@@ -191,7 +193,7 @@ struct Causal {
 
     /// The puts that a read that begins now must know of.
     func floor(_ key: Int, _ levelClass: Int) -> [UInt64] {
-        acknowledged[key].filter { levels.meet($0.levelClass, levelClass) }.map(\.number)
+        acknowledged[key].filter { !$0.isHinted && levels.meet($0.levelClass, levelClass) }.map(\.number)
     }
 
     /// Whether the record knows of the puts.
