@@ -372,6 +372,12 @@ package final class SimulatedDisk {
         settle(pending.prefix { $0.batch <= lastSurvivor }.count)
         if random.chance(0.5) { landCeiling() }
         forgetProcess()
+        // What is there now is durable: an erasure may be lost, too.
+        for key in durable.indices {
+            if let record = read(WorkloadKeys.stored(key)), let version = HeldVersion(of: record) {
+                raise(key, to: version)
+            }
+        }
     }
 
     /// The process ends of itself: the last of what it wrote is synced. False when the disk fails at that.
