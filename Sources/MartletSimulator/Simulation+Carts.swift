@@ -188,7 +188,8 @@ extension Simulation {
         if plan.durability == .batch, !mayBeLost {
             // Whoever gives a put its dot owns the key, and has it; but while slots change hands that is one
             // list of owners, and at ANY a hint does for the other.
-            let isHinted = request.level == .any && plan.ring.mayChangeOwners
+            let isHinted =
+                request.level == .any && processes[request.process].node?.handoverStatus() != nil
             causal.acknowledged(request.source, as: dot, request.levelClass, isHinted: isHinted)
         }
         guard carts[request.customer].key == request.key else { return }

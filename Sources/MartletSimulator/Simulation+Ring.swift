@@ -348,9 +348,6 @@ package struct RingPlan: Sendable {
     package var rezones = false
     var rezoneGapMax = Interval.seconds(10)
 
-    /// Whether slots ever change hands.
-    var mayChangeOwners: Bool { joiners > 0 || leaves || removes || moves || rezones || !factors.isEmpty }
-
     package init() {}
 
     mutating func drawRezoning(seed: UInt64, chance: Double) {
