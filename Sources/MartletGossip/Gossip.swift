@@ -149,6 +149,8 @@ package struct Gossip {
             store.remove(key)
             news.withdraw(.rumour(key))
         case .forget(let id): forget(id)
+        case .compare(let id):
+            if isActive, let index = table.index(of: id) { askForSync(table[index].address, &effects) }
         case .leave: leave(at: instant, &effects)
         case .timer: timer(now, &effects)
         }

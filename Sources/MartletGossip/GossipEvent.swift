@@ -22,6 +22,9 @@ package enum GossipEvent: Sendable {
     case retract(RumourKey)
     /// Drop a member and refuse all that is said by it or of it from now on.
     case forget(NodeID)
+    /// Push-pull with this member now, beside the regular ones: the caller knows that one of the two lacks
+    /// something, and can't wait until chance brings them together. Nothing, when it isn't known.
+    case compare(NodeID)
     /// Say goodbye: spread that we left, stop probing. `GossipReport.goodbyeSpread` tells when it is done.
     case leave
     /// `nextDeadline` has come. Harmless when early; when late by more than the probe timeout, the node is

@@ -87,6 +87,8 @@ struct Handover {
     var isErased = true
     /// It has left the ring, and goes when its hints are delivered.
     var hasLeft = false
+    /// How many of those that may not know that it has were asked.
+    var compared = 0
 
     /// Whether what this node says of its records stands: it has nothing left to erase, which it would show
     /// as its own, and won't come back in an earlier shape, to serve what was asked of that.

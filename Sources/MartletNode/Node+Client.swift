@@ -78,14 +78,10 @@ extension Node {
     private mutating func getLocal(_ ticket: ClientTicket, _ request: ClientRequest, _ token: Token) {
         metrics.reads += 1
         let deadline = now.monotonic + (request.timeout ?? configuration.requestTimeout)
-        let itself = ReplicaSet(
-            peers: [PeerTable.own], old: .first(1), new: nil, digest: 0,
-            factors: DataCenterFactors(.count(1), number: { _ in 0 }),
-            dataCenters: [0])
         var read = ReadOperation(
             asker: .client(ticket), keyspace: request.keyspace, level: .one, key: request.key, token: token,
             began: now.monotonic, deadline: deadline,
-            replicas: itself, requirement: itself.requirement(.one))
+            replicas: .itself, requirement: ReplicaSet.itself.requirement(.one))
         read.asked = .only(0)
         let (index, generation) = reads.insert(read)
         let number = RequestNumber(kind: .read, attempt: 0, generation: generation, index: index)

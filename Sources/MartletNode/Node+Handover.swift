@@ -12,6 +12,7 @@ extension Node {
         handover.tickAt = .distantFuture
         guard life == .running, formation.isFormed else { return }
         propose()
+        seekKnowledge()
         guard handover.change != nil || ring[configuration.id] == nil else { return }
         holdShape()
         exchangeForHandover()

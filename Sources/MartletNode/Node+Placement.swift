@@ -76,7 +76,16 @@ extension Node {
         let nextFactors =
             placement.isAltered
             ? DataCenterFactors(definition.copies.next, number: number) : factors
-        let members = placement.members.map { (peer: known($0), dataCenter: number($0.dataCenter)) }
+        let countsNewAlone = configuration.planted == .countJoinerAlone
+        var known: [PlaceLayout: LevelRequirements] = [:]
+        func requirements(_ layout: PlaceLayout) -> LevelRequirements {
+            if let requirements = known[layout] { return requirements }
+            let requirements = LevelRequirements(
+                layout, factors: factors, nextFactors: nextFactors, countsNewAlone: countsNewAlone)
+            known[layout] = requirements
+            return requirements
+        }
+        let members = placement.members.map { (peer: introduced($0), dataCenter: number($0.dataCenter)) }
         var sets: [ReplicaSet] = []
         var lastSlots: [Slot] = []
         var setOfSlot: [UInt16] = []
@@ -85,7 +94,7 @@ extension Node {
         let runs = keyspaces[index].marks.runs
         var run = 0
         for range in placement.ranges {
-            var places: (ordinals: [Int], old: Places, new: Places?)?
+            lazy var places = Self.places(of: range)
             while lastSlots.last != range.last {
                 let last = min(runs[run].last, range.last.index)
                 let levels = runs[run].levels
@@ -93,19 +102,18 @@ extension Node {
                 setOfSlot.append(
                     contentsOf: repeatElement(UInt16(sets.count), count: Int(last) + 1 - setOfSlot.count))
                 lastSlots.append(Slot(index: last))
-                if let known = before?.set(of: last), known.marks == levels {
-                    sets.append(known)
+                if let same = before?.set(of: last), same.marks == levels {
+                    sets.append(same)
                     continue
                 }
-                let (ordinals, old, new) = places ?? Self.places(of: range)
-                places = (ordinals, old, new)
+                let layout = PlaceLayout(
+                    dataCenters: places.ordinals.map { members[$0].dataCenter }, old: places.old,
+                    new: places.new)
                 sets.append(
                     ReplicaSet(
-                        peers: ordinals.map { members[$0].peer }, old: old, new: new,
-                        digest: placement.digest(of: range.first),
-                        marks: levels, factors: factors, nextFactors: nextFactors,
-                        dataCenters: ordinals.map { members[$0].dataCenter },
-                        countsNewAlone: configuration.planted == .countJoinerAlone))
+                        peers: places.ordinals.map { members[$0].peer },
+                        digest: placement.digest(of: range.first), marks: levels,
+                        requirements: requirements(layout)))
             }
         }
         keyspaces[index].sets = sets
@@ -127,7 +135,7 @@ extension Node {
     }
 
     /// The peer of a ring entry; one that gossip hasn't met yet counts as down.
-    private mutating func known(_ entry: RingEntry) -> PeerIndex {
+    private mutating func introduced(_ entry: RingEntry) -> PeerIndex {
         if let peer = peers.index(of: entry.id) { return peer }
         let address = Address(ip: entry.address, port: entry.ports.peers)
         let peer = peers.addMember(entry.id, name: entry.name, address: address)

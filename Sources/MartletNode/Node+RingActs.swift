@@ -399,13 +399,41 @@ extension Node {
     /// Whether it is in the ring no more, and stays only for what it owes.
     package var hasLeft: Bool { handover.hasLeft }
 
-    /// It owes nothing any more, and the others know that it has left: nobody else could tell them.
+    /// How often one of those that may not know that this node has left is asked.
+    private static let leavePause = Interval.seconds(1)
+
+    /// It has left the ring, and owes it no hint and no answer any more.
+    private var owesNothing: Bool {
+        handover.hasLeft && life == .running && hints.ledger.hints == 0 && inFlight == 0
+    }
+
+    /// Nothing keeps it: the others know that it has left. Nobody else could tell them.
     var mayGo: Bool {
-        guard handover.hasLeft, life == .running, hints.ledger.hints == 0, inFlight == 0 else { return false }
-        let others = ring.entries.filter { entry in
+        guard owesNothing else { return false }
+        let others = reachablePlaced
+        return !others.isEmpty && others.allSatisfy { knowsThisRing($0) }
+    }
+
+    private var reachablePlaced: [RingEntry] {
+        ring.entries.filter { entry in
             entry.isPlaced && peers.index(of: entry.id).map { peers.isReachable($0) } ?? false
         }
-        return !others.isEmpty && others.allSatisfy { ringDigests[$0.id]?.digest == ring.digest }
+    }
+
+    private func knowsThisRing(_ entry: RingEntry) -> Bool {
+        ringDigests[entry.id]?.digest == ring.digest
+    }
+
+    /// Rumours reach nearly everybody, and regular push-pulls the rest, in the end. One that only waits for
+    /// that asks.
+    mutating func seekKnowledge() {
+        guard handover.hasLeft, life == .running else { return }
+        handover.tick(by: now.monotonic + Self.leavePause)
+        let unsure = reachablePlaced.filter { !knowsThisRing($0) }
+        guard owesNothing, !unsure.isEmpty else { return }
+        effects.append(.report(.leftUnheard(by: unsure.map(\.name))))
+        handover.compared += 1
+        tellGossip(.compare(unsure[handover.compared % unsure.count].id))
     }
 
     /// This node's own entry says that its time in the ring is over; true when it does.
@@ -413,6 +441,7 @@ extension Node {
         guard let own = ring[configuration.id], let verdict = own.verdict, !own.ownsTokens else { return }
         if verdict.kind == .removed, verdict.by == configuration.id {
             handover.hasLeft = true
+            handover.tick(by: now.monotonic + Self.leavePause)
         } else {
             stop(.identity("the cluster has removed this node: give it an empty data folder"))
         }

@@ -46,6 +46,45 @@ extension Requirement {
     }
 }
 
+/// What consistency levels go by: where the places of a preference list are.
+struct PlaceLayout: Hashable {
+    /// Each place's data centre as a number; this node's is zero.
+    let dataCenters: [Int]
+    /// The places of the owners before the change in hand and after it; `new` is nil where the slots don't
+    /// change hands.
+    let old: Places
+    var new: Places?
+}
+
+/// What each level needs of places that are laid out so. A kilobyte, and there are few layouts: a keyspace's
+/// replica sets share it.
+struct LevelRequirements: Sendable {
+    let layout: PlaceLayout
+    private let byLevel: [Requirement]
+
+    /// - Parameter nextFactors: what the new owners are counted by; nil: as the old ones are.
+    ///   - countsNewAlone: a planted bug.
+    init(
+        _ layout: PlaceLayout, factors: DataCenterFactors, nextFactors: DataCenterFactors? = nil,
+        countsNewAlone: Bool = false
+    ) {
+        self.layout = layout
+        byLevel = ConsistencyLevel.allCases.map { level in
+            func requirement(_ factors: DataCenterFactors, among places: Places) -> Requirement {
+                Requirement(level, factors: factors, coordinator: 0, among: places.bits) {
+                    layout.dataCenters[$0]
+                }
+            }
+            let before = requirement(factors, among: layout.old)
+            guard let new = layout.new else { return before }
+            let after = requirement(nextFactors ?? factors, among: new)
+            return countsNewAlone ? after : .both(before, after)
+        }
+    }
+
+    subscript(level: ConsistencyLevel) -> Requirement { byLevel[Int(level.rawValue)] }
+}
+
 /// The owners of a range of slots, in the order of the preference list, as the coordinator needs them. Shared
 /// by all the slots of the range and by the requests under way on it.
 ///
@@ -72,36 +111,23 @@ package final class ReplicaSet: Sendable {
     package let new: Places
     /// The place of this node, when it is an owner.
     package let own: Int?
-    /// By level.
-    private let requirements: [Requirement]
+    private let requirements: LevelRequirements
 
-    /// - Parameter dataCenters: each place's data centre as a number; this node's is zero.
-    ///   - new: nil where the slots don't change hands.
-    ///   - nextFactors: what the new owners are counted by; nil: as the old ones are.
-    ///   - countsNewAlone: a planted bug.
     init(
-        peers: [PeerIndex], old: Places, new: Places?, digest: UInt64, marks: PurgeMarks.Levels = .none,
-        factors: DataCenterFactors, nextFactors: DataCenterFactors? = nil, dataCenters: [Int],
-        countsNewAlone: Bool = false
+        peers: [PeerIndex], digest: UInt64, marks: PurgeMarks.Levels = .none, requirements: LevelRequirements
     ) {
+        let layout = requirements.layout
         invariant(peers.count <= Limits.placesMax, "\(peers.count) places are over the limit")
+        invariant(peers.count == layout.dataCenters.count, "requirements of other places")
         self.peers = peers
         self.marks = marks
-        self.old = old
-        self.new = new ?? old
+        old = layout.old
+        new = layout.new ?? layout.old
         placement = digest
         self.digest = Self.digest(digest, marks.floor)
         formerDigest = Self.digest(digest, marks.former)
         nextDigest = Self.digest(digest, max(marks.proved, marks.floor))
-        requirements = ConsistencyLevel.allCases.map { level in
-            func requirement(_ factors: DataCenterFactors, among places: Places) -> Requirement {
-                Requirement(level, factors: factors, coordinator: 0, among: places.bits) { dataCenters[$0] }
-            }
-            let before = requirement(factors, among: old)
-            guard let new else { return before }
-            let after = requirement(nextFactors ?? factors, among: new)
-            return countsNewAlone ? after : .both(before, after)
-        }
+        self.requirements = requirements
         own = peers.firstIndex(of: PeerTable.own)
         all = .first(peers.count)
     }
@@ -119,8 +145,15 @@ package final class ReplicaSet: Sendable {
 
     /// No places.
     static let none = ReplicaSet(
-        peers: [], old: .none, new: nil, digest: 0, factors: DataCenterFactors(.count(1), number: { _ in 0 }),
-        dataCenters: [])
+        peers: [], digest: 0,
+        requirements: LevelRequirements(
+            PlaceLayout(dataCenters: [], old: .none), factors: DataCenterFactors(.count(1)) { _ in 0 }))
+
+    /// This node alone, for a read of its own copy.
+    static let itself = ReplicaSet(
+        peers: [PeerTable.own], digest: 0,
+        requirements: LevelRequirements(
+            PlaceLayout(dataCenters: [0], old: .only(0)), factors: DataCenterFactors(.count(1)) { _ in 0 }))
 
     /// A slot without a floor has the digest of its ring alone.
     private static func digest(_ placement: UInt64, _ floor: HybridTime) -> UInt64 {
@@ -143,7 +176,5 @@ package final class ReplicaSet: Sendable {
     var isGained: Bool { own.map { !old.contains($0) } ?? false }
 
     /// What a request at this level needs of the places.
-    package func requirement(_ level: ConsistencyLevel) -> Requirement {
-        requirements[Int(level.rawValue)]
-    }
+    package func requirement(_ level: ConsistencyLevel) -> Requirement { requirements[level] }
 }

@@ -26,6 +26,8 @@ package enum Report: Sendable {
     case handoverBegan(RingChange.Kind, name: String)
     /// None is any more.
     case handoversOver
+    /// This node has left the ring, and stays until these have heard of it.
+    case leftUnheard(by: [String])
     /// This node is to join a ring, and none of those that it knows answers.
     case seedsSilent(attempts: Int)
     /// Why this node isn't let into the ring yet.

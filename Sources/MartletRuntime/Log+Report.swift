@@ -37,7 +37,7 @@ extension Log {
             write(
                 .info, .rebuilt, [("after_ms", "\(after.milliseconds)"), ("exchanges", "\(exchanges)")],
                 "this node answers reads again")
-        case .handoverBegan, .handoversOver, .joinRefused, .seedsSilent: writeHandover(report)
+        case .handoverBegan, .handoversOver, .leftUnheard, .joinRefused, .seedsSilent: writeHandover(report)
         case .treesRecovered, .treesForgotten: writeTrees(report)
         case .skewHealed: write(.info, .clockHealed, [], "this node stamps writes again")
         case .placementDiffers(let peer):
@@ -100,6 +100,10 @@ extension Log {
                 [(kind == .alter ? "keyspace" : "peer", name), ("change", kind.text.description)],
                 "slots change hands")
         case .handoversOver: write(.info, .ringSettled, [], "every slot has its owners")
+        case .leftUnheard(let names):
+            write(
+                .info, .leftUnheard, [("waits", names.joined(separator: ","))],
+                "this node has left the ring, and ends when these have heard of it")
         case .joinRefused(let why):
             write(
                 .warn, .joinRefused, [("reason", why.text.description)],

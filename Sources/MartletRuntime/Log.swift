@@ -28,6 +28,7 @@ package enum LogEvent: String, Sendable, CaseIterable {
     case rebuilding, rebuilt
     case ringChanging = "ring_changing"
     case ringSettled = "ring_settled"
+    case leftUnheard = "left_unheard"
     case joinRefused = "join_refused"
     case seedsSilent = "seeds_silent"
     case gossip

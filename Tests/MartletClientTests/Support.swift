@@ -1,13 +1,15 @@
 import MartletClient
 import Testing
 
+/// A test that hangs is to fail with a word. None needs so long, on however busy a machine.
+private let patience = Duration.seconds(300)
+
 /// A client of the fake nodes; `change` sets what a test needs otherwise.
 func connect(
     _ cluster: FakeCluster, _ change: (inout MartletClient.Configuration) -> Void = { _ in }
 ) async throws -> MartletClient {
     var configuration = MartletClient.Configuration(seeds: cluster.addresses)
-    // A test that hangs is to fail with a word; none needs so long.
-    configuration.callTime = .seconds(30)
+    configuration.callTime = patience
     configuration.speculation = .off
     change(&configuration)
     return try await MartletClient.connect(to: configuration)
@@ -15,10 +17,10 @@ func connect(
 
 /// Looks until it is so.
 func until(_ what: String, _ isSo: () async throws -> Bool) async throws {
-    let limit = ContinuousClock.now + .seconds(30)
+    let limit = ContinuousClock.now + patience
     while try await !isSo() {
         if ContinuousClock.now > limit {
-            Issue.record("not within 30 s: \(what)")
+            Issue.record("not within \(patience): \(what)")
             return
         }
         await Task.yield()

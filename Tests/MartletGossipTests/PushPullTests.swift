@@ -92,6 +92,21 @@ import Testing
             })
     }
 
+    @Test func aMemberIsComparedWithWhenThatIsAsked() {
+        var peer = MemberTests.acquainted()
+        func asked() -> [Address] {
+            peer.effects.compactMap { if case .stream(let to, _) = $0 { to } else { nil } }
+        }
+        peer.handle(.compare(Name.c))
+        #expect(asked() == [Name.address(Name.c)])
+        // Neither one that isn't known nor after the goodbye.
+        peer.handle(.compare(NodeID(short: 0xE, middle: 1, low: 1)))
+        #expect(asked().isEmpty)
+        peer.handle(.leave)
+        peer.handle(.compare(Name.c))
+        #expect(asked().isEmpty)
+    }
+
     @Test func aGoodbyeIsNotTakenBackByARaisedIncarnation() {
         var peer = MemberTests.acquainted()
         peer.handle(.leave)
