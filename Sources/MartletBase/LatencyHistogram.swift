@@ -121,3 +121,39 @@ package struct LatencyWindow: Sendable {
         return latency
     }
 }
+
+/// The distribution of a latency over the last ten to twenty seconds; longer where there is little to count.
+/// What is older is forgotten wholly: of a busy time a hundredth, which fading leaves, would still be the
+/// 99th percentile of the quiet time after it.
+package struct RecentLatencies: Sendable {
+    private static let span = Interval.seconds(10)
+    /// So many say something.
+    private static let enough = 100
+
+    private var counts = [UInt32](repeating: 0, count: LatencyBuckets.count)
+    private var total = 0
+    private var before = [UInt32](repeating: 0, count: LatencyBuckets.count)
+    private var beforeTotal = 0
+    private var began = Instant.zero
+
+    package init() {}
+
+    package mutating func add(_ interval: Interval, now: Instant) {
+        if total >= Self.enough, now - began >= Self.span {
+            swap(&counts, &before)
+            beforeTotal = total
+            for bucket in counts.indices { counts[bucket] = 0 }
+            total = 0
+        }
+        if total == 0 { began = now }
+        counts[LatencyBuckets.bucket(of: interval)] += 1
+        total += 1
+    }
+
+    /// What this share of them was at or below; nil before there are enough to say.
+    package func percentile(_ share: Double) -> Interval? {
+        guard total + beforeTotal >= Self.enough else { return nil }
+        let sums = zip(counts, before).map { UInt64($0) + UInt64($1) }
+        return LatencyBuckets.percentile(share, of: sums, total: total + beforeTotal)
+    }
+}

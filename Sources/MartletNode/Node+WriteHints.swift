@@ -70,12 +70,8 @@ extension Node {
             token: writes[index].token, key: writes[index].key, record: writes[index].record)
     }
 
-    /// How long requests take is what replay goes by; of those while nothing is replayed a few are enough.
-    func isPaceSample(_ count: UInt64) -> Bool { hints.pace.isActive || count & 31 == 0 }
-
-    mutating func notePace(_ began: Instant) {
-        if isPaceSample(metrics.writes &+ metrics.reads) { hints.pace.note(now.monotonic - began) }
-    }
+    /// How long requests take is what replay goes by.
+    mutating func notePace(_ began: Instant) { hints.pace.note(now.monotonic - began, now: now.monotonic) }
 
     // MARK: ANY
 

@@ -2,20 +2,20 @@ import MartletBase
 
 /// How fast hints are replayed: as fast as the requests of this node's clients allow, and no constant.
 ///
-/// *Quiet* is what the requests' 99th percentile usually is while nothing is replayed. While something is,
+/// *Quiet* is what the requests' 99th percentile was just before something was replayed. While something is,
 /// the requests of each period are counted that took more than twice that. When more than one in a hundred
-/// did, the rate is halved; else it rises: by half until it was halved for the first time, then slowly
-/// (additive increase, multiplicative decrease: Chiu and Jain, 1989). Without requests it doubles. It doesn't
-/// rise far above what is really moved, which something else may bound (as TCP's window: RFC 7661): else
-/// it would have to be halved many times before that helped anybody. Exchanges go by the same pace, those
-/// that a peer has begun as well: a node that joins has no requests, and those of the nodes that it asks are
-/// in danger.
+/// did, the rate is halved; else it rises: by a quarter until it was halved for the first time, then slowly
+/// (additive increase, multiplicative decrease: Chiu and Jain, 1989). Without requests it doubles. What was
+/// learnt is forgotten after a pause, because it may hold no more (as TCP's window: RFC 5681, 4.1). It
+/// doesn't rise far above what is really moved, which something else may bound (as TCP's window: RFC 7661):
+/// else it would have to be halved many times before that helped anybody. Exchanges go by the same pace,
+/// those that a peer has begun as well: a node that joins has no requests, and those of the nodes that it
+/// asks are in danger.
 ///
 /// The rate never falls below a floor, so that hints are delivered and slots change hands under any load; at
 /// the floor it costs what a few hundred requests a second do.
 package struct ReplayPace {
     package static let rateMin = 2 << 20
-    package static let rateFirst = 4 << 20
     /// By which it rises in a second, once it was halved.
     package static let rateStep = 4 << 20
     /// Or by this part of it, when that is more.
@@ -25,6 +25,11 @@ package struct ReplayPace {
     static let periodMin = Interval.milliseconds(100)
     static let periodMax = Interval.seconds(1)
     static let requestsEnough = 100
+    /// How fast it rises in a period, before it was halved: few requests have been seen by then, and what
+    /// they suffer shows when they are over.
+    private static let riseFirst = 1.25
+    /// After so long without replay it begins anew.
+    static let restAfter = Interval.seconds(1)
     /// A rate of which less is used doesn't rise.
     private static let usedShare = 0.5
     /// What may be sent at once after a pause, as a time at the present rate.
@@ -37,12 +42,13 @@ package struct ReplayPace {
     /// Whatever requests say: `transfer_bytes_per_second_max`.
     let bytesPerSecondMax: Double
     package private(set) var isActive = false
-    package private(set) var bytesPerSecond = Double(Self.rateFirst)
+    package private(set) var bytesPerSecond = Double(Self.rateMin)
     /// Whether requests were slow when the rate was last decided.
     package private(set) var isYielding = false
     private var hasYielded = false
-    private var quiet = LatencyWindow()
+    private var quiet = RecentLatencies()
     private var limit = Self.limitUnknown
+    private var endedAt = Instant.zero
     private var periodBegan = Instant.zero
     private var requests = 0
     private var slow = 0
@@ -64,9 +70,13 @@ package struct ReplayPace {
     package mutating func setActive(_ active: Bool, now: Instant) {
         guard active != isActive else { return }
         isActive = active
-        guard active else { return }
+        guard active else {
+            endedAt = now
+            return
+        }
+        if now - endedAt >= Self.restAfter { bytesPerSecond = Double(Self.rateMin) }
         limit = quiet.percentile(0.99).map { max($0 * 2, Self.limitMin) } ?? Self.limitUnknown
-        bytesPerSecond = min(max(bytesPerSecond, Double(Self.rateFirst)), bytesPerSecondMax)
+        bytesPerSecond = min(bytesPerSecond, bytesPerSecondMax)
         hasYielded = false
         isYielding = false
         creditAt = now
@@ -81,12 +91,9 @@ package struct ReplayPace {
         moved = 0
     }
 
-    /// A request of a client was answered after this time. While nothing is replayed, one of many is enough.
-    package mutating func note(_ latency: Interval) {
-        guard isActive else {
-            quiet.add(latency)
-            return
-        }
+    /// A request of a client was answered after this time.
+    package mutating func note(_ latency: Interval, now: Instant) {
+        guard isActive else { return quiet.add(latency, now: now) }
         requests += 1
         if latency > limit { slow += 1 }
     }
@@ -121,7 +128,7 @@ package struct ReplayPace {
         } else if hasYielded {
             bytesPerSecond += elapsed.seconds * max(Double(Self.rateStep), bytesPerSecond / Self.ratePart)
         } else {
-            bytesPerSecond *= 1.5
+            bytesPerSecond *= Self.riseFirst
         }
         bytesPerSecond = min(bytesPerSecond, bytesPerSecondMax)
         beginPeriod(now)

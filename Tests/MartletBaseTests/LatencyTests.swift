@@ -51,4 +51,22 @@ import Testing
         for _ in 0..<20_000 { window.add(.milliseconds(1)) }
         #expect((window.percentile(0.9) ?? .zero) < .milliseconds(2))
     }
+
+    @Test func whatIsNoLongerRecentIsForgottenWholly() {
+        var recent = RecentLatencies()
+        var now = Instant(nanoseconds: 1)
+        for _ in 0..<99 { recent.add(.milliseconds(100), now: now) }
+        #expect(recent.percentile(0.5) == nil)
+        for _ in 0..<50_000 { recent.add(.milliseconds(100), now: now) }
+        // Where there is little to count nothing is forgotten before there is something to put in its place.
+        for second in 1...3 {
+            now = Instant(nanoseconds: Int64(second) * 10_000_000_000)
+            recent.add(.milliseconds(1), now: now)
+        }
+        #expect((recent.percentile(0.99) ?? .zero) >= .milliseconds(100))
+        for _ in 0..<100 { recent.add(.milliseconds(1), now: now) }
+        now = now + .seconds(10)
+        recent.add(.milliseconds(1), now: now)
+        #expect((recent.percentile(0.99) ?? .zero) < .milliseconds(2))
+    }
 }

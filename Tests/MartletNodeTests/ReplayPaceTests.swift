@@ -18,7 +18,9 @@ import Testing
         init(requestsPerSecond: Int, capacity: Double) {
             self.requestsPerSecond = requestsPerSecond
             self.capacity = capacity
-            for i in 0..<5_000 { pace.note(i % 200 == 0 ? .milliseconds(4) : .microseconds(800)) }
+            for i in 0..<5_000 {
+                pace.note(i % 200 == 0 ? .milliseconds(4) : .microseconds(800), now: now)
+            }
             pace.setActive(true, now: now)
         }
 
@@ -29,7 +31,7 @@ import Testing
                     requests += 1
                     let isSlow = pace.bytesPerSecond > capacity && requests % 10 == 0
                     if isSlow { slow += 1 }
-                    pace.note(isSlow ? .milliseconds(30) : .microseconds(900))
+                    pace.note(isSlow ? .milliseconds(30) : .microseconds(900), now: now)
                 }
                 while pace.take(1_000, now: now) { sent += 1_000 }
             }
@@ -48,10 +50,10 @@ import Testing
         var pace = ReplayPace()
         var now = Instant(nanoseconds: 0)
         pace.setActive(true, now: now)
-        for _ in 0..<200 { pace.note(.milliseconds(50)) }
+        for _ in 0..<200 { pace.note(.milliseconds(50), now: now) }
         now = now + .milliseconds(100)
         _ = pace.take(1, now: now)
-        #expect(pace.isYielding && pace.bytesPerSecond == Double(ReplayPace.rateFirst) / 2)
+        #expect(pace.isYielding && pace.bytesPerSecond == Double(ReplayPace.rateMin))
         for _ in 0..<100 {
             now = now + .milliseconds(10)
             while pace.take(1 << 16, now: now) {}
@@ -98,9 +100,9 @@ import Testing
         var pace = ReplayPace()
         let start = Instant(nanoseconds: 0)
         pace.setActive(true, now: start)
-        for i in 0..<20 { pace.note(i < 2 ? .milliseconds(50) : .microseconds(500)) }
+        for i in 0..<20 { pace.note(i < 2 ? .milliseconds(50) : .microseconds(500), now: start) }
         _ = pace.take(1, now: start + .milliseconds(100))
-        #expect(pace.isYielding && pace.bytesPerSecond == Double(ReplayPace.rateFirst) / 2)
+        #expect(pace.isYielding && pace.bytesPerSecond == Double(ReplayPace.rateMin))
     }
 
     @Test func aLargeHintGoesWholeAndIsWaitedFor() {
@@ -115,19 +117,45 @@ import Testing
 
     @Test func whatIsUsualIsNotLearntWhileHintsGo() {
         var pace = ReplayPace()
-        for _ in 0..<1_000 { pace.note(.milliseconds(1)) }
         var now = Instant(nanoseconds: 0)
+        for _ in 0..<1_000 { pace.note(.milliseconds(1), now: now) }
         pace.setActive(true, now: now)
         for _ in 0..<50 {
             now = now + .milliseconds(100)
-            for _ in 0..<200 { pace.note(.milliseconds(50)) }
+            for _ in 0..<200 { pace.note(.milliseconds(50), now: now) }
             _ = pace.take(1, now: now)
         }
         #expect(pace.bytesPerSecond == Double(ReplayPace.rateMin))
         pace.setActive(false, now: now)
         pace.setActive(true, now: now)
-        for _ in 0..<200 { pace.note(.milliseconds(50)) }
+        for _ in 0..<200 { pace.note(.milliseconds(50), now: now) }
         _ = pace.take(1, now: now + .milliseconds(100))
         #expect(pace.isYielding)
+    }
+    /// A quiet time after a busy one: what was usual in the busy one isn't any more.
+    @Test func aBusyTimeIsForgotten() {
+        var pace = ReplayPace()
+        var now = Instant(nanoseconds: 1_000_000_000)
+        for _ in 0..<100_000 { pace.note(.milliseconds(20), now: now) }
+        for _ in 0..<2_500 {
+            now = now + .milliseconds(10)
+            pace.note(.microseconds(500), now: now)
+        }
+        pace.setActive(true, now: now)
+        for _ in 0..<200 { pace.note(.milliseconds(10), now: now) }
+        _ = pace.take(1, now: now + .milliseconds(100))
+        #expect(pace.isYielding)
+    }
+
+    @Test func afterAPauseItBeginsAnew() {
+        var model = Model(requestsPerSecond: 0, capacity: 0)
+        model.run(seconds: 2)
+        // A short one, as between two hints, changes nothing.
+        model.pace.setActive(false, now: model.now)
+        model.pace.setActive(true, now: model.now + .milliseconds(500))
+        #expect(model.pace.bytesPerSecond == Double(ReplayPace.rateMax))
+        model.pace.setActive(false, now: model.now)
+        model.pace.setActive(true, now: model.now + .seconds(1))
+        #expect(model.pace.bytesPerSecond == Double(ReplayPace.rateMin))
     }
 }
