@@ -15,7 +15,7 @@ import MartletBase
 /// The rate never falls below a floor, so that hints are delivered and slots change hands under any load; at
 /// the floor it costs what a few hundred requests a second do.
 package struct ReplayPace {
-    package static let rateMin = 2 << 20
+    package static let rateMin = 6 << 20
     /// By which it rises in a second, once it was halved.
     package static let rateStep = 4 << 20
     /// Or by this part of it, when that is more.

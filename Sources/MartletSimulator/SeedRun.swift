@@ -29,9 +29,19 @@ package struct SeedResult: Sendable {
     }
 
     /// The report of a broken promise: what, when, under which faults, the events that led to it, and how to
-    /// replay it. The run is made again with a trace: the same seed gives the same run.
+    /// replay it.
     package func report(_ options: SimulationOptions, lines: Int) -> String {
         guard let violation else { return "" }
+        var text =
+            "seed \(seed): \(violation.invariant) is broken after \(brokenAt.nanoseconds / 1_000_000) ms\n"
+        text += "  \(violation.text)\n  \(summary)\n"
+        // A large run takes minutes, and what it would note more memory than there is.
+        if !options.isLarge { text += again(options, violation, lines: lines) }
+        return text + "replay: \(options.command(seed: seed)) --trace\n"
+    }
+
+    /// The run is made again with a trace: the same seed gives the same run.
+    private func again(_ options: SimulationOptions, _ violation: Violation, lines: Int) -> String {
         var traced = options
         traced.isTraced = true
         var simulation = Simulation(seed: seed, traced)
@@ -41,9 +51,7 @@ package struct SeedResult: Sendable {
         } catch {
             again = error
         }
-        var text =
-            "seed \(seed): \(violation.invariant) is broken after \(brokenAt.nanoseconds / 1_000_000) ms\n"
-        text += "  \(violation.text)\n  \(summary)\n"
+        var text = ""
         if again?.text != violation.text || simulation.traceHash != traceHash {
             text += "  Deterministic is broken too: the second run of this seed ended otherwise\n"
         }
@@ -53,7 +61,7 @@ package struct SeedResult: Sendable {
             text += "  the last \(excerpt.count) events of \(subject):\n"
             for line in excerpt { text += "    \(line)\n" }
         }
-        return text + "replay: \(options.command(seed: seed)) --trace\n"
+        return text
     }
 }
 
