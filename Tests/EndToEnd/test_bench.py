@@ -201,7 +201,7 @@ class Rebalance(unittest.TestCase):
     def rebalance(self, place, *words):
         done = subprocess.run(
             [os.path.join(clusters.programs, "martlet-bench"), "rebalance", "--bytes", "4MiB",
-             "--rate", "300", "--connections", "4", "--quiet", "1s", *words],
+             "--rate", "300", "--connections", "4", "--settle", "0s", "--quiet", "1s", *words],
             capture_output=True, text=True, timeout=300, check=False,
             env=clusters.clean_environment(TMPDIR=place, MARTLET_TEST_NETWORK=network.allocate()))
         self.assertEqual([n for n in os.listdir(place) if not n.endswith(".lock")], [])

@@ -9,8 +9,10 @@ package enum RebalanceCommand {
         options: [
             OptionSpecification("--bytes", value: "SIZE", "Of the data, each copy (1GiB)."),
             OptionSpecification("--value-bytes", value: "N", "Of each value (1000)."),
-            OptionSpecification("--rate", value: "N", "Requests a second all the while (2000)."),
+            OptionSpecification("--rate", value: "N", "Requests a second all the while (1000)."),
             OptionSpecification("--connections", value: "N", "Of the clients (16)."),
+            OptionSpecification(
+                "--settle", value: "TIME", "How long clients go on before the first step (20s)."),
             OptionSpecification("--quiet", value: "TIME", "How long before and after each step (5s)."),
             OptionSpecification(
                 "--within", value: "TIME",
@@ -22,7 +24,7 @@ package enum RebalanceCommand {
         ] + ReportFiles.options,
         examples: [
             ("martlet-bench rebalance", "1 GiB, all steps"),
-            ("martlet-bench rebalance --bytes 16MiB --step join", "one step, in half a minute"),
+            ("martlet-bench rebalance --bytes 16MiB --step join", "one step, in a minute"),
         ],
         notes: """
             Three nodes with three copies hold the data. n4 joins; n2 leaves; n3 is killed with kill -9 and n5
@@ -115,6 +117,7 @@ package enum RebalanceCommand {
         settings.valueBytes = try reader.whole("--value-bytes", 1...1 << 20) ?? settings.valueBytes
         settings.rate = try reader.number("--rate", 1...1_000_000) ?? settings.rate
         settings.connections = try reader.whole("--connections", 1...1_000) ?? settings.connections
+        settings.settle = try reader.time("--settle", isZeroAllowed: true) ?? settings.settle
         settings.quiet = try reader.time("--quiet") ?? settings.quiet
         settings.within = try reader.time("--within") ?? settings.within
         settings.steps = try reader.choices("--step", RebalanceStep.allCases) ?? settings.steps

@@ -15,8 +15,11 @@ final class RebalanceRun {
         var keyBytes = 16
         var valueBytes = 1_000
         /// Requests a second, half of them reads.
-        var rate = 2_000.0
+        var rate = 1_000.0
         var connections = 16
+        /// How long clients go on before the first step is looked at: until the disks have done with the
+        /// loading, and the nodes have forgotten how long requests took beside it (`RecentLatencies`).
+        var settle = Interval.seconds(20)
         var quiet = Interval.seconds(5)
         /// How long a step may take. All four, with the filling and the check, are to end in a quarter of an
         /// hour.
@@ -32,6 +35,8 @@ final class RebalanceRun {
     let ring: LiveRing
     private let bench: Workbench
     private var nextName = 4
+    /// Of the next load, what isn't looked at.
+    private var warmUp: Interval
 
     private static let warmUp = Interval.seconds(1)
     private static let checkWithin = Interval.seconds(60)
@@ -39,6 +44,7 @@ final class RebalanceRun {
     init(_ settings: Settings, _ bench: Workbench) throws(Failure) {
         self.settings = settings
         self.bench = bench
+        warmUp = Self.warmUp + settings.settle
         ring = try LiveRing(bench, founders: 3, copies: settings.copies)
     }
 
@@ -67,7 +73,7 @@ final class RebalanceRun {
         plan.setup = [["CONSISTENCY", "QUORUM"]]
         plan.rate = LoadPlan.Rate(perSecond: settings.rate)
         plan.limit = .duration(.seconds(100_000))
-        plan.warmUp = Self.warmUp
+        plan.warmUp = warmUp
         plan.isPreloaded = true
         plan.keepsTimeline = true
         return plan
@@ -109,8 +115,9 @@ final class RebalanceRun {
         defer {
             stop.tell()
             load.join()
+            warmUp = Self.warmUp
         }
-        try Interrupts.wait(Self.warmUp + settings.quiet)
+        try Interrupts.wait(warmUp + settings.quiet)
         let change = try make(step, goer)
         try Interrupts.wait(settings.quiet)
         return change
