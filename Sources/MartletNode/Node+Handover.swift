@@ -142,10 +142,7 @@ extension Node {
         handover.erasures += erasures.filter { !handover.erasures.contains($0) }
         handover.isErased = false
         putMeta(MetaMemory.erasuresKey, Handover.encode(handover.erasures))
-        for erasure in erasures {
-            exchanges.forest.mark(keyspace, erasure.span)
-            erase(erasure)
-        }
+        for erasure in erasures { erase(erasure) }
         metrics.slotsErased += UInt64(spans.reduce(0) { $0 + Int($1.last - $1.first) + 1 })
     }
 

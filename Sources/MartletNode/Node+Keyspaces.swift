@@ -60,7 +60,9 @@ extension Node {
         erase(Replica.Erasure(keyspace: id, span: .all))
     }
 
+    /// Also once more, when the storage refused it: its leaves may have been summed up since.
     mutating func erase(_ erasure: Replica.Erasure) {
+        exchanges.forest.mark(erasure.keyspace, erasure.span)
         let ticket = replica.nextTicket
         replica.pending.append(Replica.PendingWrite(purpose: .erasure(erasure), key: 0))
         effects.append(

@@ -72,7 +72,7 @@ package struct Simulation: ~Copyable {
     var monotone: Monotone
     var noPhantom: NoPhantom
     var answered = Answered()
-    var accurate = Accurate()
+    var accurate: Accurate
     var agreed: Agreed
     var stamped: Stamped
     var scanned = Scanned()
@@ -186,6 +186,7 @@ package struct Simulation: ~Copyable {
         hinted = Hinted(levels: levels, keys: plan.workload.keys)
         flushed = Flushed(levels: levels)
         causal = Causal(levels: levels, keys: Carts.count)
+        accurate = Accurate(isLarge: options.isLarge)
         agreed = Agreed(processes: plan.machines.count)
         stamped = Stamped(processes: plan.machines.count)
         // A replication factor for all data centres leaves open where the copies are.

@@ -1,14 +1,21 @@
 import MartletBase
+import MartletGossip
 
 /// Accurate: a node that is alive and reachable isn't held dead for longer than the suspicion bound, and a
 /// dead one is detected by all within the SWIM bound. Looked at once a second.
 struct Accurate {
     /// Long enough for a probe to come round, an unconfirmed suspicion to time out (6 times 2 s by default)
     /// and the news to spread; and for a cluster that was torn apart to find together again.
-    static let bound = Interval.seconds(25)
+    private static let boundOfFew = Interval.seconds(25)
+    /// Among hundreds some are missed by the news that a node has joined, and hear of it when they next
+    /// compare what they know with another: each does so twice a minute.
+    private static let boundOfMany = boundOfFew + GossipSettings(clusterName: "").pushPullInterval
+
+    private let bound: Interval
     private(set) var checked = 0
 
-    init() {}
+    /// - Parameter isLarge: whether it is a cluster of hundreds.
+    init(isLarge: Bool) { bound = isLarge ? Self.boundOfMany : Self.boundOfFew }
 
     /// - Parameters:
     ///   - disturbed: when anything last hindered messages between machines.
@@ -16,10 +23,10 @@ struct Accurate {
     mutating func look(
         _ processes: [SimulatedProcess], at now: Instant, disturbed: Instant, mayDetect: Bool
     ) throws(Violation) {
-        guard now - disturbed > Self.bound else { return }
+        guard now - disturbed > bound else { return }
         for observer in processes where observer.state == .running && observer.id == observer.folderID {
-            guard now - observer.wellSince > Self.bound else { continue }
-            for other in processes where other !== observer && now - other.wellSince > Self.bound {
+            guard now - observer.wellSince > bound else { continue }
+            for other in processes where other !== observer && now - other.wellSince > bound {
                 checked += 1
                 let belief = observer.node?.liveness(of: other.id)
                 // One that has left the ring has said so, and stays for its last hints.
