@@ -206,6 +206,11 @@ package struct MerkleTree: Sendable {
         return block.isEmpty ? 0 : block[Int(leaf) % Self.blockLeaves]
     }
 
+    /// Adds those of these leaves that are known to hold nothing, in order.
+    package func appendEmpty(of leaves: ClosedRange<UInt32>, to empty: inout [UInt32]) {
+        for leaf in leaves where self[leaf] == 0 && !isDirty(leaf) { empty.append(leaf) }
+    }
+
     /// A rescan has found this sum in a leaf.
     ///
     /// - Parameter isPurgeable: whether a purge floor that rises may change it.

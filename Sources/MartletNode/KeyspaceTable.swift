@@ -168,6 +168,14 @@ struct KeyspaceTable {
             purgeFloor: replicas(index, of: slot)?.floor.bits ?? 0)
     }
 
+    /// Whether that is one and the same for two slots of a keyspace.
+    func haveOneHorizon(_ index: Int, _ a: Slot, _ b: Slot) -> Bool {
+        guard !all[index].setOfSlot.isEmpty else { return true }
+        let first = all[index].setOfSlot[Int(a.index)]
+        let second = all[index].setOfSlot[Int(b.index)]
+        return first == second || all[index].sets[Int(first)].floor == all[index].sets[Int(second)].floor
+    }
+
     /// The same by a keyspace's id; of one that isn't there nothing counts.
     func horizon(of id: UInt32, _ slot: Slot) -> Horizon {
         index(of: id).map { horizon($0, slot) } ?? Horizon(truncation: .max)

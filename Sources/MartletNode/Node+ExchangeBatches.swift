@@ -21,8 +21,8 @@ extension Node {
             if exchanges.running[index].isListed { break }
             guard isPaced() else { return }
             let ranges = exchanges.running[index].takeRanges { a, b in
-                keyspaces.horizon(keyspace, Token(value: a.lowerBound).slot)
-                    == keyspaces.horizon(keyspace, Token(value: b.lowerBound).slot)
+                keyspaces.haveOneHorizon(
+                    keyspace, Token(value: a.lowerBound).slot, Token(value: b.lowerBound).slot)
             }
             exchanges.running[index].batches += 1
             let exchange = RequestNumber(

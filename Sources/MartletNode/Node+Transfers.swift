@@ -51,9 +51,7 @@ extension Node {
         while leaves.count < exchange.leavesMax,
             let stretch = exchanges.transfers.next(exchange.keyspace, from: exchange.peer)
         {
-            leaves += stretch.filter {
-                exchanges.forest[tree].tree[$0] == 0 && !exchanges.forest[tree].tree.isDirty($0)
-            }
+            exchanges.forest[tree].tree.appendEmpty(of: stretch, to: &leaves)
         }
         exchanges.running[index].leaves = leaves.reversed()
         exchanges.running[index].progress.leavesDiffering += leaves.count

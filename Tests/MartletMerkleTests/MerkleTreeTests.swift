@@ -164,6 +164,19 @@ import Testing
         #expect(tree.dirtyCount == 0 && tree.root(in: .all) == 0)
     }
 
+    @Test func emptyIsWhatIsKnownToHoldNothing() {
+        var tree = MerkleTree(isDirty: true)
+        var empty: [UInt32] = []
+        tree.appendEmpty(of: 0...9, to: &empty)
+        #expect(empty.isEmpty)
+        tree = MerkleTree(isDirty: false)
+        tree.set(3, 77, isPurgeable: false)
+        tree.mark(5)
+        tree.appendEmpty(of: 1...6, to: &empty)
+        tree.appendEmpty(of: 8...8, to: &empty)
+        #expect(empty == [1, 2, 4, 6, 8])
+    }
+
     @Test func runsOfLeavesHaveTheTokensOfAll() {
         let tokens = MerkleTree.tokens(of: 7...9)
         #expect(MerkleTree.leaves(of: tokens) == 7...9)
