@@ -64,6 +64,8 @@ final class SimulatedProcess {
     var isGone = false
     /// Its machine is dead, and an operator has given it up.
     var isForsaken = false
+    /// How often an operator has told a node that it is dead, and hasn't heard that this was refused.
+    var removalsAsked = 0
     /// Another was once to take its place.
     var wasReplaced = false
     /// Whose place it is to take.

@@ -138,8 +138,10 @@ extension Simulation {
     mutating func clientAnswered(
         _ process: SimulatedProcess, _ number: UInt64, _ reply: ClientReply
     ) throws(Violation) {
-        if number == Self.ringTickets { return try ringActAnswered(process, reply) }
         if number >= ScanWalk.tickets { return try pageAnswered(process, number, reply) }
+        if number >= Self.ringTickets {
+            return try ringActAnswered(process, Int(number - Self.ringTickets), reply)
+        }
         if number >= ChangeOrder.tickets { return try orderAnswered(process, number, reply) }
         if number >= Carts.tickets { return try cartAnswered(process, number, reply) }
         guard let operation = operations[number] else {

@@ -177,16 +177,28 @@ extension Simulation {
     }
 
     mutating func askRing(_ process: SimulatedProcess, _ act: RingAct) throws(Violation) {
+        var subject = processes.count
+        if case .remove(let id) = act, let removed = processes.firstIndex(where: { $0.id == id }) {
+            processes[removed].removalsAsked += 1
+            subject = removed
+        }
         let request = ClientRequest(keyspace: 0, key: .empty, operation: .ring(act))
-        try turn(process, .client(ClientTicket(Self.ringTickets), request))
+        try turn(process, .client(ClientTicket(Self.ringTickets + UInt64(subject)), request))
     }
 
-    mutating func ringActAnswered(_ process: SimulatedProcess, _ reply: ClientReply) throws(Violation) {
+    /// - Parameter subject: the index of who was to be removed; of other acts there is none so high.
+    mutating func ringActAnswered(
+        _ process: SimulatedProcess, _ subject: Int, _ reply: ClientReply
+    ) throws(Violation) {
+        if case .failed = reply, subject < processes.count { processes[subject].removalsAsked -= 1 }
         switch reply {
         case .failed(.ringAct(.tooFew)):
-            // Nobody can do without it: it is repaired, unless another one takes its place.
+            // Nobody can do without it: it is repaired, unless another one takes its place, or some node that
+            // may be away has been told already that it is dead.
             for dead in processes
-            where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true && !isBeingReplaced(dead) {
+            where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true && !isBeingReplaced(dead)
+                && dead.removalsAsked == 0
+            {
                 dead.isForsaken = false
                 try comeBack(dead)
             }
