@@ -206,10 +206,19 @@ extension Node {
         }
     }
 
+    /// It knows of a ring, because it was told to rebuild, and not which. What others told it when it started
+    /// may have been lost on the way, and the next push-pull is half a minute off.
+    private mutating func askForRing() {
+        let others = gossip.members.filter { $0.id != configuration.id && $0.liveness == .up }
+        guard !others.isEmpty else { return }
+        tellGossip(.compare(others[exchanges.random.below(others.count)].id))
+    }
+
     /// Asks for the views and begins the exchanges that are missing.
     mutating func continueRebuilding() {
         rebuilding?.tickAt = now.monotonic + Limits.rebuildRetryAfter
-        guard let work = rebuilding, life == .running, formation.isFormed else { return }
+        guard let work = rebuilding, life == .running else { return }
+        guard formation.isFormed else { return askForRing() }
         let others = ring.standing.filter { $0.id != configuration.id }
         let views = others.compactMap { peers.index(of: $0.id) }
         for peer in views where peers.isReachable(peer) && !peers[peer].hasShownView {

@@ -309,7 +309,7 @@ extension Simulation {
             guard expected > .none, !flushed.mayHide(expected) else { continue }
             let record = process.disk.read(WorkloadKeys.stored(key))
             var found = record.flatMap { HeldVersion(of: $0) } ?? .none
-            if found == .none, noResurrection.isPurged(key, expected) { found = expected }
+            if found == .none, noResurrection.mayHide(key, expected) { found = expected }
             try durable.stays(key, onDiskOf: process.name, atLeast: expected, found: found)
         }
     }
