@@ -43,7 +43,7 @@ import Testing
         501, 530, 538, 603, 702, 713, 716, 743, 806, 945, 1_208, 1_381, 1_595, 1_683, 1_771, 2_246, 2_394,
         2_603, 2_626,
         2_674, 3_621,
-        2_844, 4_411, 4_783,
+        2_844, 4_411, 4_503, 4_783,
     ])
     func whatOnceBrokeHoldsInTurns(seed: UInt64) {
         var options = SimulationOptions()
