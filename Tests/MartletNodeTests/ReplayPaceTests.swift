@@ -61,7 +61,7 @@ import Testing
         #expect(pace.bytesPerSecond == Double(ReplayPace.rateMax))
     }
 
-    @Test(arguments: [4e6, 20e6, 60e6])
+    @Test(arguments: [10e6, 20e6, 60e6])
     func itFindsWhatRequestsAllow(capacity: Double) {
         var model = Model(requestsPerSecond: 4_000, capacity: capacity)
         model.run(seconds: 5)
