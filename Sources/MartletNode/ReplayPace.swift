@@ -12,8 +12,8 @@ import MartletBase
 /// those that a peer has begun as well: a node that joins has no requests, and those of the nodes that it
 /// asks are in danger.
 ///
-/// The rate never falls below a floor, so that hints are delivered and slots change hands under any load; at
-/// the floor it costs what a few hundred requests a second do.
+/// The rate never falls below a floor, so that hints are delivered and slots change hands under any load:
+/// one at which requests hardly suffer more than at a third of it (docs/PERFORMANCE.md).
 package struct ReplayPace {
     package static let rateMin = 6 << 20
     /// By which it rises in a second, once it was halved.
