@@ -161,11 +161,25 @@ extension Gossip {
 
     // MARK: Absent members
 
-    /// Pings an absent member, so that it hears how it is held, and refutes if it lives.
+    /// Contacts those whom this member doesn't take part with: one that is absent, one that it never met.
     mutating func reconnect(_ now: Now, _ effects: inout [GossipEffect]) {
         nextReconnect = now.monotonic + settings.reconnectInterval
+        pingAbsent(now, &effects)
+        let strangers = strangers
+        if peersPresent > 0, isTurn(toContact: strangers.count) {
+            askForSync(strangers[random.below(strangers.count)], &effects)
+        }
+    }
+
+    /// So likely that all members present contact as many together as there are, each interval.
+    private mutating func isTurn(toContact count: Int) -> Bool {
+        count > 0 && random.chance(Double(count) / Double(table.presentCount))
+    }
+
+    /// Pings an absent member, so that it hears how it is held, and refutes if it lives.
+    private mutating func pingAbsent(_ now: Now, _ effects: inout [GossipEffect]) {
         let absent = table.absentCount
-        guard absent > 0, random.chance(Double(absent) / Double(table.presentCount)) else { return }
+        guard isTurn(toContact: absent) else { return }
         var left = random.below(absent)
         for index in 0..<table.count where !table[index].liveness.isPresent {
             if left == 0 {

@@ -38,6 +38,13 @@ extension Gossip {
 
     private static let seedsAskedAtOnce = 3
 
+    /// The seeds at whose addresses no member is. Members that started while others were out of reach may
+    /// know one another alone, and nothing else would ever bring them together with the rest.
+    var strangers: [Address] {
+        let known = Set(table.members.map(\.address))
+        return seeds.filter { !known.contains($0) }
+    }
+
     mutating func pushPull(at now: Instant, _ effects: inout [GossipEffect]) {
         if hurriedPushPulls > 0 {
             hurriedPushPulls -= 1
@@ -50,9 +57,6 @@ extension Gossip {
             lastPushPullTarget = table[index].address
             askForSync(table[index].address, &effects)
         }
-        // Seeds started apart may have formed clusters of their own, which nothing else would bring together.
-        let strangers = seeds.filter { seed in !table.members.contains { $0.address == seed } }
-        if !strangers.isEmpty { askForSync(strangers[random.below(strangers.count)], &effects) }
     }
 
     /// A fact that fits no packet goes by push-pull alone: a few soon, by everybody who learns it.

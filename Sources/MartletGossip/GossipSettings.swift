@@ -62,9 +62,10 @@ package struct GossipSettings: Sendable {
     /// later.
     package var pushPullInterval: Interval = .seconds(30)
 
-    /// While members are down or have left: time between two chances of contacting one, taken with
-    /// probability (absent / present), so that the cluster as a whole tries about one each such time. Default
-    /// 2 s. Raising it saves packets to the dead and rejoins a healed partition later.
+    /// While members are down or have left, or seeds were never met: time between two chances of contacting
+    /// one, taken with probability (absent / present), so that the cluster as a whole tries each about once
+    /// in such a time. Default 2 s. Raising it saves packets to the dead and rejoins a healed partition
+    /// later.
     package var reconnectInterval: Interval = .seconds(2)
 
     /// Bounds of the time between two attempts to join while nobody is known; it doubles from the first to

@@ -38,6 +38,20 @@ import Testing
         #expect(network.nodes.allSatisfy { $0.gossip.members.count == 6 })
     }
 
+    /// Who restarts knows nobody; two find each other, and so wait no longer for somebody to be known.
+    @Test(arguments: seeds) func pairsRestartedApartBecomeOneAlthoughMostSeedsAreDown(_ seed: UInt64) {
+        var network = GossipNetwork(seed: seed)
+        for _ in 0..<9 { _ = network.add() }
+        for node in 4..<9 { network.kill(node) }
+        for node in 2..<4 { network.nodes[node].side = 1 }
+        for node in 0..<4 { network.start(node, seeds: Array(0..<9)) }
+        network.run(for: .minutes(1))
+        #expect(network.nodes[..<4].allSatisfy { $0.gossip.members.count == 2 }, "seed \(seed)")
+        for node in 2..<4 { network.nodes[node].side = 0 }
+        let took = network.run(for: .minutes(2)) { $0.everybodyIsUpEverywhere }
+        #expect(took.map { $0 <= .seconds(20) } == true, "seed \(seed): \(String(describing: took))")
+    }
+
     @Test func someoneAloneSaysThatItWaits() {
         var network = GossipNetwork(seed: 1)
         for _ in 0..<2 { _ = network.add() }
