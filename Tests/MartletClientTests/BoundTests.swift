@@ -96,6 +96,25 @@ import Testing
         }
     }
 
+    /// A task that closes a client holds a thread meanwhile, and there may be more of those than threads.
+    @Test func manyThatCloseDoNotWaitForTasksThatHaveTheirAnswer() async throws {
+        let cluster = try await FakeCluster.start()
+        try await withThrowingTaskGroup { group in
+            for _ in 0..<40 {
+                group.addTask {
+                    let client = try await connect(cluster)
+                    let tasks = (0..<10).map { _ in
+                        Task { while (try? await client.status()) != nil {} }
+                    }
+                    for _ in 0..<10 { _ = try await client.status() }
+                    await client.close()
+                    for task in tasks { await task.value }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     @Test func aClientThatIsDroppedEnds() async throws {
         let cluster = try await FakeCluster.start()
         for _ in 0..<20 {

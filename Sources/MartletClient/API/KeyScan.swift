@@ -20,7 +20,6 @@ extension MartletClient {
 
     func topology(isFresh: Bool) async throws(MartletError) -> Topology? {
         try loop.gates.questions.enter()
-        defer { loop.gates.questions.leave() }
         let topology = await withUnsafeContinuation { loop.send(.topology($0, isFresh: isFresh)) }
         loop.gates.takeOver()
         return topology

@@ -45,7 +45,6 @@ extension MartletClient {
     ///   once.
     public func status() async throws(MartletError) -> ClientStatus {
         try loop.gates.questions.enter()
-        defer { loop.gates.questions.leave() }
         let status = await withUnsafeContinuation { loop.send(.status($0)) }
         loop.gates.takeOver()
         return status

@@ -29,10 +29,7 @@ extension ClientCore {
 
     /// Resumes with the topology that a refresh brings which begins from now on.
     func freshTopology(_ continuation: UnsafeContinuation<Topology?, Never>) {
-        if isClosing {
-            gates.handOver()
-            return continuation.resume(returning: topology)
-        }
+        if isClosing { return answer(continuation, topology) }
         refreshWaiters.append((continuation, after: refreshRound))
         refresh()
     }
@@ -41,8 +38,7 @@ extension ClientCore {
         let isOver: ((UnsafeContinuation<Topology?, Never>, after: Int)) -> Bool = { [self] in
             $0.after < refreshRound || isClosing
         }
-        gates.handOver()
-        for waiter in refreshWaiters where isOver(waiter) { waiter.0.resume(returning: topology) }
+        for waiter in refreshWaiters where isOver(waiter) { answer(waiter.0, topology) }
         refreshWaiters.removeAll(where: isOver)
         if !refreshWaiters.isEmpty { noticeTrouble() }
     }

@@ -91,7 +91,8 @@ struct ClientLoop: Sendable {
         _ = inbox.send(.sweepCancelled)
     }
 
-    /// Ends every call with `closed`, and returns when the thread has ended.
+    /// Ends every call with `closed`, and returns when the thread has ended. That needs no task to go on: the
+    /// thread that waits here may be the only one that tasks have.
     func close() {
         gates.calls.close()
         gates.questions.close()
@@ -109,13 +110,17 @@ extension ClientCore {
         case .sweepCancelled: sweepCancelled()
         case .topology(let continuation, let isFresh):
             if isFresh { return freshTopology(continuation) }
-            gates.handOver()
-            continuation.resume(returning: topology)
-        case .status(let continuation):
-            let status = status
-            gates.handOver()
-            continuation.resume(returning: status)
+            answer(continuation, topology)
+        case .status(let continuation): answer(continuation, status)
         case .close: close()
         }
+    }
+
+    /// The question leaves its gate here and not in the task that asked: `close` waits for all who are behind
+    /// the gates, and that task may need the very thread which waits.
+    func answer<Answer: Sendable>(_ continuation: UnsafeContinuation<Answer, Never>, _ answer: Answer) {
+        gates.questions.leave()
+        gates.handOver()
+        continuation.resume(returning: answer)
     }
 }
