@@ -193,14 +193,19 @@ extension Simulation {
         if case .failed = reply, subject < processes.count { processes[subject].removalsAsked -= 1 }
         switch reply {
         case .failed(.ringAct(.tooFew)):
-            // Nobody can do without it: it is repaired, unless another one takes its place, or some node that
-            // may be away has been told already that it is dead.
+            // Nobody can do without it: it is repaired, unless another one takes its place. When some node
+            // that may be away has been told already that it is dead, another has to stay that was to leave.
             for dead in processes
-            where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true && !isBeingReplaced(dead)
-                && dead.removalsAsked == 0
-            {
-                dead.isForsaken = false
-                try comeBack(dead)
+            where dead.isForsaken && furthestRing[dead.id]?.isPlaced == true && !isBeingReplaced(dead) {
+                if dead.removalsAsked == 0 {
+                    dead.isForsaken = false
+                    try comeBack(dead)
+                } else if case .node(let subject)? = process.node?.handoverStatus()?.subject,
+                    process.node?.ring[subject]?.change?.kind == .leave
+                {
+                    record("an operator tells \(process.name) to call the leave off")
+                    try askRing(process, .abort(subject))
+                }
             }
         case .acted, .failed: break
         default:
