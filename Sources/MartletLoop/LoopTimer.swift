@@ -6,7 +6,7 @@ import MartletBase
 /// libuv's timer is set only when the deadline is earlier than what it waits for. When it fires before the
 /// deadline (which was moved later since, or disarmed) it is set for what is left. Fires at most a
 /// millisecond late, which is libuv's resolution, and never early. Timers of one loop fire in the order of
-/// their deadlines in milliseconds.
+/// their deadlines in milliseconds, but for those that were moved later and are overdue all the same.
 package final class LoopTimer: LoopHandle {
     private var onFire: (() -> Void)?
     private var deadline = Instant.distantFuture

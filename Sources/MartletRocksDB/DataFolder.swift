@@ -254,6 +254,10 @@ private struct FileLock: ~Copyable, Sendable {
 
     private init(_ file: consuming FileDescriptor) { self.file = file }
 
+    /// Unlocked before it is closed: a program that this process starts just now shares the open file until
+    /// it is executed, and would hold the folder for as long.
+    deinit { _ = flock(file.number, LOCK_UN) }
+
     static func hold(_ folder: String) throws(DataFolderError) -> FileLock {
         let file = try DataFolderError.explaining { () throws(FileFailure) in
             try FileDescriptor(opening: folder + "/LOCK", O_RDWR | O_CREAT)

@@ -101,11 +101,13 @@ package struct RealRedis {
         return nil
     }
 
-    /// Both ends closed in programs that others start, else the input of ours would never end.
+    /// A pair of sockets, as a pipe would not have both ends closed from the start in programs that others
+    /// are starting just now: one of those would keep the input of ours open.
     private static func makePipe() throws -> (read: Int32, write: Int32) {
         var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw Failure(text: "no pipe") }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+            throw Failure(text: "no pair of sockets")
+        }
         return (ends[0], ends[1])
     }
 
