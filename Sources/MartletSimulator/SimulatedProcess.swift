@@ -66,6 +66,8 @@ final class SimulatedProcess {
     var isForsaken = false
     /// How often an operator has told a node that it is dead, and hasn't heard that this was refused.
     var removalsAsked = 0
+    /// An operator has heard that the others can't do without it, as they are now.
+    var isNeeded = false
     /// Another was once to take its place.
     var wasReplaced = false
     /// Whose place it is to take.

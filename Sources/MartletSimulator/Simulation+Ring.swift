@@ -100,6 +100,7 @@ extension Simulation {
         process.attic = process.disk
         try lose(process, by: SimulatedDisk(durability: plan.durability), .emptied)
         process.isForsaken = true
+        process.isNeeded = false
         schedule(.giveUp(process.index), after: shapers.within(.milliseconds(100)...(.seconds(8))))
     }
 
@@ -138,6 +139,13 @@ extension Simulation {
         if isBeingReplaced(process) { return }
         let askable = present.filter { $0.state == .running && $0.node?.isMember == true }
         guard let asked = askable.isEmpty ? nil : askable[shapers.below(askable.count)] else { return }
+        if process.isNeeded, case .node(let subject)? = asked.node?.handoverStatus()?.subject,
+            asked.node?.ring[subject]?.change?.kind == .leave
+        {
+            process.isNeeded = false
+            record("an operator tells \(asked.name) to call the leave off")
+            return try askRing(asked, .abort(subject))
+        }
         setClockOfLastNode(without: process)
         record("an operator tells \(asked.name) that \(process.name) is dead")
         try askRing(asked, .remove(process.id))
@@ -200,11 +208,8 @@ extension Simulation {
                 if dead.removalsAsked == 0 {
                     dead.isForsaken = false
                     try comeBack(dead)
-                } else if case .node(let subject)? = process.node?.handoverStatus()?.subject,
-                    process.node?.ring[subject]?.change?.kind == .leave
-                {
-                    record("an operator tells \(process.name) to call the leave off")
-                    try askRing(process, .abort(subject))
+                } else {
+                    dead.isNeeded = true
                 }
             }
         case .acted, .failed: break
