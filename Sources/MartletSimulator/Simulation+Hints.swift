@@ -1,5 +1,6 @@
 import MartletBase
 import MartletNode
+import MartletRing
 import MartletStorage
 
 /// What the checkers see of hints.
@@ -31,11 +32,19 @@ extension Simulation {
             else { continue }
             // One that nobody counts on goes where its owners' hints have no room: their leaf is exchanged.
             if !hint.counts, plan.hints.isCapped, isMoved(target, hint.key, seenBy: process) { continue }
+            // Whoever has left promises nothing any more: a floor may rise over what nobody counts on.
+            if !hint.counts, process.node?.hasLeft == true, isBehindFloor(target, hint) { continue }
             let age = process.clock.now(at: now).wall.milliseconds - hint.time
             try hinted.deleted(
                 hint, key, by: process.name, targetHolds: heldFor(target, hint.key, seenBy: process),
                 isTooOld: Interval.milliseconds(age) >= plan.hints.window)
         }
+    }
+
+    private func isBehindFloor(_ target: SimulatedProcess, _ hint: Hinted.Hint) -> Bool {
+        let slot = Token(key: WorkloadKeys.key(hint.key)).slot
+        let floor = target.node?.purgeFloor(keyspace: 0, slot)
+        return hint.version.stamp.time <= floor ?? .zero
     }
 
     /// The ring may have turned again between the decision and the deletion.

@@ -5,7 +5,7 @@ import MartletBase
 /// 1. A write that was met with the help of hints (at ANY, or under a sloppy quorum) is durable at owners, or
 ///    in hints for them, as many as its level asks for (`Durable.acknowledged`, with the hints counted).
 /// 2. A hint is deleted when its target durably holds no less, or when nobody counts on it and it is older
-///    than the window (`deleted`).
+///    than the window (`deleted`), or its keeper has left the ring and its target's purge floor is above it.
 /// 3. At the end, all faults long over, no hint is left, and the owners themselves hold what was
 ///    acknowledged, as many as its level asks for (`atTheEnd`).
 struct Hinted {
