@@ -43,6 +43,7 @@ extension Simulation {
             }
             if let digest = process.node?.ringDigest, agreed.hasChanged(process.index, digest) {
                 try agreed.changed(process.index, process.name, digest, process.node?.ring.entries ?? [])
+                ringTurns += 1
                 try ringTurned(process)
             }
         }

@@ -28,6 +28,8 @@ package struct Simulation: ~Copyable {
 
     var heap = EventHeap<Occurrence>()
     package internal(set) var now = Instant.zero
+    /// How often nodes' rings have turned in this second.
+    var ringTurns = 0
     var trace = TraceHash()
     var phase = Phase.forming
 
@@ -231,9 +233,22 @@ package struct Simulation: ~Copyable {
     /// Runs to the end, or to the first broken promise.
     package mutating func run() throws(Violation) {
         begin()
+        let occurrencesMax = Bounded.occurrencesOfSecondMax(nodes: processes.count)
+        let turnsMax = Bounded.turnsOfSecondMax(nodes: processes.count)
+        var (secondBegan, before) = (now, counters.occurrences)
         while phase != .ended, let (at, occurrence) = heap.pop() {
             now = at
             counters.occurrences += 1
+            if now - secondBegan >= .seconds(1) {
+                (secondBegan, before) = (now, counters.occurrences)
+                ringTurns = 0
+            }
+            guard counters.occurrences - before <= occurrencesMax, ringTurns <= turnsMax else {
+                throw Violation(
+                    "Bounded",
+                    "in a second \(counters.occurrences - before) things happen, and rings turn "
+                        + "\(ringTurns) times")
+            }
             try happen(occurrence)
         }
     }

@@ -7,6 +7,10 @@ import MartletNode
 struct Bounded {
     /// What the effects of one event may give rise to at once, one after the other.
     static let eventsOfTurnMax = 100_000
+    /// What may happen in one simulated second, and how often the nodes' rings may turn: ten times what it is
+    /// where most does. Beyond, nodes answer one another in circles, and the run would have no end.
+    static func occurrencesOfSecondMax(nodes: Int) -> Int { 100_000 + 5_000 * nodes }
+    static func turnsOfSecondMax(nodes: Int) -> Int { 1_000 + 20 * nodes * nodes }
 
     static func check(_ metrics: NodeMetrics, inFlightMax: Int, name: String) throws(Violation) {
         guard metrics.inFlight <= inFlightMax else {
