@@ -10,6 +10,8 @@ func connect(
 ) async throws -> MartletClient {
     var configuration = MartletClient.Configuration(seeds: cluster.addresses)
     configuration.callTime = patience
+    configuration.connectTime = patience
+    configuration.silenceMax = patience
     configuration.speculation = .off
     change(&configuration)
     return try await MartletClient.connect(to: configuration)
