@@ -66,8 +66,8 @@ enum FailureText {
             "ERR the ring has no such node, or it owns nothing any more: MARTLET STATUS lists all"
         case .alive: "ERR the node is up: only a node that is down can be removed; let it leave instead"
         case .tooFew:
-            "ERR fewer nodes would be left than some keyspace has copies: add a node first, or lower the "
-                + "keyspace's replication_factor"
+            "ERR fewer nodes would be left than some keyspace has copies: add a node first, call off a leave "
+                + "that is in hand, or lower the keyspace's replication_factor"
         case .notChanging:
             "ERR nothing is under way that could be called off: the node neither joins, leaves nor moves"
         case .busy:
